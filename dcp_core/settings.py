@@ -1,0 +1,216 @@
+"""``dcp.toml`` and the environment, structured into the attrs settings class of each component.
+
+Order: the class's defaults, then the file, then ``DCP_<SECTION>_<KEY>``. ``${NAME}`` in a value reads the
+environment when the value is used, so that what is stored or shown holds the reference and not the secret.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+import cattrs
+
+from dcp_core.errors import SettingsError
+
+T = TypeVar("T")
+
+CONFIG_FILE = "dcp.toml"
+STATE_FOLDER = ".dcp"
+PRODUCTION_CATALOG = "pedregal"
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_CATALOG_DEFAULTS = {
+    "type": "sql",
+    "uri": "sqlite:///{state}/catalog.db",
+    "warehouse": "file://{state}/warehouse/{catalog}",
+}
+
+
+class Secret(str):
+    """A string that never shows itself: ``repr``, formatting and logs print ``***``; ``reveal()`` gives it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __format__(self, _spec: str) -> str:
+        return "***"
+
+    def reveal(self) -> str:
+        """The value itself, for the one call that needs it."""
+        return str.__str__(self)
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The nearest folder, from ``start`` upwards, that has a ``dcp.toml``; else ``start``.
+
+    Source: design.md section 14.
+    """
+    folder = (start or Path.cwd()).resolve()
+    for candidate in (folder, *folder.parents):
+        if (candidate / CONFIG_FILE).is_file():
+            return candidate
+    return folder
+
+
+@attrs.frozen
+class Settings:
+    """All the settings of a project, structured a section at a time.
+
+    Args:
+        root: The project root, absolute.
+        values: What ``dcp.toml`` holds.
+        environ: The process environment at start.
+        file: Where ``values`` came from, None when there is no file.
+    """
+
+    root: Path
+    values: Mapping[str, Any] = attrs.Factory(dict)
+    environ: Mapping[str, str] = attrs.field(factory=lambda: dict(os.environ), repr=False)
+    file: Path | None = None
+
+    @classmethod
+    def load(cls, config: Path | str | None = None, *, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read ``config`` (a ``dcp.toml``), or the one of the project around the working folder.
+
+        Raises:
+            SettingsError: The file is missing (when named), unreadable, or not TOML. Never retried.
+        """
+        environment = dict(os.environ if environ is None else environ)
+        if config is None:
+            root = find_root()
+            path = root / CONFIG_FILE
+            if not path.is_file():
+                return cls(root, {}, environment)
+        else:
+            path = Path(config).resolve()
+            root = path.parent
+        try:
+            return cls(root, tomllib.loads(path.read_text(encoding="utf-8")), environment, path)
+        except OSError as error:
+            raise SettingsError(f"cannot read {path}: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise SettingsError(f"{path} is not UTF-8 (byte {error.start})") from None
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"{path} is not valid TOML: {error}") from None
+
+    @property
+    def state(self) -> Path:
+        """The folder of everything embedded: state, catalog, warehouse, DAGs, driver."""
+        return self.root / STATE_FOLDER
+
+    def section(self, name: str, cls: type[T]) -> T:
+        """The section ``[name]`` as ``cls``, an attrs class with defaults.
+
+        A field whose metadata has ``secret=True`` must be typed ``Secret``. Placeholders ``{root}`` and
+        ``{state}`` in strings are filled in, ``${NAME}`` references are resolved.
+
+        Raises:
+            SettingsError: An unknown key (the nearest one is suggested), a wrong type, a missing variable.
+        """
+        raw = self.values.get(name, {})
+        if not isinstance(raw, Mapping):
+            raise self._error(f"[{name}] must be a table, got {type(raw).__name__}")
+        fields = {field.name: field for field in attrs.fields(cls)}  # type: ignore[arg-type]
+        for key in raw:
+            if key not in fields:
+                raise self._error(f"[{name}] has no setting {key!r}", hint=_nearest(key, fields))
+        merged = dict(raw)
+        for key in fields:
+            variable = f"DCP_{name}_{key}".upper().replace(".", "_").replace("-", "_")
+            if variable in self.environ:
+                merged[key] = self.environ[variable]
+        filled = {key: self._fill(value, f"[{name}] {key}") for key, value in merged.items()}
+        try:
+            return _converter().structure(filled, cls)
+        except cattrs.BaseValidationError as group:
+            problems = "; ".join(cattrs.transform_error(group, path=f"[{name}]"))
+            raise self._error(problems) from None
+
+    def subsections(self, name: str) -> Mapping[str, Mapping[str, Any]]:
+        """The tables ``[name.X]`` by X, unresolved: for settings keyed by a user's own names."""
+        raw = self.values.get(name, {})
+        if not isinstance(raw, Mapping) or not all(isinstance(value, Mapping) for value in raw.values()):
+            raise self._error(f"[{name}] must hold tables only: [{name}.NAME]")
+        return raw
+
+    def catalog_properties(self, catalog: str, *, resolve: bool = True) -> dict[str, str]:
+        """The pyiceberg properties of one catalog: ``[catalog]`` for all, ``[catalogs.NAME]`` for one.
+
+        Args:
+            catalog: ``pedregal`` or ``pedregal-playground-<user>``.
+            resolve: Whether ``${NAME}`` references are replaced; False gives what may be stored.
+        """
+        base = self.values.get("catalog") or _CATALOG_DEFAULTS
+        merged = {**base, **self.subsections("catalogs").get(catalog, {})}
+        values = {"root": str(self.root), "state": str(self.state), "catalog": catalog}
+        properties = {key: _placeholders(str(value), values) for key, value in merged.items()}
+        if not resolve:
+            return properties
+        return {key: self.resolve(value, f"[catalog] {key}") for key, value in properties.items()}
+
+    def resolve(self, value: str, where: str) -> str:
+        """``value`` with every ``${NAME}`` replaced from the environment.
+
+        Raises:
+            SettingsError: A variable is not set; the message names it, never a value.
+        """
+
+        def lookup(match: re.Match[str]) -> str:
+            try:
+                return self.environ[match.group(1)]
+            except KeyError:
+                raise self._error(f"{where} refers to ${{{match.group(1)}}}, which is not set") from None
+
+        return _REFERENCE.sub(lookup, value)
+
+    def _fill(self, value: Any, where: str) -> Any:
+        if isinstance(value, str):
+            return self.resolve(_placeholders(value, {"root": str(self.root), "state": str(self.state)}), where)
+        if isinstance(value, list):
+            return [self._fill(item, where) for item in value]
+        if isinstance(value, Mapping):
+            return {key: self._fill(item, where) for key, item in value.items()}
+        return value
+
+    def _error(self, message: str, hint: str | None = None) -> SettingsError:
+        return SettingsError(message, where=str(self.file) if self.file else None, hint=hint)
+
+
+def _placeholders(text: str, values: Mapping[str, str]) -> str:
+    for name, value in values.items():
+        text = re.sub(r"(?<!\$)\{" + name + r"\}", lambda _match, value=value: value, text)
+    return text
+
+
+def _nearest(key: str, known: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    return f'did you mean "{close[0]}"?' if close else "known settings: " + ", ".join(sorted(known))
+
+
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter()
+    converter.register_structure_hook(bool, _structure_bool)
+    converter.register_structure_hook(Secret, lambda value, _type: Secret(value))
+    converter.register_structure_hook(Path, lambda value, _type: Path(value))
+    return converter
+
+
+def _structure_bool(value: Any, _type: type) -> bool:
+    if isinstance(value, bool):
+        return value
+    if str(value).lower() in ("true", "1", "yes", "on"):
+        return True
+    if str(value).lower() in ("false", "0", "no", "off"):
+        return False
+    raise ValueError(f"expected true or false, got {value!r}")
