@@ -1,0 +1,67 @@
+"""The CoreETL driver: registers jobs, runs them on a compute backend, and lets them write only where they may.
+
+``api`` holds the data and the protocol, ``driver`` the implementation in process, ``service`` and ``http_api``
+the same over gRPC and HTTP, ``compute`` the backends, ``job`` the program that runs inside them, ``engine`` the
+query engine that tests use, ``sql`` the guard that refuses anything but one plain query.
+
+Must not import manifests, plugins, primitives or the Graph Runner: of the core it knows errors and settings only.
+Importing this package is cheap; ``connect`` imports what it needs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from coreetl_driver.api import Column, CoreETLDriver, Execution, ExecutionStatus, Job, JobSpec, Sink, SinkMode
+from dcp_core.settings import Secret
+
+if TYPE_CHECKING:
+    from dcp_core.settings import Settings
+
+__all__ = [
+    "Column",
+    "CoreETLDriver",
+    "CoreetlSettings",
+    "Execution",
+    "ExecutionStatus",
+    "Job",
+    "JobSpec",
+    "Sink",
+    "SinkMode",
+    "connect",
+]
+
+
+@frozen
+class CoreetlSettings:
+    """Section ``[coreetl]``.
+
+    Args:
+        url: ``grpc://host:port`` of a driver that runs as a service; empty means in process.
+        token: Bearer token for that service.
+        store: SQLAlchemy URL of the job registry.
+        backend: The compute backend of jobs that do not name one.
+        spark_connect_url: ``sc://host:port`` of a real Spark for ``Engine``; empty means the embedded engine.
+        poll_interval_s: Seconds between looks at an execution that another process runs.
+    """
+
+    url: str = ""
+    token: Secret = Secret("")
+    store: str = "sqlite:///{state}/coreetl.db"
+    backend: str = "local"
+    spark_connect_url: str = ""
+    poll_interval_s: float = 0.1
+
+
+def connect(settings: Settings) -> CoreETLDriver:
+    """The driver of this project: in process, or the gRPC client when ``[coreetl] url`` is set."""
+    section = settings.section("coreetl", CoreetlSettings)
+    if section.url:
+        from coreetl_driver.service import DriverClient
+
+        return DriverClient(section.url, section.token)
+    from coreetl_driver.driver import Driver
+
+    return Driver(settings)
