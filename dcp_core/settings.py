@@ -23,7 +23,6 @@ T = TypeVar("T")
 
 CONFIG_FILE = "dcp.toml"
 STATE_FOLDER = ".dcp"
-PRODUCTION_CATALOG = "pedregal"
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _CATALOG_DEFAULTS = {
     "type": "sql",

@@ -1,0 +1,320 @@
+"""What comes of plans, and what is remembered: operations, executions, previews, playgrounds, audit.
+
+Frozen and, but for ``Command``, JSON-able through ``dcp_core.documents``.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+import attrs
+
+from dcp_core.diagnostics import Diagnostic
+from dcp_core.model import Environment, LogicalPlan, ManifestPlan, Resource, ResourceKey
+
+
+class ResultStatus(enum.StrEnum):
+    """How one action ended."""
+
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    SKIPPED = "SKIPPED"
+    """Something it depends on failed or is blocked."""
+    BLOCKED = "BLOCKED"
+    NOOP = "NOOP"
+
+
+@attrs.frozen
+class ActionResult:
+    """The end of one action.
+
+    Args:
+        key: The resource.
+        label: As in the plan.
+        status: How it ended.
+        error: For FAILED, SKIPPED and BLOCKED: why, in words.
+        code: The error's stable code.
+    """
+
+    key: ResourceKey
+    label: str
+    status: ResultStatus
+    error: str | None = None
+    code: str | None = None
+
+
+class OperationStatus(enum.StrEnum):
+    """How an operation stands."""
+
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    PARTIAL = "PARTIAL"
+    FAILED = "FAILED"
+    REFUSED = "REFUSED"
+    """Denied, stale, or held by somebody else: nothing was changed."""
+
+
+@attrs.frozen
+class Operation:
+    """One apply, run or destruction of one manifest in one environment.
+
+    Args:
+        id: ``op_…``, unique and sortable by time.
+        kind: ``apply``, ``run`` or ``destroy``.
+        plan: What it does; holds the logical plan.
+        user: Who asked for it.
+        status: How it stands.
+        results: Filled in at the end.
+        created_at: UTC.
+        finished_at: UTC, None while it runs.
+        recovered: Whether another process finished what the first one began.
+    """
+
+    id: str
+    kind: str
+    plan: ManifestPlan
+    user: str
+    status: OperationStatus = OperationStatus.RUNNING
+    results: tuple[ActionResult, ...] = ()
+    error: str | None = None
+    created_at: datetime | None = None
+    finished_at: datetime | None = None
+    recovered: bool = False
+
+    @property
+    def manifest_id(self) -> str:
+        """The manifest it concerns."""
+        return self.plan.id
+
+    @property
+    def environment(self) -> str:
+        """The environment it concerns."""
+        return self.plan.logical_plan.environment
+
+
+class ExecutionStatus(enum.StrEnum):
+    """How one execution of a job stands."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it will not change any more."""
+        return self not in (ExecutionStatus.PENDING, ExecutionStatus.RUNNING)
+
+
+@attrs.frozen
+class Execution:
+    """One run of a runnable resource (the original ``Run``).
+
+    Args:
+        id: The platform's id for it.
+        resource: What ran.
+        environment: Where.
+        status: How it stands.
+        backend: What it runs on; None where the platform has only one.
+        rows_written: None until it is known.
+        error: Why it failed, in words.
+    """
+
+    id: str
+    resource: ResourceKey
+    environment: str
+    status: ExecutionStatus
+    backend: str | None = None
+    rows_written: int | None = None
+    error: str | None = None
+
+
+@attrs.frozen
+class TestResult:
+    """One test case of a manifest.
+
+    Args:
+        name: As the manifest names it, or what was checked.
+        ok: Whether it held.
+        message: The difference when it did not.
+    """
+
+    __test__ = False  # not a test class, whatever its name says to pytest
+
+    name: str
+    ok: bool
+    message: str = ""
+
+
+@attrs.frozen
+class TestReport:
+    """What testing one manifest found.
+
+    Args:
+        tests: Case by case.
+        diagnostics: Findings with positions.
+        engine: What it was checked on, ``sail 0.7.2 (embedded)``; None when no engine was needed.
+    """
+
+    __test__ = False
+
+    tests: tuple[TestResult, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+    engine: str | None = None
+
+
+@attrs.frozen
+class Preview:
+    """Some rows of a resource's data, and how to query it elsewhere.
+
+    Args:
+        columns: Names, in order.
+        rows: Python values, a tuple per row.
+        total_rows: Of the whole, None when unknown.
+        snippets: Ready-to-paste lines by tool: ``{"pyiceberg": "…", "DuckDB": "…"}``.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    total_rows: int | None = None
+    snippets: Mapping[str, str] = attrs.Factory(dict)
+
+
+@attrs.frozen
+class Sandbox:
+    """A playground: an environment of one user's own.
+
+    Args:
+        id: The environment's name, ``playground_<user>``.
+        user: ``[a-z0-9_]{1,32}``.
+        identity: Who that is, as the system they signed in to names them.
+        created_at: UTC.
+        expires_at: UTC; from then on it may be destroyed.
+    """
+
+    id: str
+    user: str
+    identity: str
+    created_at: datetime
+    expires_at: datetime
+
+
+@attrs.frozen
+class InventoryEntry:
+    """What the store knows of one resource that DCP created or adopted.
+
+    Args:
+        resource: As it was last applied.
+        protected: Kept here, so that deleting the manifest or its ``protect`` line does not lift it.
+        applied_digest: Digest of the desired state last applied.
+        logical_plan_digest: Of the version that applied it.
+    """
+
+    resource: Resource
+    protected: bool = False
+    applied_digest: str = ""
+    logical_plan_digest: str = ""
+
+
+@attrs.frozen
+class AuditRecord:
+    """One operation, in the log that is only appended to.
+
+    Args:
+        operation_id: At most one record for each.
+        kind: ``apply``, ``run``, ``destroy`` …
+        manifest_id: What it concerned.
+        environment: Where.
+        user: Who asked.
+        outcome: The operation's final status.
+        plan_digest: Of the logical plan; "" when there is none.
+        actions: ``LABEL resource STATUS``, one text an action.
+        message: Why it was refused or failed.
+        at: UTC.
+    """
+
+    operation_id: str
+    kind: str
+    manifest_id: str
+    environment: str
+    user: str
+    outcome: OperationStatus
+    plan_digest: str
+    actions: tuple[str, ...]
+    at: datetime
+    message: str = ""
+
+
+@attrs.frozen
+class Parameter:
+    """One argument or option of a command that a plugin adds.
+
+    Args:
+        name: In snake case; an option shows as ``--name``.
+        help: One line.
+        type: ``str``, ``int``, ``float``, ``bool`` (a flag) or ``pathlib.Path``.
+        required: Required ones without a default are positional arguments.
+        default: For an option.
+    """
+
+    name: str
+    help: str
+    type: type = str
+    required: bool = False
+    default: Any = None
+
+
+@attrs.frozen
+class Command:
+    """A command that a plugin adds to its group: ``pretzel <manifest-type> <name>``.
+
+    Args:
+        name: In kebab case.
+        help: One line.
+        run: Called with the context and the parameters by name; returns something JSON-able, or a ``Preview``
+            to be shown as a table.
+        parameters: In order.
+    """
+
+    name: str
+    help: str
+    run: Callable[..., Any]
+    parameters: tuple[Parameter, ...] = ()
+
+
+@attrs.frozen
+class Decision:
+    """One ``authorize`` hook's opinion.
+
+    Args:
+        allowed: A single False denies.
+        reason: For the user and the audit log.
+        rule: The rule's name.
+    """
+
+    allowed: bool
+    reason: str
+    rule: str = ""
+
+
+@attrs.frozen
+class AuthorizationRequest:
+    """What ``authorize`` decides about.
+
+    Args:
+        user: Who asks.
+        operation: ``apply``, ``run``, ``destroy``, ``read`` …
+        environment: Where.
+        logical_plan: The new version, where there is one.
+        in_force: The version last applied, where there is one.
+    """
+
+    user: str
+    operation: str
+    environment: Environment
+    logical_plan: LogicalPlan | None = None
+    in_force: LogicalPlan | None = None
