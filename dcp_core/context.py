@@ -87,6 +87,7 @@ class Context:
         clock: UTC now. Use it, never ``datetime.now``.
         log: For what an operator wants to know; never for secrets.
         registry: Finds other plugins and primitives; hooks rarely need it.
+        provided: Names of the data that the manifests of the same call provide.
         executor: Behind ``execute``, ``start`` … ; None outside an operation.
     """
 
@@ -97,6 +98,7 @@ class Context:
     credentials: Mapping[str, Secret] = attrs.field(factory=dict, repr=False)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     log: logging.Logger = LOG
+    provided: frozenset[str] = frozenset()
     registry: Registry | None = attrs.field(default=None, repr=False)
     executor: Executor | None = attrs.field(default=None, repr=False)
     shared_objects: SharedObjects = attrs.field(factory=lambda: SharedObjects(), repr=False, eq=False)

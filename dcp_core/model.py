@@ -246,11 +246,14 @@ class State:
         values: JSON-able; equal values mean nothing to do.
         owner: The mark it carries; None when it has none.
         revision: A token that moves whenever the state does, where the platform has one.
+        info: JSON-able facts that ``compare`` needs and that are not managed (rows, bytes, columns of historical
+            partition specs); not part of equality or digest.
     """
 
     values: Mapping[str, JsonValue]
     owner: Owner | None = None
-    revision: str | None = None
+    revision: str | None = attrs.field(default=None, eq=False)
+    info: Mapping[str, JsonValue] = attrs.field(factory=dict, eq=False)
 
     @property
     def digest(self) -> str:
