@@ -1,0 +1,1 @@
+"""Alembic's environment; ``versions`` holds the migrations. Imports nothing but alembic, SQLAlchemy and ``tables``."""

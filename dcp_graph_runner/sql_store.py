@@ -1,0 +1,263 @@
+"""The store on SQL: what DCP remembers between commands, beside the journal.
+
+Source: design.md sections 6 and 9.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
+
+from dcp_core.documents import from_json
+from dcp_core.errors import ConflictError, NotFoundError
+from dcp_core.model import LogicalPlan, Resource, ResourceKey
+from dcp_core.records import AuditRecord, InventoryEntry, Operation, OperationStatus, Sandbox
+from dcp_core.store import StateStore
+from dcp_graph_runner import audit as audit_log
+from dcp_graph_runner.database import Database
+from dcp_graph_runner.journal import AnyRow, SqlJournal, dump, read_operation
+from dcp_graph_runner.schema import ensure_current
+from dcp_graph_runner.tables import audit, chosen_sandboxes, inventory, logical_plans, operations, sandboxes
+
+
+def open_store(url: str, clock: Callable[[], datetime]) -> StateStore:
+    """Open the state database, making or migrating it when needed. The entry point of group ``dcp.stores``.
+
+    Args:
+        url: ``sqlite:////absolute/path/state.db`` or ``postgresql://…``.
+        clock: UTC now.
+
+    Raises:
+        SettingsError: The URL cannot be used.
+        PermanentError: The database is damaged, not ours to open, or from a newer version.
+        TransientError: It is locked or does not answer.
+    """
+    database = Database(url)
+    try:
+        ensure_current(database)
+    except BaseException:
+        database.close()
+        raise
+    return SqlStore(database, clock)
+
+
+class SqlStore(SqlJournal):
+    """``dcp_core.store.StateStore`` on a database whose schema is current. Thread-safe."""
+
+    def inventory(self, environment: str, manifest_ids: Sequence[str] | None = None) -> tuple[InventoryEntry, ...]:
+        """See ``Store.inventory``."""
+        # The ids may be thousands, more than a statement takes; an environment's inventory is read whole.
+        wanted = None if manifest_ids is None else set(manifest_ids)
+        query = select(inventory).where(inventory.c.environment == environment).order_by(inventory.c.id)
+        if wanted is not None and len(wanted) == 1:
+            query = query.where(inventory.c.manifest_id == next(iter(wanted)))
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        return tuple(_entry(row) for row in rows if wanted is None or row.manifest_id in wanted)
+
+    def set_protected(self, environment: str, key: ResourceKey, protected: bool) -> None:
+        """See ``Store.set_protected``."""
+        with self._database.writing() as connection:
+            changed = connection.execute(
+                update(inventory)
+                .where(
+                    inventory.c.environment == environment,
+                    inventory.c.kind == key.kind,
+                    inventory.c.name == key.name,
+                )
+                .values(protected=protected)
+            )
+        if changed.rowcount == 0:
+            raise NotFoundError(f"{key} is not in the inventory", where=environment)
+
+    def save_logical_plan(self, logical_plan: LogicalPlan, operation_id: str, user: str, at: datetime) -> int:
+        """See ``Store.save_logical_plan``; versions are equal when their digests are."""
+        mine = and_(
+            logical_plans.c.environment == logical_plan.environment, logical_plans.c.manifest_id == logical_plan.id
+        )
+        newest_first = select(logical_plans).where(mine).order_by(logical_plans.c.version.desc()).limit(1)
+
+        def append(connection: Connection) -> int:
+            newest = connection.execute(newest_first).one_or_none()
+            if newest is not None and _logical_plan(newest).digest == logical_plan.digest:
+                return int(newest.version)
+            version = 1 if newest is None else int(newest.version) + 1
+            connection.execute(
+                insert(logical_plans).values(
+                    environment=logical_plan.environment,
+                    manifest_id=logical_plan.id,
+                    version=version,
+                    document=dump(logical_plan),
+                    operation_id=operation_id,
+                    user=user,
+                    at=at,
+                )
+            )
+            return version
+
+        return self._database.settle(append)
+
+    def logical_plans(self, environment: str) -> Mapping[str, LogicalPlan]:
+        """See ``Store.logical_plans``."""
+        newest = (
+            select(logical_plans.c.manifest_id, func.max(logical_plans.c.version).label("version"))
+            .where(logical_plans.c.environment == environment)
+            .where(
+                logical_plans.c.manifest_id.in_(
+                    select(inventory.c.manifest_id).where(inventory.c.environment == environment)
+                )
+            )
+            .group_by(logical_plans.c.manifest_id)
+            .subquery()
+        )
+        query = (
+            select(logical_plans)
+            .join(
+                newest,
+                and_(
+                    logical_plans.c.manifest_id == newest.c.manifest_id,
+                    logical_plans.c.version == newest.c.version,
+                ),
+            )
+            .where(logical_plans.c.environment == environment)
+            .order_by(logical_plans.c.manifest_id)
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        return {row.manifest_id: _logical_plan(row) for row in rows}
+
+    def history(self, environment: str, manifest_id: str) -> tuple[tuple[int, LogicalPlan, str, str, datetime], ...]:
+        """See ``Store.history``."""
+        query = (
+            select(logical_plans)
+            .where(logical_plans.c.environment == environment, logical_plans.c.manifest_id == manifest_id)
+            .order_by(logical_plans.c.version.desc())
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        return tuple((row.version, _logical_plan(row), row.operation_id, row.user, row.at) for row in rows)
+
+    def operations(self, environment: str | None = None, limit: int = 100) -> tuple[Operation, ...]:
+        """See ``Store.operations``."""
+        query = select(operations).order_by(operations.c.created_at.desc(), operations.c.id.desc()).limit(limit)
+        if environment is not None:
+            query = query.where(operations.c.environment == environment)
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        return tuple(read_operation(row) for row in rows)
+
+    def append_audit(self, record: AuditRecord) -> None:
+        """See ``Store.append_audit``."""
+        with self._database.writing() as connection:
+            audit_log.append(connection, record)
+
+    def audit_records(
+        self, environment: str | None = None, manifest_id: str | None = None, limit: int = 100
+    ) -> tuple[AuditRecord, ...]:
+        """See ``Store.audit_records``."""
+        query = select(audit).order_by(audit.c.sequence.desc()).limit(limit)
+        if environment is not None:
+            query = query.where(audit.c.environment == environment)
+        if manifest_id is not None:
+            query = query.where(audit.c.manifest_id == manifest_id)
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        return tuple(audit_log.read(row) for row in rows)
+
+    def verify_audit(self) -> int:
+        """Check the audit log's hash chain; gives the number of records.
+
+        Raises:
+            ConflictError: The log was tampered with; names the first record that does not fit.
+        """
+        with self._database.reading() as connection:
+            return audit_log.verify(connection)
+
+    def put_sandbox(self, sandbox: Sandbox) -> None:
+        """See ``Store.put_sandbox``."""
+        values = {"identity": sandbox.identity, "created_at": sandbox.created_at, "expires_at": sandbox.expires_at}
+
+        def put(connection: Connection) -> None:
+            found = connection.execute(select(sandboxes).where(sandboxes.c.id == sandbox.id)).one_or_none()
+            if found is None:
+                connection.execute(insert(sandboxes).values(id=sandbox.id, user=sandbox.user, **values))
+            elif found.identity == sandbox.identity:
+                connection.execute(update(sandboxes).where(sandboxes.c.id == sandbox.id).values(values))
+            else:
+                raise _name_taken(sandbox, found.identity)
+
+        self._database.settle(put)
+
+    def sandboxes(self) -> tuple[Sandbox, ...]:
+        """See ``Store.sandboxes``."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(sandboxes).order_by(sandboxes.c.id)).all()
+        return tuple(Sandbox(row.id, row.user, row.identity, row.created_at, row.expires_at) for row in rows)
+
+    def delete_sandbox(self, sandbox_id: str) -> None:
+        """See ``Store.delete_sandbox``; whoever had chosen it has chosen nothing. An unknown id is fine.
+
+        Raises:
+            ConflictError: Resources are left, or an operation is running there.
+        """
+        with self._database.writing() as connection:
+            left = connection.execute(
+                select(func.count()).select_from(inventory).where(inventory.c.environment == sandbox_id)
+            ).scalar_one()
+            if left:
+                raise ConflictError(f"{left} resources are left in {sandbox_id}", hint="destroy it first")
+            running = connection.execute(
+                select(operations.c.id).where(
+                    operations.c.environment == sandbox_id, operations.c.status == OperationStatus.RUNNING.value
+                )
+            ).first()
+            if running is not None:
+                raise ConflictError(f"operation {running.id} is running in {sandbox_id}")
+            connection.execute(delete(chosen_sandboxes).where(chosen_sandboxes.c.sandbox_id == sandbox_id))
+            connection.execute(delete(sandboxes).where(sandboxes.c.id == sandbox_id))
+
+    def chosen_sandbox(self, identity: str) -> str | None:
+        """See ``Store.chosen_sandbox``."""
+        query = select(chosen_sandboxes.c.sandbox_id).where(chosen_sandboxes.c.identity == identity)
+        with self._database.reading() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
+    def choose_sandbox(self, identity: str, sandbox_id: str | None) -> None:
+        """See ``Store.choose_sandbox``."""
+        mine = chosen_sandboxes.c.identity == identity
+
+        def choose(connection: Connection) -> None:
+            if sandbox_id is None:
+                connection.execute(delete(chosen_sandboxes).where(mine))
+            elif connection.execute(update(chosen_sandboxes).where(mine).values(sandbox_id=sandbox_id)).rowcount == 0:
+                connection.execute(insert(chosen_sandboxes).values(identity=identity, sandbox_id=sandbox_id))
+
+        self._database.settle(choose)
+
+    def close(self) -> None:
+        """See ``Store.close``."""
+        self._database.close()
+
+
+def _entry(row: AnyRow) -> InventoryEntry:
+    return InventoryEntry(
+        resource=from_json(json.loads(row.resource), Resource),
+        protected=row.protected,
+        applied_digest=row.applied_digest,
+        logical_plan_digest=row.logical_plan_digest,
+    )
+
+
+def _logical_plan(row: AnyRow) -> LogicalPlan:
+    return from_json(json.loads(row.document), LogicalPlan)
+
+
+def _name_taken(wanted: Sandbox, owner: str) -> ConflictError:
+    return ConflictError(
+        f"the name {wanted.id} belongs to {owner}; {wanted.identity} would get the same one",
+        hint=f"choose another name: pretzel playground create NAME; or let {owner} destroy {wanted.id}",
+        code="playground.name_taken",
+    )

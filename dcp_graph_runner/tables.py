@@ -1,0 +1,177 @@
+"""The tables of the state database, as they are after the newest migration.
+
+Documents (plans, results, resources) are JSON texts made by ``dcp_core.documents``; a column beside them exists
+only where a query or a constraint needs it. Every table is named ``dcp_…``, so that a database can be shared with
+an Iceberg catalog.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+METADATA = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+VERSION_TABLE = "dcp_schema_version"
+
+# SQLite numbers rows by itself only in a column whose type is exactly INTEGER.
+RowId = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """A point in time, aware and in UTC; a naive one is refused, because it would be read as another time."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To UTC; SQLite keeps no zone, so it gets none."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        in_utc = value.astimezone(UTC)
+        return in_utc.replace(tzinfo=None) if dialect.name == "sqlite" else in_utc
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Aware again, in UTC."""
+        if value is None:
+            return None
+        aware: datetime = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return aware.astimezone(UTC)
+
+
+operations = Table(
+    "dcp_operations",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("manifest_id", Text, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("plan", Text, nullable=False),
+    Column("results", Text, nullable=False),
+    Column("error", Text),
+    Column("created_at", UtcTime, nullable=False),
+    Column("finished_at", UtcTime),
+    Column("fence", Integer, nullable=False),
+    Column("lease_expires_at", UtcTime, nullable=False),
+    Column("holder_host", Text, nullable=False),
+    Column("holder_pid", BigInteger, nullable=False),
+    Column("holder_started", Text, nullable=False),
+    Column("holder_user", Text, nullable=False),
+    Index("ix_dcp_operations_environment_created_at", "environment", "created_at"),
+    # The lock: one running operation per manifest and environment.
+    Index(
+        "uq_dcp_operations_running",
+        "environment",
+        "manifest_id",
+        unique=True,
+        sqlite_where=text("status = 'RUNNING'"),
+        postgresql_where=text("status = 'RUNNING'"),
+    ),
+)
+
+steps = Table(
+    "dcp_steps",
+    METADATA,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("operation_id", Text, ForeignKey("dcp_operations.id", ondelete="CASCADE"), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("result", Text),
+    Column("fence", Integer, nullable=False),
+    Column("started_at", UtcTime, nullable=False),
+    Column("finished_at", UtcTime),
+    UniqueConstraint("operation_id", "key"),
+)
+
+inventory = Table(
+    "dcp_inventory",
+    METADATA,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("environment", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("manifest_id", Text, nullable=False),
+    Column("protected", Boolean, nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("applied_digest", Text, nullable=False),
+    Column("logical_plan_digest", Text, nullable=False),
+    UniqueConstraint("environment", "kind", "name"),
+    Index("ix_dcp_inventory_environment_manifest_id", "environment", "manifest_id"),
+)
+
+logical_plans = Table(
+    "dcp_logical_plans",
+    METADATA,
+    Column("environment", Text, primary_key=True),
+    Column("manifest_id", Text, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("document", Text, nullable=False),
+    Column("operation_id", Text, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+)
+
+audit = Table(
+    "dcp_audit",
+    METADATA,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("operation_id", Text, nullable=False, unique=True),
+    Column("environment", Text, nullable=False),
+    Column("manifest_id", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("prev_hash", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    Index("ix_dcp_audit_environment_manifest_id", "environment", "manifest_id"),
+)
+
+audit_head = Table(
+    "dcp_audit_head",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("hash", Text, nullable=False),
+)
+
+sandboxes = Table(
+    "dcp_sandboxes",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("user", Text, nullable=False),
+    Column("identity", Text, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+)
+
+chosen_sandboxes = Table(
+    "dcp_chosen_sandboxes",
+    METADATA,
+    Column("identity", Text, primary_key=True),
+    Column("sandbox_id", Text, nullable=False),
+)
