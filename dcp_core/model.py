@@ -42,6 +42,8 @@ def digest_of(value: JsonValue) -> str:
 def _exact(value: JsonValue) -> JsonValue:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 2**53:
         return str(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
+        return int(value)  # a protobuf Struct does not tell 1.0 from 1
     if isinstance(value, Mapping):
         return {str(key): _exact(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -100,6 +102,20 @@ class Environment:
         ``daily_orders_dag`` in production, ``playground_alice__daily_orders_dag`` in a playground.
         """
         return name if self.is_production else f"{self.name}__{name}"
+
+
+def playground_user(identity: str) -> str:
+    """The ``<user>`` of an identity's own playground: lower case, other characters as ``_``, at most 32.
+
+    Two identities may share one; the store refuses the second (design section 8).
+
+    Raises:
+        UsageError: Nothing usable is left of the identity.
+    """
+    name = re.sub(r"[^a-z0-9_]", "_", identity.split("@")[0].lower())[:32]
+    if not name.strip("_"):
+        raise UsageError(f"cannot make a playground's name of the identity {identity!r}")
+    return name
 
 
 @attrs.frozen

@@ -1,0 +1,329 @@
+"""Runs a plan's actions step by step against a journal, and finishes what a crash left behind.
+
+Every step is written ahead: *started*, then *done* with its result. A step found started may have happened;
+its resource is read again and only what is missing is done. Platform changes happen nowhere else.
+
+Source: design.md section 7.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+import attrs
+
+from dcp_core.context import LOG, Context
+from dcp_core.documents import from_json, to_json
+from dcp_core.errors import ConflictError, DcpError, LeaseLostError, TransientError
+from dcp_core.graph import levels
+from dcp_core.model import Action, ActionKind, JsonValue, Resource, ResourceKey, State
+from dcp_core.planning import owner_of
+from dcp_core.records import (
+    ActionResult,
+    Execution,
+    InventoryEntry,
+    Operation,
+    OperationStatus,
+    ResultStatus,
+)
+from dcp_core.registry import Registry
+from dcp_core.store import InventoryChange, Journal, Lease, StepStatus
+
+RENEW_S = 10.0
+POLL_S = 0.25
+MAX_TRIES = 5
+FIRST_BACKOFF_S = 0.5
+MAX_BACKOFF_S = 30.0
+PARALLEL_ACTIONS = 8
+T = TypeVar("T")
+_BAD = (ResultStatus.FAILED, ResultStatus.SKIPPED, ResultStatus.BLOCKED)
+
+
+@attrs.define
+class JournalledExecutor:
+    """Implements ``context.Executor`` for one operation.
+
+    Args:
+        lease: The right to work on it.
+        journal: Where steps are written ahead.
+        registry: Finds the primitives.
+        ctx: Handed to the primitives; it must not hold this executor (primitives do not nest).
+        protected: What the inventory protects, by resource.
+        sleep: Waits that many seconds; handed in so that tests never sleep.
+    """
+
+    lease: Lease
+    journal: Journal
+    registry: Registry
+    ctx: Context
+    protected: Mapping[ResourceKey, bool] = attrs.Factory(dict)
+    sleep: Callable[[float], None] = time.sleep
+    results: dict[ResourceKey, ActionResult] = attrs.Factory(dict)
+    _starts: dict[ResourceKey, int] = attrs.Factory(dict)
+
+    def execute(self, actions: Sequence[Action]) -> tuple[ActionResult, ...]:
+        """Wanted resources in dependency order, then deletions in reverse order; see ``Executor.execute``."""
+        wanted = [action for action in actions if not _deletes(action)]
+        unwanted = [action for action in actions if _deletes(action)]
+        needs = {action.resource.key: set(action.resource.depends_on) for action in wanted}
+        self._phase(wanted, needs)
+        dependents: dict[ResourceKey, set[ResourceKey]] = {action.resource.key: set() for action in unwanted}
+        for action in unwanted:
+            for need in action.resource.depends_on:
+                dependents.setdefault(need, set()).add(action.resource.key)
+        self._phase(unwanted, dependents)
+        return tuple(self.results[action.resource.key] for action in actions)
+
+    def stop(self, resource: Resource) -> tuple[Execution, ...]:
+        """What runs is noted in a step of its own first: after a crash, a stopped job looks idle."""
+        observed = self._once(f"observe:{resource.key}", lambda: self._observe(resource))
+        if observed["execution"] is None:
+            return ()
+        stopped = self._once(
+            f"stop:{resource.key}",
+            lambda: to_json(self.registry.primitive(resource.kind, "stop", resource=resource, ctx=self.ctx)),
+        )
+        return tuple(from_json(each, Execution) for each in stopped)
+
+    def start(self, resource: Resource, params: Mapping[str, str]) -> Execution:
+        """Once for each call in order, by an idempotency key of the operation."""
+        number = self._starts[resource.key] = self._starts.get(resource.key, 0) + 1
+        key = f"start:{resource.key}:{number}"
+        started = self._once(
+            key,
+            lambda: to_json(
+                self.registry.primitive(
+                    resource.kind,
+                    "start",
+                    resource=resource,
+                    params=dict(params),
+                    idempotency_key=f"{self.lease.operation.id}:{key}",
+                    ctx=self.ctx,
+                )
+            ),
+        )
+        return from_json(started, Execution)
+
+    def wait(self, resource: Resource, execution: Execution) -> Execution:
+        """Polls until the execution is final."""
+        current = execution
+        while True:
+            found = self._retried(
+                lambda: self.registry.primitive(
+                    resource.kind, "get_status", resource=resource, execution_id=execution.id, ctx=self.ctx
+                )
+            )
+            if found is not None:
+                current = found
+            self.registry.broadcast("execution_changed", operation=self.lease.operation, execution=current)
+            if current.status.is_final:
+                return current
+            self.sleep(POLL_S)
+
+    def stopped(self) -> tuple[Resource, ...]:
+        """From the journal, so that it holds after a crash too."""
+        return tuple(
+            from_json(step.result["resource"], Resource)
+            for key, step in self.journal.steps(self.lease).items()
+            if key.startswith("observe:") and step.status is StepStatus.DONE and step.result["execution"] is not None
+        )
+
+    def _phase(self, actions: Sequence[Action], needs: Mapping[ResourceKey, Iterable[ResourceKey]]) -> None:
+        by_key = {action.resource.key: action for action in actions}
+        for group in levels(tuple(by_key), needs):
+            todo = []
+            for key in group:
+                failed = [need for need in needs.get(key, ()) if self._is_bad(need)]
+                settled = _settled(by_key[key], failed)
+                if settled is not None:
+                    self.results[key] = settled
+                else:
+                    todo.append(by_key[key])
+            if len(todo) > 1:
+                with ThreadPoolExecutor(PARALLEL_ACTIONS) as pool:
+                    self.results.update({result.key: result for result in pool.map(self._perform, todo)})
+            elif todo:
+                self.results[todo[0].resource.key] = self._perform(todo[0])
+
+    def _is_bad(self, key: ResourceKey) -> bool:
+        return key in self.results and self.results[key].status in _BAD
+
+    def _perform(self, action: Action) -> ActionResult:
+        """One action, once: from *started* to *done* with the inventory changed in the same transaction."""
+        resource = action.resource
+        key = f"action:{resource.key}"
+        step = self.journal.start_step(self.lease, key)
+        if step.status is not StepStatus.STARTED:
+            return from_json(step.result, ActionResult)
+        self.registry.broadcast("action_started", operation=self.lease.operation, action=action)
+        status, error, code = ResultStatus.SUCCEEDED, None, None
+        try:
+            self._change_with_retries(action, maybe_done=not step.is_new)
+        except LeaseLostError:
+            raise
+        except DcpError as failure:
+            LOG.debug("%s failed", action.label, exc_info=True)
+            status, error, code = ResultStatus.FAILED, _in_words(failure), failure.code
+        result = ActionResult(resource.key, action.label, status, error, code)
+        ended = StepStatus.DONE if status is ResultStatus.SUCCEEDED else StepStatus.FAILED
+        inventory = [self._inventory_change(action)] if ended is StepStatus.DONE else []
+        self.journal.finish_step(self.lease, key, ended, to_json(result), inventory)
+        self.registry.broadcast("action_finished", operation=self.lease.operation, action=action, result=result)
+        return result
+
+    def _change_with_retries(self, action: Action, *, maybe_done: bool) -> None:
+        reread = maybe_done
+
+        def once() -> None:
+            nonlocal reread
+            # A change that failed half-way counts as one that may have happened.
+            again, reread = reread, True
+            self._change(action, again)
+
+        self._retried(once)
+
+    def _change(self, action: Action, reread: bool) -> None:
+        resource, desired, actual = action.resource, action.desired, action.actual
+        if reread:
+            actual = self._primitive(resource, "get_actual_state")
+        if _deletes(action):
+            if actual is not None:
+                self._primitive(resource, "delete")
+            return
+        assert desired is not None, "only a deletion has no desired state"
+        if actual is None:
+            if not reread and action.kind is not ActionKind.CREATE:
+                raise ConflictError(f"{resource.name} is gone", where=str(resource.key))
+            self._primitive(resource, "create", desired=desired)
+        elif action.kind is ActionKind.REPLACE and self._differs(resource, desired, actual):
+            self._primitive(resource, "delete")
+            self._primitive(resource, "create", desired=desired)
+        elif reread and action.kind is ActionKind.CREATE and actual.owner != owner_of(resource):
+            raise ConflictError(f"{resource.name} was created by somebody else meanwhile", where=str(resource.key))
+        elif actual.owner != desired.owner or self._differs(resource, desired, actual):
+            self._primitive(resource, "update", desired=desired, actual=actual)
+
+    def _differs(self, resource: Resource, desired: State, actual: State) -> bool:
+        return bool(
+            self.registry.primitive(resource.kind, "compare", resource=resource, desired=desired, actual=actual)
+        )
+
+    def _primitive(self, resource: Resource, hook: str, **arguments: State) -> State | None:
+        answer: State | None = self.registry.primitive(
+            resource.kind, hook, resource=resource, ctx=self.ctx, **arguments
+        )
+        return answer
+
+    def _inventory_change(self, action: Action) -> InventoryChange:
+        resource = action.resource
+        if _deletes(action):
+            return InventoryChange(resource.environment, resource.key, None)
+        kept = self.protected.get(resource.key, False)
+        entry = InventoryEntry(
+            resource,
+            kept if resource.protect is None else resource.protect,
+            action.desired.digest if action.desired else "",
+            self.lease.operation.plan.logical_plan.digest,
+        )
+        return InventoryChange(resource.environment, resource.key, entry)
+
+    def _observe(self, resource: Resource) -> dict[str, object]:
+        running = self.registry.primitive(
+            resource.kind, "get_status", resource=resource, execution_id=None, ctx=self.ctx
+        )
+        alive = running is not None and not running.status.is_final
+        return {"resource": to_json(resource), "execution": to_json(running) if alive else None}
+
+    def _once(self, key: str, make: Callable[[], JsonValue]) -> JsonValue:
+        """``make``'s result from the journal when it is there, else made, with retries, and recorded."""
+        step = self.journal.start_step(self.lease, key)
+        if step.status is StepStatus.DONE:
+            return step.result
+        made = self._retried(make)
+        self.journal.finish_step(self.lease, key, StepStatus.DONE, made)
+        return made
+
+    def _retried(self, call: Callable[[], T]) -> T:
+        """Try again on ``TransientError``, with exponential backoff and jitter; at most ``MAX_TRIES`` times."""
+        for number in range(1, MAX_TRIES + 1):
+            try:
+                return call()
+            except TransientError as error:
+                if number == MAX_TRIES:
+                    raise
+                backoff_s = min(FIRST_BACKOFF_S * 2 ** (number - 1), MAX_BACKOFF_S) * random.uniform(0.5, 1.0)
+                LOG.info("try %d of %d: %s", number, MAX_TRIES, error)
+                self.sleep(error.retry_after_s if error.retry_after_s is not None else backoff_s)
+        raise AssertionError("unreachable: the last try returns or raises")
+
+
+@contextmanager
+def renewed(lease: Lease, journal: Journal) -> Iterator[None]:
+    """Keep the lease alive in the background. A lost lease shows at the next step, which is fenced."""
+    ended = threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(RENEW_S):
+            try:
+                journal.renew(lease)
+            except LeaseLostError:
+                return
+            except DcpError as error:
+                LOG.warning("cannot renew the lease of %s: %s", lease.operation.id, error)
+
+    thread = threading.Thread(target=renew, name=f"renew {lease.operation.id}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def outcome(results: Sequence[ActionResult], error: str | None = None) -> OperationStatus:
+    """SUCCEEDED when nothing went wrong; PARTIAL when something did and something was done; else FAILED."""
+    if error is None and not any(result.status in _BAD for result in results):
+        return OperationStatus.SUCCEEDED
+    done = any(result.status is ResultStatus.SUCCEEDED for result in results)
+    return OperationStatus.PARTIAL if done else OperationStatus.FAILED
+
+
+def complete(
+    operation: Operation, results: Mapping[ResourceKey, ActionResult], error: str | None
+) -> tuple[ActionResult, ...]:
+    """A result for every action of the plan, in its order; what was never reached is SKIPPED."""
+    return tuple(
+        results.get(action.resource.key)
+        or _settled(action, ())
+        or ActionResult(action.resource.key, action.label, ResultStatus.SKIPPED, error)
+        for action in operation.plan.actions
+    )
+
+
+def _settled(action: Action, failed: Sequence[ResourceKey]) -> ActionResult | None:
+    """The result of an action that changes nothing, or that must not be tried."""
+    key, label = action.resource.key, action.label
+    if action.kind is ActionKind.NOOP:
+        return ActionResult(key, label, ResultStatus.NOOP)
+    if action.kind is ActionKind.BLOCKED:
+        return ActionResult(key, label, ResultStatus.BLOCKED, action.message, action.reason)
+    if failed:
+        return ActionResult(key, label, ResultStatus.SKIPPED, f"{failed[0].name} was not done", "skipped")
+    return None
+
+
+def _deletes(action: Action) -> bool:
+    return action.kind is ActionKind.DELETE or action.wants is ActionKind.DELETE
+
+
+def _in_words(error: DcpError) -> str:
+    words = error.message
+    if error.owner and error.code == "plugin.bug":
+        return words
+    return f"{words}; {error.hint}" if error.hint else words

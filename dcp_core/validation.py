@@ -1,0 +1,158 @@
+"""JSON Schema errors of a manifest as diagnostics: every one, at its field, with the nearest right word.
+
+Source: JSON Schema draft 2020-12; design.md section 15.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from dcp_core.diagnostics import Diagnostic, FieldPath, Severity, format_path
+from dcp_core.errors import PluginError
+from dcp_core.yaml_positions import KEY
+
+TYPE_KEY = "manifest_type"
+_MAX_SHOWN = 60
+_MAX_CHOICES = 12
+_BRANCHES = ("anyOf", "oneOf")
+
+
+def with_manifest_type(schema: Mapping[str, Any], manifest_type: str) -> dict[str, Any]:
+    """The plugin's schema plus the key that every manifest may have; also what editors are given."""
+    properties = {
+        TYPE_KEY: {"const": manifest_type, "description": "What kind of manifest this is; by default its folder says."},
+        **schema.get("properties", {}),
+    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "properties": properties}
+
+
+def validate(data: Any, schema: Mapping[str, Any]) -> tuple[Diagnostic, ...]:
+    """Every violation, in document order where it is known.
+
+    Args:
+        data: The manifest's plain values.
+        schema: As ``with_manifest_type`` gives it. ``x-hint`` in a subschema becomes the finding's hint.
+
+    Raises:
+        PluginError: The schema itself is not valid.
+    """
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+
+    validator = Draft202012Validator(schema)
+    try:
+        errors = list(validator.iter_errors(data))
+    except SchemaError as error:
+        raise PluginError(f"the manifest's schema is not valid: {error.message}") from None
+    return tuple(finding for error in errors for finding in _findings(error))
+
+
+def _findings(error: Any) -> Iterator[Diagnostic]:
+    path: FieldPath = tuple(error.absolute_path)
+    where = format_path(path) or "the manifest"
+    hint = error.schema.get("x-hint") if isinstance(error.schema, Mapping) else None
+    kind = error.validator
+    if kind in _BRANCHES:
+        yield from _branch(error)
+    elif kind == "required":
+        for name in error.validator_value:
+            if name not in error.instance:
+                missing = format_path((*path, name))
+                described = _described(error.schema, name)
+                # Which of the missing names this error is about is only in its text.
+                if repr(name) in error.message:
+                    yield _error("schema.required", f"{missing} is missing{described}", path, hint)
+    elif kind == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        for name in error.instance:
+            if name not in known:
+                yield _unknown_key(path, name, known)
+    elif kind in ("enum", "const"):
+        choices = [error.validator_value] if kind == "const" else error.validator_value
+        message = f"{where} is {_show(error.instance)}\n  expected one of: {_choices(choices)}"
+        yield _error("schema.enum", message, path, _nearest(error.instance, choices) or hint)
+    elif kind == "type":
+        expected = error.validator_value if isinstance(error.validator_value, str) else " or ".join(error.validator_value)
+        yield _error("schema.type", f"{where} is {_show(error.instance)}; expected {_article(expected)}", path, hint)
+    elif kind == "pattern":
+        yield _error("schema.pattern", f"{where} is {_show(error.instance)}; expected {error.validator_value}", path, hint)
+    else:
+        yield _error(f"schema.{kind}", f"{where}: {_shorten(error.message)}", path, hint)
+
+
+def _branch(error: Any) -> Iterator[Diagnostic]:
+    """Of several alternatives, the errors of the one that was meant: the one that got furthest."""
+    path: FieldPath = tuple(error.absolute_path)
+    by_branch: dict[int, list[Any]] = {}
+    for each in error.context:
+        by_branch.setdefault(each.schema_path[0], []).append(each)
+    near = [group for group in by_branch.values() if not any(each.validator == "type" and not each.path for each in group)]
+    if len(near) == 1:
+        for each in near[0]:
+            yield from _findings(each)
+        return
+    expected = " or ".join(dict.fromkeys(_describe(branch) for branch in error.validator_value))
+    hint = error.schema.get("x-hint")
+    yield _error(
+        f"schema.{error.validator}", f"{format_path(path)} is {_show(error.instance)}; expected {expected}", path, hint
+    )
+
+
+def _describe(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return _choices(schema["enum"])
+    if "const" in schema:
+        return _show(schema["const"])
+    kind = schema.get("type", "another value")
+    return _article(kind if isinstance(kind, str) else " or ".join(kind))
+
+
+def _unknown_key(path: FieldPath, name: str, known: Iterable[str]) -> Diagnostic:
+    message = f"{format_path((*path, name))} is not a known field"
+    hint = _nearest(name, list(known)) or "known: " + ", ".join(sorted(known))
+    return _error("schema.unknown_key", message, (*path, name, KEY), hint)
+
+
+def _described(schema: Mapping[str, Any], name: str) -> str:
+    text = schema.get("properties", {}).get(name, {}).get("description", "")
+    return f": {text.rstrip('.').splitlines()[0]}" if text else ""
+
+
+def _nearest(value: Any, choices: Iterable[Any]) -> str | None:
+    texts = [str(choice) for choice in choices]
+    close = difflib.get_close_matches(str(value), texts, n=1)
+    lowered = {text.lower(): text for text in texts}
+    found = lowered.get(str(value).lower()) or (close[0] if close else None)
+    return f'did you mean "{found}"?' if found else None
+
+
+def _choices(choices: Iterable[Any]) -> str:
+    texts = [str(choice) for choice in choices]
+    return ", ".join(texts[:_MAX_CHOICES]) + (", …" if len(texts) > _MAX_CHOICES else "")
+
+
+def _article(kind: str) -> str:
+    names = {"object": "a mapping", "array": "a list", "string": "text", "integer": "a whole number", "number": "a number",
+             "boolean": "true or false", "null": "nothing"}  # fmt: skip
+    return " or ".join(names.get(each, each) for each in kind.split(" or "))
+
+
+def _show(value: Any) -> str:
+    if value is None:
+        return "empty"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    return _shorten(json.dumps(value, ensure_ascii=False))
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
+
+
+def _error(code: str, message: str, path: FieldPath, hint: str | None) -> Diagnostic:
+    return Diagnostic(Severity.ERROR, code, message, path=path, hint=hint)
