@@ -45,6 +45,7 @@ class CoreetlSettings:
         backend: The compute backend of jobs that do not name one.
         spark_connect_url: ``sc://host:port`` of a real Spark for ``Engine``; empty means the embedded engine.
         poll_interval_s: Seconds between looks at an execution that another process runs.
+        worker_environment: Names of environment variables that workers get, such as ``AWS_REGION``.
     """
 
     url: str = ""
@@ -53,6 +54,7 @@ class CoreetlSettings:
     backend: str = "local"
     spark_connect_url: str = ""
     poll_interval_s: float = 0.1
+    worker_environment: tuple[str, ...] = ()
 
 
 def connect(settings: Settings) -> CoreETLDriver:

@@ -1,0 +1,324 @@
+"""The driver in process: the job registry, the backends, and one supervising thread per running execution.
+
+Executions belong to a process, which beats its heart in the registry. When that process is gone, ``recover`` finds
+what it left: an execution that committed has succeeded, one whose stop was asked for is cancelled, any other is run
+again. The commit itself carries the execution's id, so that nothing is written twice.
+
+Source: design.md section 10.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from attrs import define, field
+
+from coreetl_driver import CoreetlSettings
+from coreetl_driver.api import Execution, ExecutionStatus, Job, JobSpec
+from coreetl_driver.compute import Attempt, Backend, Outcome, Task, find_backend
+from coreetl_driver.job_registry import JobRegistry, Run, now
+from coreetl_driver.owners import Owner
+from coreetl_driver.specs import check_names, check_spec, chosen_parameters
+from dcp_core.errors import DcpError, PermanentError, TransientError
+from dcp_core.settings import Secret, Settings
+
+_LOG = logging.getLogger(__name__)
+MAX_ATTEMPTS = 3
+HEARTBEAT_S = 5.0
+LEASE_S = 60.0  # an owner on another machine that is silent for longer is taken for dead
+STOP_TIMEOUT_S = 30.0
+
+
+@define
+class _Live:
+    """An execution that this driver runs."""
+
+    attempt: Attempt
+    thread: threading.Thread | None = None
+    ended: threading.Event = field(factory=threading.Event)
+    handed_over: bool = False
+
+
+class Driver:
+    """Implements ``CoreETLDriver`` in this process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._own = settings.section("coreetl", CoreetlSettings)
+        state = str(settings.state)
+        self._registry = JobRegistry(self._own.store.replace("{state}", state).replace("{root}", str(settings.root)))
+        self._folder = settings.state / "coreetl" / "executions"
+        self._backends: dict[str, Backend] = {}
+        self._live: dict[str, _Live] = {}
+        self._lock = threading.RLock()
+        self._me = Owner.current()
+        self._closed = False
+
+    # Jobs
+
+    def create_job(self, job_id: str, environment: str, name: str, spec: JobSpec, labels: Mapping[str, str]) -> Job:
+        check_names(job_id, environment)
+        check_spec(spec)
+        return self._registry.create_job(job_id, environment, name, spec, labels)
+
+    def update_job(
+        self,
+        job_id: str,
+        environment: str,
+        spec: JobSpec,
+        labels: Mapping[str, str],
+        expected_version: int | None = None,
+    ) -> Job:
+        check_spec(spec)
+        return self._registry.update_job(job_id, environment, spec, labels, expected_version)
+
+    def delete_job(self, job_id: str, environment: str) -> None:
+        self._registry.delete_job(job_id, environment)
+
+    def get_job(self, job_id: str, environment: str) -> Job:
+        return self._registry.get_job(job_id, environment)
+
+    def list_jobs(self, environment: str | None = None, job_ids: Sequence[str] | None = None) -> tuple[Job, ...]:
+        return self._registry.list_jobs(environment, job_ids)
+
+    # Executions
+
+    def run_job(
+        self,
+        job_id: str,
+        environment: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        user_token: Secret | None = None,
+        user: str | None = None,
+    ) -> Execution:
+        job = self._registry.get_job(job_id, environment)
+        check_spec(job.spec)  # again: the registry is a file that somebody may have written to
+        chosen = chosen_parameters(job.spec, params or {})
+        backend = str(job.spec.compute.get("backend") or self._own.backend)
+        self._backend(backend)
+        self.recover(job_id, environment)  # a lost execution must not write after the new one
+        execution = Execution(
+            execution_id=uuid.uuid4().hex,
+            job_id=job_id,
+            job_version=job.version,
+            environment=environment,
+            backend=backend,
+            status=ExecutionStatus.PENDING,
+            idempotency_key=idempotency_key,
+            user=user,
+        )
+        execution, is_new = self._registry.add_execution(execution, chosen, self._me)
+        if is_new:
+            self._start(self._registry.get_run(execution.execution_id), job, user_token)
+            execution = self.get_execution(execution.execution_id)
+        return execution
+
+    def stop_job(self, job_id: str, environment: str) -> tuple[Execution, ...]:
+        stopped = []
+        for run in self._registry.unfinished(job_id, environment):
+            execution_id = run.execution.execution_id
+            self._registry.change(execution_id, None, stop_requested=True)
+            live = self._live.get(execution_id)
+            if live is not None:
+                live.attempt.stop()
+            else:
+                worker = self._registry.get_run(execution_id).worker
+                if worker is not None and worker.is_local:
+                    worker.kill_group()  # its owner notices and records the end
+            stopped.append(self.wait(execution_id, STOP_TIMEOUT_S))
+        return tuple(stopped)
+
+    def get_execution(self, execution_id: str) -> Execution:
+        return self._registry.get_run(execution_id).execution
+
+    def list_executions(
+        self, job_id: str | None = None, environment: str | None = None, limit: int = 100
+    ) -> tuple[Execution, ...]:
+        return self._registry.list_executions(job_id, environment, limit)
+
+    def get_logs(self, execution_id: str) -> str:
+        self._registry.get_run(execution_id)  # NotFoundError, before a file name is made of what the caller said
+        parts = []
+        for folder in sorted((self._folder / execution_id).glob("attempt-*")):
+            for file in sorted(folder.glob("*.txt")):
+                parts.append(f"-- {folder.name}\n{file.read_text(encoding='utf-8', errors='replace')}")
+        return "".join(parts)
+
+    def wait(self, execution_id: str, timeout_s: float | None = None) -> Execution:
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            run = self._registry.get_run(execution_id)
+            left = None if deadline is None else deadline - time.monotonic()
+            if run.execution.status.is_final or (left is not None and left <= 0):
+                return run.execution
+            live = self._live.get(execution_id)
+            if live is not None:
+                live.ended.wait(left)
+                continue
+            if _is_lost(run):
+                self._recover(run)
+                continue
+            time.sleep(self._own.poll_interval_s if left is None else min(left, self._own.poll_interval_s))
+
+    def close(self) -> None:
+        """Hand over what still runs: its workers end, and the next driver that looks runs it again."""
+        with self._lock:
+            self._closed = True
+            live = dict(self._live)
+        for execution_id, running in live.items():
+            running.handed_over = True
+            outcome = running.attempt.stop()
+            if outcome.status is not ExecutionStatus.SUCCEEDED:
+                self._registry.change(execution_id, self._me, owner=None, worker=None)
+            if running.thread is not None:
+                running.thread.join(timeout=10.0)
+        for backend in self._backends.values():
+            backend.close()
+        self._registry.close()
+
+    def recover(self, job_id: str | None = None, environment: str | None = None) -> tuple[Execution, ...]:
+        """Take over executions whose driver is gone; returns those, some of them running again.
+
+        Called by what runs and applies, never by what reads.
+        """
+        lost = [run for run in self._registry.unfinished(job_id, environment) if _is_lost(run)]
+        return tuple(execution for run in lost if (execution := self._recover(run)) is not None)
+
+    def _recover(self, run: Run) -> Execution | None:
+        execution = run.execution
+        if not self._registry.take_over(run, self._me, execution.attempt):
+            return None
+        if run.worker is not None and run.worker.is_local:
+            run.worker.kill_group()
+        _LOG.warning("execution %s of job %s was lost with its driver", execution.execution_id, execution.job_id)
+        try:
+            job = self._registry.get_job(execution.job_id, execution.environment, execution.job_version)
+            rows = self._backend(execution.backend).committed_rows(self._task(run, job, None))
+        except DcpError as error:
+            self._registry.change(execution.execution_id, self._me, owner=None)
+            raise TransientError(f"execution {execution.execution_id} cannot be taken over: {error}") from error
+        if rows is not None:
+            self._finish(execution.execution_id, Outcome(ExecutionStatus.SUCCEEDED, rows))
+        elif self._registry.get_run(execution.execution_id).stop_requested:
+            self._finish(execution.execution_id, Outcome(ExecutionStatus.CANCELLED))
+        elif execution.attempt >= MAX_ATTEMPTS:
+            error = f"given up after {MAX_ATTEMPTS} attempts: each time the driver was lost while the job ran"
+            self._finish(execution.execution_id, Outcome(ExecutionStatus.FAILED, error=error))
+        else:
+            self._registry.change(execution.execution_id, self._me, attempt=execution.attempt + 1)
+            self._start(self._registry.get_run(execution.execution_id), job, None)
+        return self.get_execution(execution.execution_id)
+
+    # Running
+
+    def _start(self, run: Run, job: Job, user_token: Secret | None) -> None:
+        execution_id = run.execution.execution_id
+        try:
+            task = self._task(run, job, user_token)
+            task.folder.mkdir(parents=True, exist_ok=True)
+            with self._lock:
+                if self._closed:
+                    raise PermanentError("this driver is closed")
+                live = _Live(self._backend(run.execution.backend).start(task))
+                self._live[execution_id] = live
+        except (DcpError, OSError) as error:
+            self._finish(execution_id, Outcome(ExecutionStatus.FAILED, error=str(error)))
+            return
+        worker = live.attempt.worker
+        self._registry.change(
+            execution_id,
+            self._me,
+            status=ExecutionStatus.RUNNING.value,
+            started_at=now(),
+            worker=None if worker is None else str(worker),
+        )
+        live.thread = threading.Thread(
+            target=self._supervise, args=(execution_id, live), name=f"coreetl-{execution_id[:8]}", daemon=True
+        )
+        live.thread.start()
+
+    def _supervise(self, execution_id: str, live: _Live) -> None:
+        try:
+            outcome = live.attempt.wait(HEARTBEAT_S)
+            while outcome is None:
+                if not self._heartbeat(execution_id):
+                    live.attempt.stop()  # somebody else runs it now: this one must not write any more
+                    return
+                outcome = live.attempt.wait(HEARTBEAT_S)
+            if live.handed_over and outcome.status is not ExecutionStatus.SUCCEEDED:
+                return
+            if outcome.status is ExecutionStatus.FAILED and self._registry.get_run(execution_id).stop_requested:
+                outcome = Outcome(ExecutionStatus.CANCELLED)
+            self._finish(execution_id, outcome)
+        except Exception:
+            _LOG.exception("supervising execution %s failed", execution_id)
+            live.attempt.stop()
+            self._finish(execution_id, Outcome(ExecutionStatus.FAILED, error="the driver failed while it ran; see its log"))
+        finally:
+            self._live.pop(execution_id, None)
+            live.ended.set()
+
+    def _heartbeat(self, execution_id: str) -> bool:
+        try:
+            return self._registry.change(execution_id, self._me, heartbeat_at=now())
+        except Exception:  # a registry that is away for a moment is no reason to end a job
+            _LOG.warning("no heartbeat for execution %s: the job registry does not answer", execution_id)
+            return True
+
+    def _finish(self, execution_id: str, outcome: Outcome) -> None:
+        self._registry.change(
+            execution_id,
+            self._me,
+            status=outcome.status.value,
+            rows_written=outcome.rows_written,
+            error=outcome.error,
+            finished_at=now(),
+            worker=None,
+        )
+
+    def _task(self, run: Run, job: Job, user_token: Secret | None) -> Task:
+        execution = run.execution
+        catalogs = {
+            name: {
+                key: self._settings.resolve(value, f"property {key!r} of catalog {name!r}")
+                for key, value in properties.items()
+            }
+            for name, properties in job.spec.catalogs.items()
+        }
+        return Task(
+            execution_id=execution.execution_id,
+            job_id=execution.job_id,
+            environment=execution.environment,
+            spec=job.spec,
+            params=run.params,
+            catalogs=catalogs,
+            folder=self._attempt_folder(execution.execution_id, execution.attempt),
+            user_token=user_token,
+        )
+
+    def _attempt_folder(self, execution_id: str, attempt: int) -> Path:
+        return self._folder / execution_id / f"attempt-{attempt}"
+
+    def _backend(self, name: str) -> Backend:
+        with self._lock:
+            if name not in self._backends:
+                self._backends[name] = find_backend(name, self._settings)
+            return self._backends[name]
+
+
+def _is_lost(run: Run) -> bool:
+    """Whether nobody runs this execution any more."""
+    if run.owner is None:
+        return True
+    if run.owner.is_local:
+        return not run.owner.is_alive
+    silent_since = run.heartbeat_at or datetime.min.replace(tzinfo=UTC)
+    return datetime.now(UTC) - silent_since > timedelta(seconds=LEASE_S)

@@ -1,0 +1,41 @@
+"""What an engine says when it refuses, in words for people: no Rust, no stack, positions as line and column."""
+
+from __future__ import annotations
+
+import re
+
+_PREFIXES = re.compile(
+    r"^(?:(?:Arrow|DataFusion|External|Execution|Internal|Invalid argument|SchemaError|Error during planning|"
+    r"invalid argument|analysis|external|execution|internal) ?(?:error)?:\s*)+",
+    re.IGNORECASE,
+)
+_OFFSETS = re.compile(r"\bat (\d+):(\d+)\b")
+_EXPECTED = re.compile(r"\bexpected (?:'[^']*', ){3,}.*", re.DOTALL)
+_NOISE = re.compile(r"(?:\n\s*)?(?:JVM stacktrace:|backtrace:|stack backtrace:|This was likely caused by a bug).*", re.DOTALL)
+_MAX_LENGTH = 600
+
+
+class JobError(Exception):
+    """The job cannot be done: its message is for the user and names what is wrong."""
+
+
+def readable(error: BaseException, sql: str = "") -> str:
+    """The message of an engine's error, cleaned.
+
+    Args:
+        sql: The text that was sent, to turn offsets into line and column.
+    """
+    if isinstance(error, JobError):
+        return str(error)
+    message = _NOISE.sub("", str(error)).strip() or type(error).__name__
+    message = _PREFIXES.sub("", message)
+    message = _OFFSETS.sub(lambda match: _position(sql, int(match.group(1))), message)
+    message = _EXPECTED.sub("where the statement cannot go on", message)
+    message = re.sub(r"\s+", " ", message).strip()
+    return message if len(message) <= _MAX_LENGTH else message[: _MAX_LENGTH - 1] + "…"
+
+
+def _position(sql: str, offset: int) -> str:
+    if offset > len(sql):
+        return f"at character {offset}"
+    return f"at line {sql.count(chr(10), 0, offset) + 1}, column {offset - sql.rfind(chr(10), 0, offset)}"

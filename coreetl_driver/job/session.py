@@ -1,0 +1,64 @@
+"""A Spark Connect session: to Sail inside this process, or to a Spark elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyspark.sql.connect.session import SparkSession
+
+
+class Session:
+    """An open session. Close it: an engine that outlives its session keeps the interpreter from ending.
+
+    Args:
+        settings: ``catalogs`` (name to ``{"uri", "token"}``) and ``default_catalog`` for the embedded engine, or
+            ``spark_connect_url`` for another.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._server: Any = None
+        remote = settings.get("spark_connect_url") or self._start_sail(settings)
+        from pyspark.sql.connect.session import SparkSession
+
+        self.spark: SparkSession = SparkSession.builder.remote(remote).getOrCreate()
+        self.is_sail = self._server is not None
+        self.spark.conf.set("spark.sql.session.timeZone", "UTC")
+        if not self.is_sail and settings.get("default_catalog"):
+            self.spark.sql(f"USE CATALOG {quoted(settings['default_catalog'])}").collect()
+        self.engine = self._name()
+
+    def close(self) -> None:
+        """End the session, then the server: in the other order the interpreter hangs."""
+        self.spark.stop()
+        if self._server is not None:
+            self._server.stop()
+
+    def _name(self) -> str:
+        if self.is_sail:
+            from pysail import __version__
+
+            return f"sail {__version__} (embedded)"
+        return f"spark {self.spark.version}"
+
+    def _start_sail(self, settings: Mapping[str, Any]) -> str:
+        catalogs = ", ".join(
+            f'{{type="iceberg-rest", name="{name}", uri="{catalog["uri"]}", bearer_access_token="{catalog["token"]}"}}'
+            for name, catalog in settings["catalogs"].items()
+        )
+        if settings["catalogs"]:
+            os.environ["SAIL_CATALOG__LIST"] = f"[{catalogs}]"
+            os.environ["SAIL_CATALOG__DEFAULT_CATALOG"] = f'"{settings["default_catalog"]}"'
+        from pysail.spark import SparkConnectServer
+
+        self._server = SparkConnectServer("127.0.0.1", 0)
+        self._server.start(background=True)
+        host, port = self._server.listening_address
+        return f"sc://{host}:{port}"
+
+
+def quoted(*names: str) -> str:
+    """A name for SQL, each part in backticks."""
+    return ".".join("`" + name.replace("`", "``") + "`" for name in names)

@@ -1,0 +1,110 @@
+"""Writing a checked output to its table: one atomic Iceberg commit, in each of the four modes.
+
+Rows go by name through ``writeTo``, never by position (``insertInto``) and never to a path: a path forks the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from coreetl_driver.api import SinkMode
+from coreetl_driver.job.engine_errors import JobError
+from coreetl_driver.job.session import Session, quoted
+
+if TYPE_CHECKING:
+    from pyspark.sql.connect.dataframe import DataFrame
+    from pyspark.sql.types import DataType
+
+_VIEW = "coreetl_output"
+
+
+def write(
+    session: Session,
+    output: DataFrame,
+    target: str,
+    mode: SinkMode,
+    keys: Sequence[str],
+    log: Callable[[str], None],
+    announce: Callable[[int], None],
+) -> int | None:
+    """Write ``output`` to ``target`` (a quoted name).
+
+    Args:
+        keys: The columns that identify a row, for ``merge``.
+        log: Takes one line for the execution's log.
+        announce: Takes the number of rows before the commit, where the commit itself cannot tell it.
+
+    Returns:
+        The number of rows, where the mode has to count them; else the commit tells.
+
+    Raises:
+        JobError: Keys are missing, NULL or not unique. Nothing was written.
+    """
+    from pyspark.sql import functions as F  # noqa: N812  # its usual name
+
+    if mode is SinkMode.MERGE:
+        return _merge(session, output, target, keys, announce)
+    if mode is SinkMode.APPEND:
+        output.writeTo(target).append()
+    elif mode is SinkMode.OVERWRITE_PARTITIONS:
+        log("overwrite_partitions replaces the partitions that the result has rows for; an empty result changes nothing")
+        output.writeTo(target).overwritePartitions()
+    elif session.is_sail and any(_has_required(field) for field in session.spark.table(target).schema.fields):
+        # Sail 0.7.2 refuses overwrite(true) on a table with a NOT NULL column ("declared as non-nullable but
+        # contains null values"). Its INSERT OVERWRITE replaces the whole table, and BY NAME is not positional.
+        output.createOrReplaceTempView(_VIEW)
+        session.spark.sql(f"INSERT OVERWRITE TABLE {target} BY NAME SELECT * FROM {_VIEW}").collect()
+    else:
+        output.writeTo(target).overwrite(F.lit(True))
+    return None
+
+
+def _merge(
+    session: Session, output: DataFrame, target: str, keys: Sequence[str], announce: Callable[[int], None]
+) -> int:
+    if not keys:
+        raise JobError("merge needs the keys that identify a row")
+    missing = [key for key in keys if key not in output.columns]
+    if missing:
+        raise JobError(f"merge key {missing[0]!r} is not a column of the output")
+    output.createOrReplaceTempView(_VIEW)
+    columns = ", ".join(quoted(key) for key in keys)
+    any_null = " OR ".join(f"{quoted(key)} IS NULL" for key in keys)
+    groups = f"SELECT {columns}, count(*) AS coreetl_n FROM {_VIEW} GROUP BY {columns}"
+    found = session.spark.sql(
+        f"SELECT sum(coreetl_n), sum(CASE WHEN {any_null} THEN coreetl_n ELSE 0 END), "
+        f"sum(CASE WHEN coreetl_n > 1 THEN 1 ELSE 0 END) FROM ({groups})"
+    ).collect()[0]
+    rows, nulls, repeated = (int(value or 0) for value in found)
+    if nulls:
+        raise JobError(f"{nulls} rows of the output have NULL in a merge key ({', '.join(keys)})")
+    if repeated:
+        example = session.spark.sql(f"{groups} HAVING count(*) > 1 ORDER BY {columns} LIMIT 1").collect()[0]
+        shown = ", ".join(f"{key}={example[key]!r}" for key in keys)
+        raise JobError(f"{repeated} merge keys come more than once in the output, for example {shown}")
+    if rows == 0:
+        return 0
+    announce(rows)
+    condition = " AND ".join(f"t.{quoted(key)} = s.{quoted(key)}" for key in keys)
+    session.spark.sql(
+        f"MERGE INTO {target} AS t USING {_VIEW} AS s ON {condition} "
+        "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+    ).collect()
+    return rows
+
+
+def _has_required(field: Any) -> bool:
+    return not field.nullable or _contains_required(field.dataType)
+
+
+def _contains_required(type_: DataType) -> bool:
+    from pyspark.sql.types import ArrayType, MapType, StructType
+
+    if isinstance(type_, StructType):
+        return any(_has_required(field) for field in type_.fields)
+    if isinstance(type_, ArrayType):
+        return not type_.containsNull or _contains_required(type_.elementType)
+    if isinstance(type_, MapType):
+        return not type_.valueContainsNull or _contains_required(type_.valueType)
+    return False

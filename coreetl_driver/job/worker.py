@@ -1,0 +1,170 @@
+"""The worker process: one engine, requests on standard input, answers on standard output, log on standard error.
+
+Each line is a JSON object. The first opens the session; each later one has an ``op`` and gets exactly one answer
+with ``ok``; before it ``{"note": {…}}`` lines may come. When the input ends, whoever started this process is gone or
+done, and the process ends at once, in the middle of a query too.
+
+Run as ``python -m coreetl_driver.job.worker``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TextIO
+
+from coreetl_driver.api import SinkMode
+from coreetl_driver.job.engine_errors import JobError, readable
+from coreetl_driver.job.output import conform
+from coreetl_driver.job.session import Session, quoted
+from coreetl_driver.job.sink import write
+from coreetl_driver.sql import check_query, without_comments
+from coreetl_driver.types import parse_type
+from coreetl_driver.values import decode, encode
+
+if TYPE_CHECKING:
+    from pyspark.sql.connect.dataframe import DataFrame
+
+Request = Mapping[str, Any]
+
+
+class Worker:
+    """Answers requests on one session."""
+
+    def __init__(self, session: Session, note: Callable[[Mapping[str, Any]], None]) -> None:
+        self._session = session
+        self._note = note
+        self._operations: dict[str, Callable[[Request], dict[str, Any]]] = {
+            "job": self._job,
+            "analyze": self._analyze,
+            "explain": self._explain,
+            "rows": self._rows,
+        }
+
+    def answer(self, request: Request) -> dict[str, Any]:
+        """Do one request; an error becomes an answer, its stack goes to the log."""
+        try:
+            return {"ok": True, **self._operations[request["op"]](request)}
+        except Exception as error:  # whatever an engine raises belongs in the answer, never on the user's screen
+            if not isinstance(error, JobError):
+                traceback.print_exc()
+            return {"ok": False, "error": readable(error, request.get("sql", ""))}
+
+    def _job(self, request: Request) -> dict[str, Any]:
+        began = time.monotonic()
+        output = self._query(request)
+        sink = request["sink"]
+        target = quoted(sink["catalog"], *sink["table"].split("."))
+        declared = [column["name"] for column in request["columns"]]
+        checked = conform(output, declared, self._session.spark.table(target).schema, sink["table"])
+        mode = SinkMode(sink["mode"])
+        log(f"writing to {sink['catalog']}.{sink['table']}, mode {mode.value}")
+
+        def announce(rows: int) -> None:
+            # Told before the commit: a merge rewrites old rows too, so the snapshot cannot tell how many were the job's.
+            self._note({"coreetl.rows-written": str(rows)})
+
+        rows = write(self._session, checked, target, mode, sink["keys"], log, announce)
+        log(f"done in {time.monotonic() - began:.2f} s")
+        return {"rows": rows}
+
+    def _analyze(self, request: Request) -> dict[str, Any]:
+        schema = self._query(request).schema
+        return {"columns": [[field.name, field.dataType.simpleString(), field.nullable] for field in schema.fields]}
+
+    def _explain(self, request: Request) -> dict[str, Any]:
+        frame = self._query(request)
+        return {"plan": frame._explain_string(extended=True)}
+
+    def _rows(self, request: Request) -> dict[str, Any]:
+        for view in request["views"]:
+            self._make_view(view)
+        frame = self._query(request).limit(request["limit"])
+        schema = frame.schema
+        rows = [[encode(row[i].as_py()) for i in range(len(schema.fields))] for row in _arrow_rows(frame)]
+        return {"columns": [[f.name, f.dataType.simpleString(), f.nullable] for f in schema.fields], "rows": rows}
+
+    def _make_view(self, view: Mapping[str, Any]) -> None:
+        from pyspark.sql.types import StructType
+
+        names = [name for name, _ in view["columns"]]
+        types = [parse_type(text) for _, text in view["columns"]]
+        schema = StructType.fromDDL(
+            ", ".join(f"{quoted(name)} {type_}" for name, type_ in zip(names, types, strict=True))
+        )
+        rows = [
+            tuple(decode(value, type_, name) for name, type_, value in zip(names, types, row, strict=True))
+            for row in view["rows"]
+        ]
+        self._session.spark.createDataFrame(rows, schema).createOrReplaceTempView(view["name"])
+
+    def _query(self, request: Request) -> DataFrame:
+        # Checked once more: this process must not depend on who sent the request.
+        problems = check_query(request["sql"])
+        if problems:
+            raise JobError("the SQL is refused: " + "; ".join(problem.message for problem in problems))
+        arguments = dict(request.get("params") or {})
+        return self._session.spark.sql(without_comments(request["sql"]), args=arguments or None)
+
+
+def log(message: str) -> None:
+    """One line to the execution's log."""
+    print(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {message}", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    answers = _private_stdout()
+    requests: queue.Queue[Request] = queue.Queue()
+    threading.Thread(target=_read, args=(requests,), daemon=True).start()
+
+    def send(document: Mapping[str, Any]) -> None:
+        answers.write(json.dumps(document) + "\n")
+        answers.flush()
+
+    began = time.monotonic()
+    try:
+        session = Session(requests.get())
+    except Exception as error:
+        traceback.print_exc()
+        send({"ok": False, "error": f"the engine does not start: {readable(error)}"})
+        return
+    log(f"{session.engine} ready in {time.monotonic() - began:.2f} s")
+    send({"ok": True, "engine": session.engine})
+    worker = Worker(session, lambda note: send({"note": note}))
+    while True:
+        request = requests.get()
+        if request["op"] == "close":
+            session.close()
+            send({"ok": True})
+            return
+        send(worker.answer(request))
+
+
+def _private_stdout() -> TextIO:
+    """The pipe of the answers, which nothing that prints can reach: prints go to the log."""
+    private = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return private
+
+
+def _read(requests: queue.Queue[Request]) -> None:
+    for line in sys.stdin:
+        requests.put(json.loads(line))
+    # Nobody is there for the answer: a query that goes on would only burn the machine.
+    os._exit(0)
+
+
+def _arrow_rows(frame: DataFrame) -> list[Any]:
+    table = frame.toArrow()
+    return list(zip(*table.columns, strict=True)) if table.num_columns else []
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Whether a job specification can be run at all: checked when it is stored, and again before it runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from coreetl_driver.api import JobSpec, SinkMode
+from coreetl_driver.sql import parameters, require_query
+from coreetl_driver.types import parse_type
+from dcp_core.errors import InvalidSpecError
+
+# Names that are safe in URLs, file names and SQL.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+_CATALOG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,199}")
+_TABLE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)+")
+KINDS = ("query",)
+
+
+def check_names(job_id: str, environment: str) -> None:
+    """Refuse names that could mean something to a file system or a URL.
+
+    Raises:
+        InvalidSpecError: Never retried.
+    """
+    for what, name in (("job id", job_id), ("environment", environment)):
+        if not _NAME.fullmatch(name) or ".." in name:
+            raise InvalidSpecError(f"{what} {name!r} may hold letters, digits, '_', '-' and '.' only")
+
+
+def check_spec(spec: JobSpec) -> None:
+    """Refuse a specification that contradicts itself, or whose SQL is not one plain query.
+
+    Raises:
+        InvalidSpecError: Never retried.
+    """
+    if spec.kind not in KINDS:
+        raise InvalidSpecError(f"job kind {spec.kind!r} is unknown", hint=f"known: {', '.join(KINDS)}")
+    for catalog in (*spec.catalogs, spec.default_catalog):
+        if not _CATALOG.fullmatch(catalog):
+            raise InvalidSpecError(f"catalog name {catalog!r} may hold letters, digits, '_' and '-' only")
+    named = {spec.sink.catalog: "the sink", spec.default_catalog: "default_catalog"}
+    named |= dict.fromkeys(spec.read_overlay, "read_overlay")
+    for catalog, what in named.items():
+        if catalog not in spec.catalogs:
+            raise InvalidSpecError(f"{what} names catalog {catalog!r}, whose properties the job does not have")
+    if not _TABLE.fullmatch(spec.sink.table):
+        raise InvalidSpecError(f"the sink's table {spec.sink.table!r} is not of the form namespace.table")
+    names = [column.name for column in spec.columns]
+    if not names or len(set(names)) != len(names):
+        raise InvalidSpecError("a job declares its output columns, each once")
+    for column in spec.columns:
+        parse_type(column.type)
+    unknown = [key for key in spec.sink.keys if key not in names]
+    if unknown:
+        raise InvalidSpecError(f"merge key {unknown[0]!r} is not a declared column")
+    if (spec.sink.mode is SinkMode.MERGE) != bool(spec.sink.keys):
+        raise InvalidSpecError("mode merge, and no other mode, has keys")
+    require_query(spec.sql, allowed_catalogs=spec.catalogs)
+
+
+def chosen_parameters(spec: JobSpec, given: Mapping[str, str]) -> dict[str, str]:
+    """The value of each parameter that the SQL has: ``given`` before the specification's own.
+
+    Raises:
+        InvalidSpecError: A parameter has no value, or a given one is not in the SQL. Never retried.
+    """
+    wanted = parameters(spec.sql)
+    unknown = sorted(set(given) - set(wanted) - set(spec.params))
+    if unknown:
+        hint = f"its parameters: {', '.join(wanted)}" if wanted else "it has no parameters"
+        raise InvalidSpecError(f"the job's SQL has no parameter :{unknown[0]}", hint=hint)
+    values = {**spec.params, **given}
+    missing = [name for name in wanted if name not in values]
+    if missing:
+        raise InvalidSpecError(f"parameter :{missing[0]} of the job's SQL has no value")
+    return {name: str(values[name]) for name in wanted}
