@@ -82,10 +82,10 @@ class JournalledExecutor:
 
     def stop(self, resource: Resource) -> tuple[Execution, ...]:
         """What runs is noted in a step of its own first: after a crash, a stopped job looks idle."""
-        observed = self._once(f"observe:{resource.key}", lambda: self._observe(resource))
+        observed = self.once(f"observe:{resource.key}", lambda: self._observe(resource))
         if observed["execution"] is None:
             return ()
-        stopped = self._once(
+        stopped = self.once(
             f"stop:{resource.key}",
             lambda: to_json(self.registry.primitive(resource.kind, "stop", resource=resource, ctx=self.ctx)),
         )
@@ -95,7 +95,7 @@ class JournalledExecutor:
         """Once for each call in order, by an idempotency key of the operation."""
         number = self._starts[resource.key] = self._starts.get(resource.key, 0) + 1
         key = f"start:{resource.key}:{number}"
-        started = self._once(
+        started = self.once(
             key,
             lambda: to_json(
                 self.registry.primitive(
@@ -240,7 +240,7 @@ class JournalledExecutor:
         alive = running is not None and not running.status.is_final
         return {"resource": to_json(resource), "execution": to_json(running) if alive else None}
 
-    def _once(self, key: str, make: Callable[[], JsonValue]) -> JsonValue:
+    def once(self, key: str, make: Callable[[], JsonValue]) -> JsonValue:
         """``make``'s result from the journal when it is there, else made, with retries, and recorded."""
         step = self.journal.start_step(self.lease, key)
         if step.status is StepStatus.DONE:

@@ -16,7 +16,7 @@ from dcp_core.diagnostics import Diagnostic, Severity
 from dcp_core.errors import InvalidManifestError, UnknownManifestTypeError, UsageError
 from dcp_core.graph import CycleError, ordered
 from dcp_core.manifest import SUFFIXES, Manifest
-from dcp_core.model import Environment, LogicalPlan, Resource
+from dcp_core.model import Environment, LogicalPlan, Resource, ResourceKey
 from dcp_core.registry import PLUGINS, Registry
 from dcp_core.validation import TYPE_KEY, validate, with_manifest_type
 
@@ -116,6 +116,7 @@ def load(
         except InvalidManifestError as error:
             diagnostics.extend(error.diagnostics)
     diagnostics.extend(_same_ids(loaded))
+    diagnostics.extend(_same_resources(loaded))
     try:
         return LoadResult(_by_readers(loaded), tuple(diagnostics), folders)
     except CycleError as error:
@@ -217,6 +218,20 @@ def _same_ids(loaded: Sequence[Loaded]) -> Iterable[Diagnostic]:
             message = f"{each.logical_plan.id} is also defined in {other.manifest.file}"
             finding = Diagnostic(Severity.ERROR, "manifest.duplicate", message, path=(), hint="rename one of them")
             yield each.manifest.locate(finding)
+
+
+def _same_resources(loaded: Sequence[Loaded]) -> Iterable[Diagnostic]:
+    first: dict[ResourceKey, Loaded] = {}
+    for each in loaded:
+        for resource in each.resources:
+            other = first.setdefault(resource.key, each)
+            if other.logical_plan.id != each.logical_plan.id:
+                noun = resource.noun.lower()
+                message = f"the {noun} {resource.name} is also wanted by {other.logical_plan.id} ({other.manifest.file})"
+                finding = Diagnostic(
+                    Severity.ERROR, "resource.duplicate", message, path=resource.path or (), hint="rename one of them"
+                )
+                yield each.manifest.locate(finding)
 
 
 def _cycle(error: CycleError, loaded: Sequence[Loaded]) -> Diagnostic:

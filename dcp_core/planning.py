@@ -42,6 +42,7 @@ class ResourceStates:
         actual: None when it is absent.
         entry: What the inventory has of it; None when DCP has never applied it.
         changes: The primitive's comparison of the two (of a deletion when ``desired`` is None).
+        unavailable: Why its primitive cannot be used; the states are then unknown.
     """
 
     resource: Resource
@@ -49,6 +50,7 @@ class ResourceStates:
     actual: State | None
     entry: InventoryEntry | None
     changes: tuple[FieldChange, ...]
+    unavailable: str | None = None
 
     @property
     def is_protected(self) -> bool:
@@ -89,6 +91,8 @@ def plan_resources(
 def plan_resource(states: ResourceStates, options: PlanOptions) -> Action:
     """The action for one resource that is wanted."""
     resource, actual, desired = states.resource, states.actual, states.desired
+    if states.unavailable:
+        return _blocked(states, ActionKind.CREATE, "primitive_not_installed", states.unavailable)
     if actual is None:
         reason = "vanished" if states.entry else "missing"
         message = "it was deleted by somebody else" if states.entry else ""
@@ -118,6 +122,8 @@ def plan_resource(states: ResourceStates, options: PlanOptions) -> Action:
 def plan_deletion(states: ResourceStates, options: PlanOptions) -> Action:
     """The action for one resource that the inventory has and nobody wants any more."""
     resource, actual = states.resource, states.actual
+    if states.unavailable:
+        return _blocked(states, ActionKind.DELETE, "primitive_not_installed", states.unavailable)
     if actual is None:
         return Action(ActionKind.DELETE, resource, "already_gone", "only the inventory still has it")
     if actual.owner is None and not options.adopt:

@@ -1,0 +1,239 @@
+"""One operation from its lease to its audit record: check, stop, act, resume, record.
+
+The same code runs a new operation and one that a crashed process left behind; the journal tells them apart.
+
+Source: design.md section 7.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+import attrs
+
+from dcp_core import applying
+from dcp_core.context import Context
+from dcp_core.errors import (
+    DcpError,
+    LeaseLostError,
+    PluginLoadError,
+    StalePlanError,
+    UnauthorizedError,
+    UnknownManifestTypeError,
+)
+from dcp_core.interfaces import Plugin
+from dcp_core.model import Environment, LogicalPlan, ManifestPlan
+from dcp_core.records import (
+    ActionResult,
+    AuditRecord,
+    AuthorizationRequest,
+    Execution,
+    Operation,
+    OperationStatus,
+)
+from dcp_core.registry import Registry
+from dcp_core.states import check_fresh
+from dcp_core.store import Holder, Lease, StateStore
+
+APPLY = "apply"
+DESTROY = "destroy"
+RUN = "run"
+
+
+def new_operation(kind: str, plan: ManifestPlan, user: str, at: datetime) -> Operation:
+    """Ids sort by time and do not collide across machines."""
+    stamp = at.strftime("%Y%m%dT%H%M%S")
+    return Operation(f"op_{stamp}_{secrets.token_hex(6)}", kind, plan, user, created_at=at)
+
+
+@attrs.frozen
+class Operator:
+    """Runs operations.
+
+    Args:
+        store: Journal and memory.
+        registry: Finds plugins and primitives, tells listeners.
+        holder: This process, for leases.
+        make_context: The context for an environment, without an executor.
+        clock: UTC now.
+        sleep: Between tries and polls.
+    """
+
+    store: StateStore
+    registry: Registry
+    holder: Holder
+    make_context: Callable[[Environment], Context]
+    clock: Callable[[], datetime]
+    sleep: Callable[[float], None] = time.sleep
+
+    def begin(self, operation: Operation, in_force: LogicalPlan | None) -> Operation:
+        """Authorize, take the lease, and do it. What refuses it is in the result, with an audit record.
+
+        Raises:
+            LeaseLostError: Another process took it over in the middle; that one records the end.
+        """
+        try:
+            self.authorize(operation, in_force)
+            lease = self.store.begin(operation, self.holder)
+        except LeaseLostError:
+            raise
+        except DcpError as error:
+            return self._refuse(operation, error)
+        return self.perform(lease)
+
+    def take_over(self, operation: Operation) -> Operation:
+        """Finish what another process left behind.
+
+        Raises:
+            OperationInProgressError: Somebody else was faster.
+        """
+        return self.perform(self.store.take_over(operation.id, self.holder))
+
+    def authorize(self, operation: Operation, in_force: LogicalPlan | None) -> None:
+        """Ask every ``authorize`` hook; fails closed.
+
+        Raises:
+            UnauthorizedError: A rule denied, or failed.
+        """
+        request = AuthorizationRequest(
+            operation.user,
+            operation.kind,
+            Environment.named(operation.environment),
+            operation.plan.logical_plan,
+            in_force,
+        )
+        try:
+            opinions = self.registry.ask("authorize", request=request)
+        except DcpError as error:
+            raise UnauthorizedError(
+                f"an authorization rule failed, which denies: {error.message}", owner=error.owner
+            ) from error
+        for owner, decision in opinions:
+            if decision is not None and not decision.allowed:
+                rule = f" (rule {decision.rule})" if decision.rule else ""
+                raise UnauthorizedError(f"denied: {decision.reason}{rule}", owner=f"{owner}: authorize")
+
+    def perform(self, lease: Lease) -> Operation:
+        """Everything under the lease; ends with ``finish``, whatever happened."""
+        operation = lease.operation
+        logical_plan, actions = operation.plan.logical_plan, operation.plan.actions
+        ctx = self.make_context(Environment.named(operation.environment))
+        entries = self.store.inventory(operation.environment, [operation.manifest_id])
+        executor = applying.JournalledExecutor(
+            lease, self.store, self.registry, ctx, {entry.resource.key: entry.protected for entry in entries}, self.sleep
+        )
+        within = attrs.evolve(ctx, executor=executor)
+        status, error = None, None
+        self.registry.broadcast("operation_started", operation=operation)
+        with applying.renewed(lease, self.store):
+            try:
+                executor.once("check", lambda: check_fresh(actions, self.registry, ctx))
+                if not operation.plan.destroys:
+                    self.store.save_logical_plan(logical_plan, operation.id, operation.user, self.clock())
+                self._hook(logical_plan, "pre_apply", actions=actions, ctx=within)
+                self._hook(logical_plan, "apply", actions=actions, ctx=within)
+            except LeaseLostError:
+                raise
+            except DcpError as failure:
+                error = str(failure)
+                if isinstance(failure, StalePlanError):
+                    status = OperationStatus.REFUSED
+            results = applying.complete(operation, executor.results, error)
+            try:
+                self._hook(logical_plan, "post_apply", results=results, ctx=within)
+            except LeaseLostError:
+                raise
+            except DcpError as failure:
+                error = "; ".join(filter(None, [error, f"after the actions: {failure}"]))
+            status = status or applying.outcome(results, error)
+            audit = self.audit_record(operation, status, results, error)
+            finished = self.store.finish(lease, status, results, error, audit)
+        self.registry.broadcast("audit", record=audit)
+        self.registry.broadcast("operation_finished", operation=finished)
+        return finished
+
+    def run(self, operation: Operation, params: Mapping[str, str], journal: StateStore) -> tuple[Execution, ...]:
+        """Run a manifest's jobs. Holds no lock: a later apply may stop them.
+
+        Args:
+            operation: Of kind ``run``; its plan has no actions.
+            params: Values for the manifest's parameters.
+            journal: One of its own, in memory: the platform remembers executions by their idempotency keys.
+
+        Raises:
+            UnauthorizedError: Denied; recorded.
+            DcpError: The run could not be started or watched; recorded.
+        """
+        error: str | None = None
+        executions: tuple[Execution, ...] = ()
+        try:
+            self.authorize(operation, None)
+            lease = journal.begin(operation, self.holder)
+            ctx = self.make_context(Environment.named(operation.environment))
+            executor = applying.JournalledExecutor(lease, journal, self.registry, ctx, {}, self.sleep)
+            self.registry.broadcast("operation_started", operation=operation)
+            executions = tuple(
+                self.registry.plugin(
+                    operation.plan.manifest_type,
+                    "run",
+                    logical_plan=operation.plan.logical_plan,
+                    params=params,
+                    ctx=attrs.evolve(ctx, executor=executor),
+                )
+            )
+            return executions
+        except DcpError as failure:
+            error = str(failure)
+            raise
+        except KeyboardInterrupt:
+            error = "interrupted"
+            raise
+        finally:
+            failed = error or next((each.error or each.status for each in executions if each.status != "SUCCEEDED"), None)
+            status = OperationStatus.FAILED if failed else OperationStatus.SUCCEEDED
+            record = self.audit_record(operation, status, (), failed)
+            rows = [f"RUN {each.resource.name} {each.status}" for each in executions]
+            record = attrs.evolve(record, actions=tuple(rows))
+            self.store.append_audit(record)
+            self.registry.broadcast("audit", record=record)
+            self.registry.broadcast(
+                "operation_finished",
+                operation=attrs.evolve(operation, status=status, error=failed, finished_at=self.clock()),
+            )
+
+    def audit_record(
+        self, operation: Operation, status: OperationStatus, results: tuple[ActionResult, ...], error: str | None
+    ) -> AuditRecord:
+        """The operation as the audit log has it."""
+        return AuditRecord(
+            operation.id,
+            operation.kind,
+            operation.manifest_id,
+            operation.environment,
+            operation.user,
+            status,
+            operation.plan.logical_plan.digest,
+            tuple(f"{result.label} {result.key.name} {result.status}" for result in results),
+            self.clock(),
+            error or "",
+        )
+
+    def _refuse(self, operation: Operation, error: DcpError) -> Operation:
+        results = applying.complete(operation, {}, str(error))
+        record = self.audit_record(operation, OperationStatus.REFUSED, results, str(error))
+        self.store.append_audit(record)
+        self.registry.broadcast("audit", record=record)
+        words = f"{error}; {error.hint}" if error.hint else str(error)
+        return attrs.evolve(
+            operation, status=OperationStatus.REFUSED, results=results, error=words, finished_at=self.clock()
+        )
+
+    def _hook(self, logical_plan: LogicalPlan, hook: str, **arguments: object) -> None:
+        """The plugin's hook; the framework's own when the plugin is no longer installed (destroying needs none)."""
+        try:
+            self.registry.plugin(logical_plan.plugin_type, hook, logical_plan=logical_plan, **arguments)
+        except (UnknownManifestTypeError, PluginLoadError):
+            getattr(Plugin(), hook)(logical_plan, *arguments.values())

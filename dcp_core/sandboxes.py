@@ -1,0 +1,77 @@
+"""Playgrounds as the control plane needs them: the row in the store, and the plugins' preparation.
+
+The commands around them (list, extend, destroy …) live in ``dcp_graph_runner``.
+
+Source: design.md section 8.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import attrs
+
+from dcp_core.context import Context
+from dcp_core.errors import PluginLoadError, UnauthorizedError
+from dcp_core.model import Environment
+from dcp_core.records import Sandbox
+from dcp_core.registry import PLUGINS, Registry
+from dcp_core.store import Store
+
+
+@attrs.frozen
+class PlaygroundSettings:
+    """Section ``[playground]``.
+
+    Args:
+        ttl_days: How long a new playground lives, in days, > 0.
+    """
+
+    ttl_days: int = 14
+
+
+@attrs.frozen
+class IdentitySettings:
+    """Section ``[identity]``.
+
+    Args:
+        user: Who is working; by default the login name of the operating system.
+    """
+
+    user: str = ""
+
+
+def find_sandbox(environment: Environment, store: Store) -> Sandbox | None:
+    """The playground's row; None when it is not created yet, or for production."""
+    return next((each for each in store.sandboxes() if each.id == environment.name), None)
+
+
+def ensure_sandbox(
+    environment: Environment, identity: str, store: Store, registry: Registry, ctx: Context
+) -> Sandbox | None:
+    """Create the playground unless it is there; gives it when it was created now.
+
+    Raises:
+        UnauthorizedError: It belongs to somebody else.
+        ConflictError: Another identity has a playground of that name.
+    """
+    if environment.user is None:
+        return None
+    found = find_sandbox(environment, store)
+    if found is not None:
+        if found.identity != identity:
+            raise UnauthorizedError(
+                f"{environment.name} belongs to {found.identity}; only its owner writes to it",
+                hint="leave out -e to work in your own",
+            )
+        return None
+    now = ctx.clock()
+    ttl = timedelta(days=ctx.settings.section("playground", PlaygroundSettings).ttl_days)
+    sandbox = Sandbox(environment.name, environment.user, identity, now, now + ttl)
+    store.put_sandbox(sandbox)
+    for name in registry.names(PLUGINS):
+        try:
+            registry.plugin(name, "create_sandbox", user=environment.user, ctx=ctx)
+        except PluginLoadError as error:
+            ctx.log.warning("%s prepares nothing: %s", name, error.message)
+    return sandbox

@@ -1,0 +1,123 @@
+"""Reads the actual states of many manifests in bulk: one call per kind, the kinds side by side.
+
+Source: design.md section 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import attrs
+
+from dcp_core.context import Context
+from dcp_core.errors import PluginLoadError, StalePlanError, UnknownKindError
+from dcp_core.model import Action, Resource, ResourceKey, State
+from dcp_core.planning import ResourceStates
+from dcp_core.records import InventoryEntry
+from dcp_core.registry import Registry
+
+
+@attrs.frozen
+class _Read:
+    states: Mapping[ResourceKey, State | None]
+    unavailable: str | None = None
+
+
+def read_states(
+    wanted: Mapping[str, Sequence[Resource]],
+    inventory: Sequence[InventoryEntry],
+    registry: Registry,
+    ctx: Context,
+) -> dict[str, tuple[ResourceStates, ...]]:
+    """Everything that planning needs, by manifest.
+
+    Args:
+        wanted: The resources of each manifest, () for one that is being taken away.
+        inventory: What the environment has; entries of other manifests are left out.
+        registry: Finds the primitives.
+        ctx: Handed to them.
+
+    Raises:
+        TransientError: A service is down.
+        InvalidSpecError: A primitive refuses a specification.
+    """
+    entries = {entry.resource.key: entry for entry in inventory}
+    unwanted = {id: _unwanted(id, resources, inventory) for id, resources in wanted.items()}
+    every = [each for resources in wanted.values() for each in resources]
+    every += [entry.resource for gone in unwanted.values() for entry in gone]
+    read = read_actual(every, registry, ctx)
+    states: dict[str, tuple[ResourceStates, ...]] = {}
+    for id, resources in wanted.items():
+        rows = [_wanted_row(each, entries.get(each.key), read[each.kind], registry, ctx) for each in resources]
+        rows += [_unwanted_row(entry, read[entry.resource.kind], registry) for entry in unwanted[id]]
+        states[id] = tuple(rows)
+    return states
+
+
+def read_actual(resources: Iterable[Resource], registry: Registry, ctx: Context) -> dict[str, _Read]:
+    """The actual states by kind; a kind whose primitive is missing or broken says so instead."""
+    by_kind: dict[str, dict[ResourceKey, Resource]] = {}
+    for each in resources:
+        by_kind.setdefault(each.kind, {})[each.key] = each
+
+    def read(kind: str) -> _Read:
+        try:
+            found = registry.primitive(kind, "get_actual_states", resources=tuple(by_kind[kind].values()), ctx=ctx)
+        except (UnknownKindError, PluginLoadError) as error:
+            return _Read({}, error.message)
+        return _Read(found)
+
+    if len(by_kind) < 2:
+        return {kind: read(kind) for kind in by_kind}
+    with ThreadPoolExecutor(len(by_kind)) as pool:
+        return dict(zip(by_kind, pool.map(read, by_kind), strict=True))
+
+
+def check_fresh(actions: Sequence[Action], registry: Registry, ctx: Context) -> None:
+    """Read the resources again and compare them with what the plan was based on.
+
+    Raises:
+        StalePlanError: One has changed; the message names it.
+    """
+    concerned = [action for action in actions if action.is_change]
+    read = read_actual([action.resource for action in concerned], registry, ctx)
+    for action in concerned:
+        actual = read[action.resource.kind].states.get(action.resource.key)
+        digest = actual.digest if actual else None
+        if digest != action.basis:
+            noun, name = action.resource.noun.lower(), action.resource.name
+            what = "was deleted" if actual is None else "was created" if action.basis is None else "has changed"
+            raise StalePlanError(
+                f"the {noun} {name} {what} after the plan was made", where=str(action.resource.key), hint="plan again"
+            )
+
+
+def _unwanted(id: str, resources: Sequence[Resource], inventory: Sequence[InventoryEntry]) -> list[InventoryEntry]:
+    keys = {each.key for each in resources}
+    return [entry for entry in inventory if entry.resource.manifest_id == id and entry.resource.key not in keys]
+
+
+def _wanted_row(
+    resource: Resource, entry: InventoryEntry | None, read: _Read, registry: Registry, ctx: Context
+) -> ResourceStates:
+    if read.unavailable is not None:
+        desired = State(resource.spec)
+        return ResourceStates(resource, desired, None, entry, (), read.unavailable)
+    desired = registry.primitive(resource.kind, "get_desired_state", resource=resource, ctx=ctx)
+    actual = read.states.get(resource.key)
+    changes = ()
+    if actual is not None:
+        changes = registry.primitive(resource.kind, "compare", resource=resource, desired=desired, actual=actual)
+    return ResourceStates(resource, desired, actual, entry, tuple(changes))
+
+
+def _unwanted_row(entry: InventoryEntry, read: _Read, registry: Registry) -> ResourceStates:
+    resource = entry.resource
+    actual = read.states.get(resource.key)
+    changes = ()
+    if actual is not None:
+        changes = registry.primitive(resource.kind, "compare", resource=resource, desired=None, actual=actual)
+        # A deletion is not a field-by-field matter: only what it loses is of interest.
+        changes = tuple(change for change in changes if change.why)
+    return ResourceStates(resource, None, actual, entry, changes, read.unavailable)
