@@ -113,6 +113,9 @@ def _public_methods(made: Any) -> list[str]:
     return [
         name
         for name in dir(cls)
-        if not name.startswith("_") and inspect.isroutine(inspect.getattr_static(cls, name, None))
-        or (not name.startswith("_") and isinstance(inspect.getattr_static(cls, name, None), (staticmethod, classmethod)))
+        if (not name.startswith("_") and inspect.isroutine(inspect.getattr_static(cls, name, None)))
+        or (
+            not name.startswith("_")
+            and isinstance(inspect.getattr_static(cls, name, None), (staticmethod, classmethod))
+        )
     ]

@@ -94,7 +94,7 @@ class Context:
     environment: Environment
     user: str
     settings: Settings
-    options: PlanOptions = PlanOptions()
+    options: PlanOptions = attrs.Factory(PlanOptions)
     credentials: Mapping[str, Secret] = attrs.field(factory=dict, repr=False)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     log: logging.Logger = LOG

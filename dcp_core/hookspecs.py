@@ -111,9 +111,7 @@ class PluginSpec:
         raise NotImplementedError
 
     @hookspec(firstresult=True)
-    def apply(
-        self, logical_plan: LogicalPlan, actions: tuple[Action, ...], ctx: Context
-    ) -> tuple[ActionResult, ...]:
+    def apply(self, logical_plan: LogicalPlan, actions: tuple[Action, ...], ctx: Context) -> tuple[ActionResult, ...]:
         """Do the actions, through ``ctx.execute`` only; may order or group them. A result for every action."""
         raise NotImplementedError
 
@@ -156,9 +154,7 @@ class PrimitiveSpec:
         raise NotImplementedError
 
     @hookspec(firstresult=True)
-    def get_actual_states(
-        self, resources: Sequence[Resource], ctx: Context
-    ) -> Mapping[ResourceKey, State | None]:
+    def get_actual_states(self, resources: Sequence[Resource], ctx: Context) -> Mapping[ResourceKey, State | None]:
         """The same for many at once, in as few calls as the platform allows; a row for each of them."""
         raise NotImplementedError
 
@@ -168,9 +164,7 @@ class PrimitiveSpec:
         raise NotImplementedError
 
     @hookspec(firstresult=True)
-    def compare(
-        self, resource: Resource, desired: State | None, actual: State | None
-    ) -> tuple[FieldChange, ...]:
+    def compare(self, resource: Resource, desired: State | None, actual: State | None) -> tuple[FieldChange, ...]:
         """The differences, each with its effect; () when equal. Pure. ``desired`` None asks about deletion:
         a DESTRUCTIVE change says that deleting loses data."""
         raise NotImplementedError
@@ -192,9 +186,7 @@ class PrimitiveSpec:
         raise NotImplementedError
 
     @hookspec(firstresult=True)
-    def start(
-        self, resource: Resource, params: Mapping[str, str], idempotency_key: str, ctx: Context
-    ) -> Execution:
+    def start(self, resource: Resource, params: Mapping[str, str], idempotency_key: str, ctx: Context) -> Execution:
         """Start it; the same key again gives the same execution."""
         raise NotImplementedError
 

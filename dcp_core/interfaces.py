@@ -57,9 +57,7 @@ class Plugin:
     def test(self, logical_plan: LogicalPlan, ctx: Context) -> TestReport:
         return TestReport()
 
-    def plan(
-        self, logical_plan: LogicalPlan, states: tuple[ResourceStates, ...], ctx: Context
-    ) -> tuple[Action, ...]:
+    def plan(self, logical_plan: LogicalPlan, states: tuple[ResourceStates, ...], ctx: Context) -> tuple[Action, ...]:
         """The diff of every resource (``planning.plan_resources``)."""
         return planning.plan_resources(logical_plan, states, ctx.options)
 
@@ -74,21 +72,15 @@ class Plugin:
         for resource in planning.affected_runnables(actions):
             ctx.stop(resource)
 
-    def apply(
-        self, logical_plan: LogicalPlan, actions: tuple[Action, ...], ctx: Context
-    ) -> tuple[ActionResult, ...]:
+    def apply(self, logical_plan: LogicalPlan, actions: tuple[Action, ...], ctx: Context) -> tuple[ActionResult, ...]:
         return ctx.execute(actions)
 
-    def post_apply(
-        self, logical_plan: LogicalPlan, results: tuple[ActionResult, ...], ctx: Context
-    ) -> None:
+    def post_apply(self, logical_plan: LogicalPlan, results: tuple[ActionResult, ...], ctx: Context) -> None:
         """Start again what ``pre_apply`` stopped, unless it is gone."""
         for resource in ctx.stopped():
             ctx.start(resource)
 
-    def run(
-        self, logical_plan: LogicalPlan, params: Mapping[str, str], ctx: Context
-    ) -> tuple[Execution, ...]:
+    def run(self, logical_plan: LogicalPlan, params: Mapping[str, str], ctx: Context) -> tuple[Execution, ...]:
         """Start every runnable resource, one after the other, and wait for it."""
         executions = []
         for resource in self.decompose(logical_plan):
@@ -115,18 +107,14 @@ class Primitive:
     def get_actual_state(self, resource: Resource, ctx: Context) -> State | None:
         raise NotSupportedError(f"{type(self).__name__} does not implement get_actual_state")
 
-    def get_actual_states(
-        self, resources: Sequence[Resource], ctx: Context
-    ) -> Mapping[ResourceKey, State | None]:
+    def get_actual_states(self, resources: Sequence[Resource], ctx: Context) -> Mapping[ResourceKey, State | None]:
         """By default one call each."""
         return {resource.key: self.get_actual_state(resource, ctx) for resource in resources}
 
     def get_revisions(self, resources: Sequence[Resource], ctx: Context) -> Mapping[ResourceKey, str] | None:
         return None
 
-    def compare(
-        self, resource: Resource, desired: State | None, actual: State | None
-    ) -> tuple[FieldChange, ...]:
+    def compare(self, resource: Resource, desired: State | None, actual: State | None) -> tuple[FieldChange, ...]:
         """Value by value, all of them harmless."""
         return planning.compare_values(desired.values if desired else {}, actual.values if actual else {})
 
@@ -139,9 +127,7 @@ class Primitive:
     def delete(self, resource: Resource, ctx: Context) -> None:
         raise NotSupportedError(f"{type(self).__name__} does not implement delete")
 
-    def start(
-        self, resource: Resource, params: Mapping[str, str], idempotency_key: str, ctx: Context
-    ) -> Execution:
+    def start(self, resource: Resource, params: Mapping[str, str], idempotency_key: str, ctx: Context) -> Execution:
         raise NotSupportedError(f"a {resource.noun.lower()} cannot be started")
 
     def stop(self, resource: Resource, ctx: Context) -> tuple[Execution, ...]:

@@ -79,7 +79,9 @@ def find_manifests(paths: Sequence[Path | str]) -> tuple[tuple[Path, ...], tuple
         else:
             siblings = [each.name for each in path.parent.glob("*")] if path.parent.is_dir() else []
             near = difflib.get_close_matches(path.name, siblings, n=1)
-            raise UsageError(f"{given} does not exist", hint=f'did you mean "{path.parent / near[0]}"?' if near else None)
+            raise UsageError(
+                f"{given} does not exist", hint=f'did you mean "{path.parent / near[0]}"?' if near else None
+            )
     return tuple(files), tuple(folders)
 
 
@@ -186,8 +188,7 @@ def reading_order(plans: Sequence[tuple[str, Iterable[Resource]]]) -> tuple[str,
     """Manifest ids so that who is read comes before who reads. Raises CycleError."""
     provider = {name: id for id, resources in plans for each in resources for name in each.provides}
     needs = {
-        id: [provider[name] for each in resources for name in each.reads if name in provider]
-        for id, resources in plans
+        id: [provider[name] for each in resources for name in each.reads if name in provider] for id, resources in plans
     }
     return ordered([id for id, _ in plans], needs)
 
@@ -227,7 +228,9 @@ def _same_resources(loaded: Sequence[Loaded]) -> Iterable[Diagnostic]:
             other = first.setdefault(resource.key, each)
             if other.logical_plan.id != each.logical_plan.id:
                 noun = resource.noun.lower()
-                message = f"the {noun} {resource.name} is also wanted by {other.logical_plan.id} ({other.manifest.file})"
+                message = (
+                    f"the {noun} {resource.name} is also wanted by {other.logical_plan.id} ({other.manifest.file})"
+                )
                 finding = Diagnostic(
                     Severity.ERROR, "resource.duplicate", message, path=resource.path or (), hint="rename one of them"
                 )
@@ -252,5 +255,3 @@ def _invalid(
 ) -> InvalidManifestError:
     finding = Diagnostic(Severity.ERROR, code, message, path=path, hint=hint)
     return InvalidManifestError([manifest.locate(finding)])
-
-

@@ -417,7 +417,7 @@ class Plan:
 
     environment: str
     manifests: tuple[ManifestPlan, ...]
-    options: PlanOptions = PlanOptions()
+    options: PlanOptions = attrs.Factory(PlanOptions)
     plugins: Mapping[str, str] = attrs.Factory(dict)
     orphaned: tuple[str, ...] = ()
     overlay: bool = False

@@ -49,6 +49,12 @@ def new_operation(kind: str, plan: ManifestPlan, user: str, at: datetime) -> Ope
     return Operation(f"op_{stamp}_{secrets.token_hex(6)}", kind, plan, user, created_at=at)
 
 
+def nothing_to_do(operation: Operation) -> Operation:
+    """The operation of a plan that is all NOOP: it has no id, no lease and no audit record, for nothing happens."""
+    results = applying.complete(operation, {}, None)
+    return attrs.evolve(operation, id="", status=OperationStatus.SUCCEEDED, results=results)
+
+
 @attrs.frozen
 class Operator:
     """Runs operations.
@@ -123,7 +129,12 @@ class Operator:
         ctx = self.make_context(Environment.named(operation.environment))
         entries = self.store.inventory(operation.environment, [operation.manifest_id])
         executor = applying.JournalledExecutor(
-            lease, self.store, self.registry, ctx, {entry.resource.key: entry.protected for entry in entries}, self.sleep
+            lease,
+            self.store,
+            self.registry,
+            ctx,
+            {entry.resource.key: entry.protected for entry in entries},
+            self.sleep,
         )
         within = attrs.evolve(ctx, executor=executor)
         status, error = None, None
@@ -192,7 +203,9 @@ class Operator:
             error = "interrupted"
             raise
         finally:
-            failed = error or next((each.error or each.status for each in executions if each.status != "SUCCEEDED"), None)
+            failed = error or next(
+                (each.error or each.status for each in executions if each.status != "SUCCEEDED"), None
+            )
             status = OperationStatus.FAILED if failed else OperationStatus.SUCCEEDED
             record = self.audit_record(operation, status, (), failed)
             rows = [f"RUN {each.resource.name} {each.status}" for each in executions]

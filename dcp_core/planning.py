@@ -102,9 +102,7 @@ def plan_resource(states: ResourceStates, options: PlanOptions) -> Action:
     if actual.owner is None:
         kind, reason = ActionKind.ADOPT, "adopted"
         if not options.adopt:
-            return _blocked(
-                states, ActionKind.ADOPT, "not_owned", f"it exists and DCP did not create it; {ADOPT_HINT}"
-            )
+            return _blocked(states, ActionKind.ADOPT, "not_owned", f"it exists and DCP did not create it; {ADOPT_HINT}")
     elif actual.owner != owner_of(resource):
         other = f"{actual.owner.manifest_id} in {actual.owner.environment}"
         return _blocked(
@@ -113,8 +111,14 @@ def plan_resource(states: ResourceStates, options: PlanOptions) -> Action:
     changes = states.changes + _protection(states)
     if kind is ActionKind.UPDATE and not changes:
         if states.entry is None:
-            return Action(kind, resource, "unrecorded", "it carries our mark and is not in the inventory",
-                          desired=desired, actual=actual)
+            return Action(
+                kind,
+                resource,
+                "unrecorded",
+                "it carries our mark and is not in the inventory",
+                desired=desired,
+                actual=actual,
+            )
         return Action(ActionKind.NOOP, resource, "unchanged", desired=desired, actual=actual)
     return _guarded(states, kind, reason, changes, options)
 
@@ -162,8 +166,14 @@ def _guarded(
         refused = "; ".join(change.why or change.field for change in changes if change.effect is Effect.REFUSED)
         return _blocked(states, kind, "refused", refused, changes, destructive)
     if states.is_protected and (destructive or kind is ActionKind.DELETE):
-        return _blocked(states, kind, "protected", "it is protected: `protect: false` in its manifest lifts that",
-                        changes, destructive)
+        return _blocked(
+            states,
+            kind,
+            "protected",
+            "it is protected: `protect: false` in its manifest lifts that",
+            changes,
+            destructive,
+        )
     if destructive and not options.allow_destructive:
         return _blocked(states, kind, "destructive", f"{why}; {DESTRUCTIVE_HINT}", changes, destructive)
     return Action(kind, states.resource, reason, why, changes, destructive, states.desired, states.actual)

@@ -14,7 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 import pluggy
@@ -95,9 +95,7 @@ class Registry:
         self._lock = threading.RLock()
 
     @classmethod
-    def from_entry_points(
-        cls, *, required: Sequence[str] = (), environ: Mapping[str, str] | None = None
-    ) -> Registry:
+    def from_entry_points(cls, *, required: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> Registry:
         """Everything installed, nothing imported yet."""
         listed = (os.environ if environ is None else environ).get("DCP_DISABLE", "")
         registry = cls(disabled=[name.strip() for name in listed.split(",") if name.strip()], required=required)
@@ -199,6 +197,21 @@ class Registry:
             if spent_s > SLOW_CALL_S:
                 LOG.info("%s: %s of %s took %.1f s", self.owner(group, name), hook, name, spent_s)
 
+    def gather(self, group: str, name: str, hook: str, **arguments: Any) -> list[tuple[str, Any]]:
+        """Call a routed hook whose results are joined; each with ``distribution==version: hook`` of its giver.
+
+        Where a wrapper changed how many results there are, all count as the owner's.
+        """
+        results = self.call(group, name, hook, **arguments)
+        plain = [
+            each for each in reversed(self._caller(group, name, hook).get_hookimpls())
+            if not each.wrapper and not each.hookwrapper
+        ]  # fmt: skip
+        givers = [self._owners.get(id(each.plugin), "?") for each in plain]
+        if len(givers) != len(results):
+            givers = [self.owner(group, name)] * len(results)
+        return [(f"{giver}: {hook}", result) for giver, result in zip(givers, results, strict=True)]
+
     def plugin(self, manifest_type: str, hook: str, **arguments: Any) -> Any:
         """Call a hook of ``PluginSpec``."""
         return self.call(PLUGINS, manifest_type, hook, **arguments)
@@ -246,18 +259,18 @@ class Registry:
             raise self._unknown(group, name)
         if len(candidates) > 1:
             owners = " and ".join(sorted(found.distribution for found in candidates))
-            return self._fail(group, name, f"{name!r} is claimed twice in {group}: by {owners}", "uninstall one of them")
+            self._fail(group, name, f"{name!r} is claimed twice in {group}: by {owners}", "uninstall one of them")
         found = candidates[0]
         try:
             target = found.load()
             made = target() if isinstance(target, type) and group != STORES else target
         except Exception as error:
             what = f"{type(error).__name__}: {error}"
-            return self._fail(group, name, f"{name!r} cannot be loaded from {found.target}: {what}")
+            self._fail(group, name, f"{name!r} cannot be loaded from {found.target}: {what}")
         if group != STORES:
             problem = check_hooks(made, _SPECS.get(group), group, name)
             if problem is not None:
-                return self._fail(group, name, f"{found.target}: {problem}")
+                self._fail(group, name, f"{found.target}: {problem}")
             try:
                 _mark(made, _SPECS.get(group))
                 self._manager.register(made, name=f"{group}:{name}")
@@ -266,13 +279,13 @@ class Registry:
             except (pluggy.PluginValidationError, ValueError) as error:
                 if self._manager.is_registered(made):
                     self._manager.unregister(made)
-                return self._fail(group, name, f"{found.target}: {str(error).splitlines()[0]}: {error}")
+                self._fail(group, name, f"{found.target}: {str(error).splitlines()[0]}: {error}")
         # A caller made earlier does not know that it has to leave this newcomer out.
         self._callers.clear()
         self._loaded[group, name] = made
         return made
 
-    def _fail(self, group: str, name: str, message: str, hint: str | None = None) -> Any:
+    def _fail(self, group: str, name: str, message: str, hint: str | None = None) -> NoReturn:
         error = PluginLoadError(message, owner=self.owner(group, name), hint=hint)
         self._broken[group, name] = error
         raise error
@@ -290,8 +303,6 @@ class Registry:
         if self._extensions_loaded:
             return
         with self._lock:
-            if self._extensions_loaded:
-                return
             for name in self.names(EXTENSIONS):
                 if self._is_disabled(name):
                     continue

@@ -188,7 +188,8 @@ class Settings:
 
 def _placeholders(text: str, values: Mapping[str, str]) -> str:
     for name, value in values.items():
-        text = re.sub(r"(?<!\$)\{" + name + r"\}", lambda _match, value=value: value, text)
+        # A reference, ${name}, is not a placeholder.
+        text = value.join(re.split(r"(?<!\$)\{" + name + r"\}", text))
     return text
 
 

@@ -17,6 +17,15 @@ from dcp_core.yaml_positions import KEY
 TYPE_KEY = "manifest_type"
 _MAX_SHOWN = 60
 _MAX_CHOICES = 12
+_TYPE_NAMES = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "nothing",
+}
 _BRANCHES = ("anyOf", "oneOf")
 
 
@@ -75,10 +84,14 @@ def _findings(error: Any) -> Iterator[Diagnostic]:
         message = f"{where} is {_show(error.instance)}\n  expected one of: {_choices(choices)}"
         yield _error("schema.enum", message, path, _nearest(error.instance, choices) or hint)
     elif kind == "type":
-        expected = error.validator_value if isinstance(error.validator_value, str) else " or ".join(error.validator_value)
+        expected = (
+            error.validator_value if isinstance(error.validator_value, str) else " or ".join(error.validator_value)
+        )
         yield _error("schema.type", f"{where} is {_show(error.instance)}; expected {_article(expected)}", path, hint)
     elif kind == "pattern":
-        yield _error("schema.pattern", f"{where} is {_show(error.instance)}; expected {error.validator_value}", path, hint)
+        yield _error(
+            "schema.pattern", f"{where} is {_show(error.instance)}; expected {error.validator_value}", path, hint
+        )
     else:
         yield _error(f"schema.{kind}", f"{where}: {_shorten(error.message)}", path, hint)
 
@@ -89,7 +102,9 @@ def _branch(error: Any) -> Iterator[Diagnostic]:
     by_branch: dict[int, list[Any]] = {}
     for each in error.context:
         by_branch.setdefault(each.schema_path[0], []).append(each)
-    near = [group for group in by_branch.values() if not any(each.validator == "type" and not each.path for each in group)]
+    near = [
+        group for group in by_branch.values() if not any(each.validator == "type" and not each.path for each in group)
+    ]
     if len(near) == 1:
         for each in near[0]:
             yield from _findings(each)
@@ -135,9 +150,7 @@ def _choices(choices: Iterable[Any]) -> str:
 
 
 def _article(kind: str) -> str:
-    names = {"object": "a mapping", "array": "a list", "string": "text", "integer": "a whole number", "number": "a number",
-             "boolean": "true or false", "null": "nothing"}  # fmt: skip
-    return " or ".join(names.get(each, each) for each in kind.split(" or "))
+    return " or ".join(_TYPE_NAMES.get(each, each) for each in kind.split(" or "))
 
 
 def _show(value: Any) -> str:

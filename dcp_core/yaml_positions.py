@@ -170,7 +170,9 @@ class _Builder:
             hint = "one manifest a file"
         self.refuse("yaml.syntax", message, mark.line + 1 if mark else None, mark.column + 1 if mark else None, hint)
 
-    def refuse(self, code: str, message: str, line: int | None, column: int | None, hint: str | None = None) -> NoReturn:
+    def refuse(
+        self, code: str, message: str, line: int | None, column: int | None, hint: str | None = None
+    ) -> NoReturn:
         """Stop at once."""
         raise InvalidManifestError([Diagnostic(Severity.ERROR, code, message, None, self.file, line, column, hint)])
 

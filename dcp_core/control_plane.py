@@ -1,0 +1,480 @@
+"""``ControlPlane``: everything DCP does, for programs that embed it; the CLI and the server use nothing else."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+import attrs
+
+from dcp_core import operating, planning
+from dcp_core.context import Context, SharedObjects
+from dcp_core.diagnostics import Diagnostic
+from dcp_core.errors import (
+    DcpError,
+    InvalidManifestError,
+    NotFoundError,
+    PluginLoadError,
+    StalePlanError,
+    UnknownManifestTypeError,
+    UsageError,
+)
+from dcp_core.loading import Loaded, LoadResult, load, reading_order
+from dcp_core.manifest import Manifest
+from dcp_core.memory_store import MemoryStore
+from dcp_core.model import (
+    PLAYGROUND_PREFIX,
+    Action,
+    Environment,
+    LogicalPlan,
+    ManifestPlan,
+    Plan,
+    PlanOptions,
+    Resource,
+    playground_user,
+)
+from dcp_core.records import Execution, Operation, Preview, Sandbox, TestReport
+from dcp_core.registry import EXTENSIONS, PLUGINS, PRIMITIVES, STORES, Registry
+from dcp_core.sandboxes import IdentitySettings, ensure_sandbox
+from dcp_core.settings import Settings
+from dcp_core.states import check_fresh, read_states
+from dcp_core.store import Holder, StateStore
+
+
+@attrs.frozen
+class StoreSettings:
+    """Section ``[store]``.
+
+    Args:
+        url: Its scheme names the store (an entry point of ``dcp.stores``).
+    """
+
+    url: str = "sqlite:///{state}/state.db"
+
+
+@attrs.frozen
+class ExtensionSettings:
+    """Section ``[extensions]``.
+
+    Args:
+        required: Extensions that must load; ``DCP_DISABLE`` cannot switch them off.
+    """
+
+    required: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class RunResult:
+    """How running one manifest ended.
+
+    Args:
+        manifest_id: Which one.
+        executions: Final ones, one for each runnable resource.
+        error: Why nothing ran, or what went wrong around it.
+        skipped: Whether it was not tried because a manifest it reads failed.
+    """
+
+    manifest_id: str
+    executions: tuple[Execution, ...] = ()
+    error: str | None = None
+    skipped: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that runs succeeded."""
+        return self.error is None and all(each.status == "SUCCEEDED" for each in self.executions)
+
+
+class ControlPlane:
+    """The façade. Not shared between threads; close it (or use ``with``).
+
+    Args:
+        settings: Of the project.
+        registry: What is installed.
+        identity: Who is working.
+        store: By default the one that the settings name, opened on first use.
+        clock: UTC now.
+        holder: This process, for leases.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        identity: str,
+        *,
+        store: StateStore | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        holder: Holder | None = None,
+    ) -> None:
+        self.settings = settings
+        self.registry = registry
+        self.identity = identity
+        self.created_sandboxes: list[Sandbox] = []
+        self._store = store
+        self._clock = clock
+        self._holder = holder
+        self._shared = SharedObjects()
+        self._listeners = 0
+
+    @classmethod
+    def from_config(
+        cls,
+        config: Path | str | None = None,
+        *,
+        identity: str | None = None,
+        registry: Registry | None = None,
+        store: StateStore | None = None,
+    ) -> ControlPlane:
+        """For the project of ``config`` (a ``dcp.toml``), by default the one around the working folder.
+
+        Raises:
+            SettingsError: The file is wrong, or a required extension is missing.
+        """
+        settings = Settings.load(config)
+        if registry is None:
+            required = settings.section("extensions", ExtensionSettings).required
+            registry = Registry.from_entry_points(required=required, environ=settings.environ)
+        who = identity or settings.section("identity", IdentitySettings).user or _login_name()
+        return cls(settings, registry, who, store=store)
+
+    def __enter__(self) -> ControlPlane:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what plugins and primitives keep open, and the store."""
+        self._shared.close()
+        if self._store is not None:
+            self._store.close()
+
+    @property
+    def store(self) -> StateStore:
+        """Opened on first use.
+
+        Raises:
+            SettingsError: No installed store has the URL's scheme.
+        """
+        if self._store is None:
+            url = self.settings.section("store", StoreSettings).url
+            scheme = url.partition(":")[0].partition("+")[0]
+            opened: StateStore = self.registry.get(STORES, scheme)(url, self._clock)
+            self._store = opened
+        return self._store
+
+    def environment(self, name: str | None = None, *, overlay: bool = False) -> Environment:
+        """The environment of that name; None means the playground in use, else the identity's own.
+
+        Raises:
+            UsageError: No such name can be.
+        """
+        if name is None:
+            name = self.store.chosen_sandbox(self.identity) or PLAYGROUND_PREFIX + playground_user(self.identity)
+        return Environment.named(name, overlay=overlay)
+
+    def context(
+        self, environment: Environment, *, options: PlanOptions = PlanOptions(), provided: Iterable[str] = ()
+    ) -> Context:
+        """What hooks are handed outside an operation."""
+        return Context(
+            environment,
+            self.identity,
+            self.settings,
+            options,
+            clock=self._clock,
+            registry=self.registry,
+            provided=frozenset(provided),
+            shared_objects=self._shared,
+        )
+
+    def listen(self, listener: object) -> None:
+        """Register an object with ``@hookimpl`` event methods, for the life of this control plane."""
+        self._listeners += 1
+        self.registry.register(EXTENSIONS, f"listener{self._listeners}", listener, "this program")
+
+    def load(
+        self, paths: Sequence[Path | str], environment: Environment, manifest_type: str | None = None
+    ) -> LoadResult:
+        """Every manifest among and below ``paths``; the errors of the invalid ones are in the result."""
+        return load(paths, environment, self.registry, self.settings.root, manifest_type)
+
+    def parse(self, path: Path | str, environment: Environment | str | None = None) -> LogicalPlan:
+        """One manifest, compiled.
+
+        Raises:
+            InvalidManifestError: With every error, located.
+        """
+        if not isinstance(environment, Environment):
+            environment = self.environment(environment)
+        result = self.load([path], environment)
+        if result.diagnostics:
+            raise InvalidManifestError(result.diagnostics)
+        if len(result.loaded) != 1:
+            raise UsageError(f"{path} holds {len(result.loaded)} manifests; parse takes one, load takes folders")
+        return result.loaded[0].logical_plan
+
+    def lint(self, loaded: Sequence[Loaded], environment: Environment) -> tuple[Diagnostic, ...]:
+        """The findings of plugins and extensions, located."""
+        ctx = self.context(environment, provided=_provided(loaded))
+        found: list[Diagnostic] = []
+        for each in loaded:
+            kind = each.logical_plan.plugin_type
+            for owner, findings in self.registry.gather(PLUGINS, kind, "lint", logical_plan=each.logical_plan, ctx=ctx):
+                found.extend(_owned(each.manifest, findings, owner))
+        return tuple(found)
+
+    def test(self, loaded: Loaded, environment: Environment, *, provided: Iterable[str] = ()) -> TestReport:
+        """Check one manifest against an engine and its own test cases; changes nothing."""
+        kind = loaded.logical_plan.plugin_type
+        ctx = self.context(environment, provided=provided)
+        report: TestReport = self.registry.plugin(kind, "test", logical_plan=loaded.logical_plan, ctx=ctx)
+        owner = f"{self.registry.owner(PLUGINS, kind)}: test"
+        return attrs.evolve(report, diagnostics=tuple(_owned(loaded.manifest, report.diagnostics, owner)))
+
+    def plan(
+        self,
+        logical_plans: LogicalPlan | Sequence[LogicalPlan],
+        *,
+        options: PlanOptions = PlanOptions(),
+        folders: Sequence[Path] = (),
+        manifest_type: str | None = None,
+        environment: Environment | None = None,
+    ) -> Plan:
+        """Compare desired with actual state; changes nothing.
+
+        Args:
+            logical_plans: All of one environment.
+            options: What the user allows.
+            folders: Manifests applied from these earlier and no longer among ``logical_plans`` are orphans.
+            manifest_type: Only manifests of this type count as orphans.
+            environment: Needed when there are no logical plans.
+
+        Raises:
+            TransientError: A service is down.
+            InvalidSpecError: A primitive refuses a specification.
+        """
+        plans = (logical_plans,) if isinstance(logical_plans, LogicalPlan) else tuple(logical_plans)
+        environment = environment or _one_environment(plans)
+        ctx = self.context(environment, options=options)
+        inventory = self.store.inventory(environment.name)
+        wanted: dict[str, tuple[Resource, ...]] = {each.id: self._decompose(each) for each in plans}
+        by_id = {each.id: each for each in plans}
+        orphaned = self._orphans(environment, by_id, folders, manifest_type)
+        doomed = self._doomed(orphaned, environment) if options.prune else ()
+        states = read_states({**wanted, **{each.id: () for each in doomed}}, inventory, self.registry, ctx)
+        rows = [
+            ManifestPlan(by_id[id], self._actions(by_id[id], states[id], ctx))
+            for id in reading_order(list(wanted.items()))
+        ]
+        rows += [ManifestPlan(each, self._actions(each, states[each.id], ctx), destroys=True) for each in doomed]
+        return Plan(
+            environment.name, tuple(rows), options, self._versions(rows), tuple(each.id for each in orphaned),
+            environment.overlay,
+        )  # fmt: skip
+
+    def plan_destruction(self, environment: Environment, manifest_ids: Sequence[str] | None = None) -> Plan:
+        """Delete everything that the inventory has of these manifests (None: of all); readers go first.
+
+        Raises:
+            NotFoundError: The inventory has nothing of one of them.
+        """
+        options = PlanOptions(allow_destructive=True)
+        ctx = self.context(environment, options=options)
+        known = self.store.logical_plans(environment.name)
+        for id in manifest_ids or ():
+            if id not in known:
+                raise NotFoundError(
+                    f"{id} has nothing in {environment.name}", hint="`pretzel plan` shows what there is"
+                )
+        doomed = self._doomed([known[id] for id in (known if manifest_ids is None else manifest_ids)], environment)
+        inventory = self.store.inventory(environment.name)
+        states = read_states({each.id: () for each in doomed}, inventory, self.registry, ctx)
+        rows = [ManifestPlan(each, self._actions(each, states[each.id], ctx), destroys=True) for each in doomed]
+        return Plan(environment.name, tuple(rows), options, self._versions(rows))
+
+    def apply(self, plan: Plan, *, kind: str = operating.APPLY) -> tuple[Operation, ...]:
+        """Do what the plan says, manifest by manifest; the result of each is in its operation.
+
+        A playground that does not exist is created (``created_sandboxes``).
+
+        Raises:
+            StalePlanError: A resource or plugin changed after the plan was made; nothing was done.
+            LeaseLostError: Another process took an operation over.
+        """
+        self._check_versions(plan)
+        environment = Environment.named(plan.environment)
+        ctx = self.context(environment)
+        check_fresh(plan.actions, self.registry, ctx)
+        self._ensure_sandbox(environment)
+        in_force = self.store.logical_plans(plan.environment)
+        operations = []
+        for each in plan.manifests:
+            operation = operating.new_operation(kind, each, self.identity, self._clock())
+            if all(action.kind == "noop" for action in each.actions):
+                done = operating.nothing_to_do(operation)
+            else:
+                done = self._operator().begin(operation, in_force.get(each.id))
+            operations.append(done)
+        return tuple(operations)
+
+    def recover(self, environment: Environment, manifest_ids: Sequence[str] | None = None) -> tuple[Operation, ...]:
+        """Finish the operations that crashed processes left behind."""
+        return tuple(
+            self._operator().take_over(each) for each in self.store.interrupted(environment.name, manifest_ids)
+        )
+
+    def destroy_environment(self, environment: Environment) -> tuple[Operation, ...]:
+        """Delete everything in an environment's inventory; finishes interrupted operations first."""
+        return self.recover(environment) + self.apply(self.plan_destruction(environment), kind=operating.DESTROY)
+
+    def run(
+        self, logical_plans: LogicalPlan | Sequence[LogicalPlan], params: Mapping[str, str] | None = None
+    ) -> tuple[RunResult, ...]:
+        """Run the jobs of these manifests, who is read before who reads; readers of a failed one are skipped."""
+        plans = (logical_plans,) if isinstance(logical_plans, LogicalPlan) else tuple(logical_plans)
+        environment = _one_environment(plans)
+        self._ensure_sandbox(environment)
+        by_id = {each.id: each for each in plans}
+        resources = {each.id: self._decompose(each) for each in plans}
+        failed: set[str] = set()
+        results = []
+        for id in reading_order(list(resources.items())):
+            reads = {name for each in resources[id] for name in each.reads}
+            provides = {name for each in resources[id] for name in each.provides}
+            if reads & failed:
+                result = RunResult(id, error=f"{sorted(reads & failed)[0]} was not refreshed", skipped=True)
+            else:
+                result = self._run_one(by_id[id], params or {})
+            if not result.ok:
+                failed |= provides
+            results.append(result)
+        return tuple(results)
+
+    def preview(self, logical_plan: LogicalPlan, limit: int = 20) -> Preview | None:
+        """Rows of the first resource that has any; None when the manifest keeps no rows.
+
+        Raises:
+            NotFoundError: The resource is not there yet.
+        """
+        ctx = self.context(Environment.named(logical_plan.environment))
+        for resource in self._decompose(logical_plan):
+            shown: Preview | None = self.registry.primitive(
+                resource.kind, "preview", resource=resource, limit=limit, ctx=ctx
+            )
+            if shown is not None:
+                return shown
+        return None
+
+    def _run_one(self, logical_plan: LogicalPlan, params: Mapping[str, str]) -> RunResult:
+        plan = ManifestPlan(logical_plan, ())
+        operation = operating.new_operation(operating.RUN, plan, self.identity, self._clock())
+        try:
+            executions = self._operator().run(operation, params, MemoryStore(self._clock))
+        except DcpError as error:
+            words = f"{error}; {error.hint}" if error.hint else str(error)
+            return RunResult(logical_plan.id, error=words)
+        return RunResult(logical_plan.id, executions)
+
+    def _ensure_sandbox(self, environment: Environment) -> None:
+        ctx = self.context(environment)
+        created = ensure_sandbox(environment, self.identity, self.store, self.registry, ctx)
+        if created is not None:
+            self.created_sandboxes.append(created)
+
+    def _operator(self) -> operating.Operator:
+        holder = self._holder or _this_process(self.identity)
+        return operating.Operator(self.store, self.registry, holder, self.context, self._clock)
+
+    def _decompose(self, logical_plan: LogicalPlan) -> tuple[Resource, ...]:
+        return tuple(self.registry.plugin(logical_plan.plugin_type, "decompose", logical_plan=logical_plan))
+
+    def _actions(
+        self, logical_plan: LogicalPlan, states: tuple[planning.ResourceStates, ...], ctx: Context
+    ) -> tuple[Action, ...]:
+        try:
+            return tuple(
+                self.registry.plugin(
+                    logical_plan.plugin_type, "plan", logical_plan=logical_plan, states=states, ctx=ctx
+                )
+            )
+        except (UnknownManifestTypeError, PluginLoadError):
+            if any(each.desired is not None for each in states):
+                raise
+            # What an uninstalled plugin left behind can still be taken away.
+            return planning.plan_resources(logical_plan, states, ctx.options)
+
+    def _orphans(
+        self,
+        environment: Environment,
+        wanted: Mapping[str, LogicalPlan],
+        folders: Sequence[Path],
+        manifest_type: str | None,
+    ) -> list[LogicalPlan]:
+        if not folders:
+            return []
+        return [
+            each
+            for id, each in self.store.logical_plans(environment.name).items()
+            if id not in wanted
+            and manifest_type in (None, each.plugin_type)
+            and any((self.settings.root / each.source.file).is_relative_to(folder) for folder in folders)
+        ]
+
+    def _doomed(self, logical_plans: Sequence[LogicalPlan], environment: Environment) -> tuple[LogicalPlan, ...]:
+        """In the order of destruction: who reads goes before who is read."""
+        by_id = {each.id: each for each in logical_plans}
+        entries = self.store.inventory(environment.name, tuple(by_id))
+        resources = {id: [each.resource for each in entries if each.resource.manifest_id == id] for id in by_id}
+        return tuple(by_id[id] for id in reversed(reading_order(list(resources.items()))))
+
+    def _versions(self, rows: Sequence[ManifestPlan]) -> dict[str, str]:
+        types = {row.manifest_type for row in rows}
+        kinds = {action.resource.kind for row in rows for action in row.actions}
+        named = [(PLUGINS, name) for name in sorted(types)] + [(PRIMITIVES, kind) for kind in sorted(kinds)]
+        return {name: self.registry.owner(group, name) for group, name in named}
+
+    def _check_versions(self, plan: Plan) -> None:
+        now = self._versions(plan.manifests)
+        for name, version in plan.plugins.items():
+            if now.get(name) != version:
+                raise StalePlanError(
+                    f"the plan was made with {version} for {name}, and {now.get(name) or 'nothing'} is installed",
+                    hint="plan again",
+                )
+
+
+def _provided(loaded: Sequence[Loaded]) -> frozenset[str]:
+    return frozenset(name for each in loaded for name in each.provides)
+
+
+def _owned(manifest: Manifest, findings: Iterable[Diagnostic], owner: str) -> Iterable[Diagnostic]:
+    for each in findings:
+        yield manifest.locate(each if each.owner else attrs.evolve(each, owner=owner))
+
+
+def _one_environment(plans: Sequence[LogicalPlan]) -> Environment:
+    names = {each.environment for each in plans}
+    if len(names) != 1:
+        raise UsageError(f"expected logical plans of one environment, got {sorted(names) or 'none'}")
+    return Environment.named(names.pop())
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise UsageError("cannot tell who you are", hint="set DCP_IDENTITY_USER") from None
+
+
+def _this_process(identity: str) -> Holder:
+    """Without a start time: a store that can tell whether a process lives hands in a better one."""
+    return Holder(socket.gethostname(), os.getpid(), "", identity)
