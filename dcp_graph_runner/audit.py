@@ -36,7 +36,9 @@ def chain_hash(sequence: int, prev_hash: str, document: str) -> str:
 
 def append(connection: Connection, record: AuditRecord) -> None:
     """Add ``record`` in the writing transaction at hand; a known operation id changes nothing."""
-    head = connection.execute(select(audit_head).where(_HEAD).with_for_update()).one()
+    head = connection.execute(select(audit_head).where(_HEAD).with_for_update()).one_or_none()
+    if head is None:
+        raise _broken("its head is missing")
     # Asked under the head's lock, so that two writers of one operation id cannot both find it absent.
     known = connection.execute(select(audit.c.sequence).where(audit.c.operation_id == record.operation_id)).first()
     if known is not None:

@@ -92,7 +92,7 @@ class Database:
     def _engine(self, url: URL) -> Engine:
         if not _is_sqlite(url):
             # pool_pre_ping: a server that restarted meanwhile must not fail the first statement after it.
-            return create_engine(url, pool_pre_ping=True)
+            return create_engine(url, pool_pre_ping=True, hide_parameters=True)
         try:
             Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -102,7 +102,9 @@ class Database:
                 code="store.unavailable",
             ) from None
         # No limit on connections: a thread without one would wait for other threads' whole transactions.
-        engine = create_engine(url, max_overflow=-1, connect_args={"timeout": self.busy_timeout_s})
+        engine = create_engine(
+            url, max_overflow=-1, hide_parameters=True, connect_args={"timeout": self.busy_timeout_s}
+        )
         event.listen(engine, "connect", self._prepare_sqlite)
         event.listen(engine, "begin", _begin)
         return engine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ import pytest
 
 from dcp_core.errors import ConflictError, PermanentError, SettingsError, TransientError
 from dcp_core.model import Action, ActionKind
-from dcp_core.records import Operation, OperationStatus, ResultStatus, Sandbox
+from dcp_core.records import Operation, ResultStatus, Sandbox
 from dcp_core.store import Holder, StateStore, StepStatus
 from dcp_graph_runner import current_holder
 from dcp_graph_runner.database import Database
@@ -23,7 +23,6 @@ from tests.dcp_graph_runner.store_contract import (
     ALICE,
     FIRST,
     LONGER_THAN_A_LEASE,
-    ORDERS,
     SECOND,
     START,
     Clock,
@@ -35,6 +34,9 @@ from tests.dcp_graph_runner.store_contract import (
     record,
     resource,
 )
+
+
+NOISE = random.Random(1).randbytes(8192)
 
 
 @pytest.fixture
@@ -184,7 +186,7 @@ def test_a_database_that_stays_locked_is_an_error_that_may_be_retried(url: str, 
 # Opening
 
 
-@pytest.mark.parametrize("content", [b"this is no database, only text\n" * 100, os.urandom(8192)])
+@pytest.mark.parametrize("content", [b"no database, only text\n" * 100, NOISE], ids=["text", "noise"])
 def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path, clock: Clock, content: bytes) -> None:
     path = tmp_path / "state.db"
     path.write_bytes(content)
@@ -202,7 +204,7 @@ def test_a_damaged_database_is_refused(tmp_path: Path, clock: Clock, url: str) -
     store.close()
     path = Path(url.removeprefix("sqlite:///"))
     content = bytearray(path.read_bytes())
-    content[100:] = os.urandom(len(content) - 100)
+    content[100:] = random.Random(2).randbytes(len(content) - 100)
     path.write_bytes(content)
     with pytest.raises(PermanentError) as refused:
         open_store(url, clock).operations()
