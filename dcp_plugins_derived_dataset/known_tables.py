@@ -1,0 +1,56 @@
+"""Which tables exist, for lints: cheaply, without pyiceberg, without a service, creating nothing.
+
+Only an SQL catalog in a SQLite file can be asked so; of any other nobody can tell within a lint's milliseconds.
+
+Source: the JDBC catalog's table ``iceberg_tables``, as pyiceberg and Iceberg's Java library share it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from dcp_core.errors import SettingsError
+from dcp_core.model import Environment
+from dcp_core.settings import Settings
+
+_QUERY = "SELECT table_namespace || '.' || table_name FROM iceberg_tables WHERE catalog_name = ?"
+_TIMEOUT_S = 1.0
+
+
+def known_tables(settings: Settings, environment: Environment) -> frozenset[str] | None:
+    """Names of the tables that a query of ``environment`` can read; None when that cannot be told."""
+    catalogs = {environment.reads, environment.catalog} if environment.overlay else {environment.reads}
+    names: set[str] = set()
+    for catalog in catalogs:
+        found = _tables_in(settings, catalog)
+        if found is None:
+            return None
+        names |= found
+    return frozenset(names)
+
+
+def _tables_in(settings: Settings, catalog: str) -> set[str] | None:
+    try:
+        properties = settings.catalog_properties(catalog)
+    except SettingsError:
+        return None  # a variable with a password is not set here: the engine's business, not a lint's
+    file = _sqlite_file(properties)
+    if file is None or not file.is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=_TIMEOUT_S)) as connection:
+            return {name for (name,) in connection.execute(_QUERY, (properties.get("catalog_name", catalog),))}
+    except sqlite3.Error:
+        return None
+
+
+def _sqlite_file(properties: dict[str, str]) -> Path | None:
+    if properties.get("type") != "sql":
+        return None
+    uri = urlsplit(properties.get("uri", ""))
+    if not uri.scheme.startswith("sqlite") or not uri.path.startswith("/"):
+        return None
+    return Path(unquote(uri.path[1:] if uri.path.startswith("//") else uri.path))

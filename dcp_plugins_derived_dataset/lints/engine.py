@@ -1,0 +1,293 @@
+"""Where the embedded engine (Sail) differs from Spark: silently, with another result, or loudly, with an error.
+
+All are warnings: the same SQL is right on a Spark backend. Each was tried on Sail 0.7.2 against Spark 4.3.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from coreetl_driver.column_types import ScalarType
+from dcp_core.diagnostics import Diagnostic, Severity
+from dcp_plugins_derived_dataset.lints.subject import Subject
+from dcp_plugins_derived_dataset.queries import Output, Place
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+ENGINE = "the embedded engine (Sail)"
+
+
+def _differs(subject: Subject, code: str, message: str, place: Place | None, hint: str) -> Diagnostic:
+    return subject.in_sql(Severity.WARNING, f"engine.{code}", f"{ENGINE} {message}", place, hint)
+
+
+def _declared(subject: Subject, output: Output) -> str | None:
+    field = subject.dataset.field_named(output.name) if output.name else None
+    of = field.parsed_type() if field else None
+    return of.name if isinstance(of, ScalarType) else None
+
+
+def _decimal_nodes(subject: Subject, kind: type[Any]) -> Iterator[exp.Expr]:
+    """Nodes of ``kind`` that work on decimals: by their operands' types, or in a field declared as decimal."""
+    tree = subject.query.typed_tree
+    if tree is None:
+        return
+    seen: set[int] = set()
+    for node in tree.find_all(kind, bfs=False):
+        if any(operand.is_type("decimal") for operand in node.iter_expressions()):
+            seen.add(id(node))
+            yield node
+    for output in subject.query.outputs or ():
+        if output.expression is None or _declared(subject, output) != "decimal":
+            continue
+        for node in output.expression.find_all(kind, bfs=False):
+            floating = any(operand.is_type("double", "float") for operand in node.iter_expressions())
+            if id(node) not in seen and not floating:
+                yield node
+
+
+def decimal_division(subject: Subject) -> Iterator[Diagnostic]:
+    """Spark rounds the quotient of decimals; Sail cuts it off."""
+    from sqlglot import exp
+
+    for node in _decimal_nodes(subject, exp.Div):
+        yield _differs(
+            subject,
+            "decimal_division",
+            "truncates the quotient of decimals, Spark rounds it",
+            subject.query.place_of(node),
+            "divide decimals of a larger scale and ROUND the result",
+        )
+
+
+def decimal_average(subject: Subject) -> Iterator[Diagnostic]:
+    """The same for AVG."""
+    from sqlglot import exp
+
+    for node in _decimal_nodes(subject, exp.Avg):
+        yield _differs(
+            subject,
+            "avg_truncates",
+            "truncates AVG of decimals, Spark rounds it",
+            subject.query.place_of(node),
+            "average decimals of a larger scale and ROUND the result",
+        )
+
+
+def sum_overflow(subject: Subject) -> Iterator[Diagnostic]:
+    """A sum that does not fit a long is an error on Spark and wraps around on Sail."""
+    from sqlglot import exp
+
+    for output in subject.query.outputs or ():
+        if output.expression is None or _declared(subject, output) != "long":
+            continue
+        for node in output.expression.find_all(exp.Sum, bfs=False):
+            counts = isinstance(node.this, (exp.Case, exp.If, exp.Literal))  # SUM(CASE WHEN … THEN 1) never overflows
+            if not counts:
+                yield subject.in_sql(
+                    Severity.INFO,
+                    "engine.sum_overflow",
+                    f"{ENGINE} wraps around when a sum exceeds the largest long, Spark fails",
+                    subject.query.place_of(node),
+                    "sum decimals if the sum can exceed 9,223,372,036,854,775,807",
+                )
+
+
+def date_plus_bigint(subject: Subject) -> Iterator[Diagnostic]:
+    """Spark refuses it."""
+    from sqlglot import exp
+
+    tree = subject.query.typed_tree
+    for node in tree.find_all(exp.Add, exp.Sub, bfs=False) if tree is not None else ():
+        pair = (node.left, node.right)
+        if any(side.is_type("date") for side in pair) and any(side.is_type("bigint") for side in pair):
+            yield _differs(
+                subject,
+                "date_plus_bigint",
+                "adds a bigint to a date, Spark refuses it",
+                subject.query.place_of(node),
+                "date_add(day, CAST(n AS INT))",
+            )
+
+
+def unpivot_nulls(subject: Subject) -> Iterator[Diagnostic]:
+    """Spark leaves NULLs out of UNPIVOT."""
+    from sqlglot import exp
+
+    for node in subject.query.walk(exp.Pivot):
+        if node.args.get("unpivot") and not node.args.get("include_nulls"):
+            yield _differs(
+                subject,
+                "unpivot_nulls",
+                "keeps NULLs in UNPIVOT, Spark leaves them out",
+                subject.query.place_of_words("UNPIVOT"),
+                "filter: WHERE value IS NOT NULL",
+            )
+
+
+def percentile_approx(subject: Subject) -> Iterator[Diagnostic]:
+    """Spark gives a value of the input."""
+    from sqlglot import exp
+
+    for node in subject.query.walk(exp.ApproxQuantile):
+        yield _differs(
+            subject,
+            "percentile_approx",
+            "interpolates in percentile_approx, Spark gives one of the values",
+            subject.query.place_of(node),
+            "use percentile(column, p), which is exact",
+        )
+
+
+def bround(subject: Subject) -> Iterator[Diagnostic]:
+    """Spark keeps the decimal."""
+    from sqlglot import exp
+
+    for node in subject.query.walk(exp.Anonymous):
+        if node.name.lower() == "bround":
+            yield _differs(
+                subject,
+                "bround",
+                "gives a double for bround, Spark the type of its input",
+                subject.query.place_of(node),
+                "CAST the result to the type you mean",
+            )
+
+
+def qualify(subject: Subject) -> Iterator[Diagnostic]:
+    """Loud."""
+    from sqlglot import exp
+
+    for node in subject.query.walk(exp.Qualify):
+        place = subject.query.place_of_words("QUALIFY") or subject.query.place_of(node)
+        yield _differs(
+            subject, "qualify", "does not know QUALIFY", place, "filter the window function in an outer SELECT"
+        )
+
+
+def group_by_all(subject: Subject) -> Iterator[Diagnostic]:
+    """Loud."""
+    from sqlglot import exp
+
+    for node in subject.query.walk(exp.Group):
+        if node.args.get("all"):
+            place = subject.query.place_of_words("GROUP BY", "ALL")
+            yield _differs(subject, "group_by_all", "does not know GROUP BY ALL", place, "name the columns")
+
+
+def star_except(subject: Subject) -> Iterator[Diagnostic]:
+    """Loud."""
+    from sqlglot import exp
+
+    for node in subject.query.walk(exp.Star):
+        if node.args.get("except_") or node.args.get("except"):
+            yield _differs(
+                subject, "star_except", "does not know * EXCEPT", subject.query.place_of(node), "name the columns"
+            )
+
+
+def recursive_cte(subject: Subject) -> Iterator[Diagnostic]:
+    """Loud."""
+    from sqlglot import exp
+
+    for node in subject.query.walk(exp.With):
+        if node.args.get("recursive"):
+            place = subject.query.place_of_words("RECURSIVE")
+            yield _differs(
+                subject, "recursive_cte", "does not know WITH RECURSIVE", place, "use a Spark backend for this query"
+            )
+
+
+def pivot_for(subject: Subject) -> Iterator[Diagnostic]:
+    """Loud: PIVOT (… FOR column IN …) needs parentheses around the column there."""
+    tokens = subject.query.tokens
+    inside = False
+    for token, following in itertools.pairwise(tokens):
+        word = token.text.upper()
+        inside = True if word == "PIVOT" else inside and word != "IN"
+        if inside and word == "FOR" and following.text != "(":
+            yield _differs(
+                subject,
+                "pivot_for",
+                "needs parentheses in PIVOT … FOR (column)",
+                subject.query.place_at(following.start),
+                f"write FOR ({following.text})",
+            )
+
+
+def using_qualified(subject: Subject) -> Iterator[Diagnostic]:
+    """Loud: after JOIN … USING (column) the column is not known under a table's name there."""
+    from sqlglot import exp
+
+    for select in subject.query.walk(exp.Select):
+        shared = {
+            identifier.name.lower()
+            for join in select.args.get("joins") or ()
+            for identifier in join.args.get("using") or ()
+        }
+        for column in select.find_all(exp.Column, bfs=False) if shared else ():
+            if column.table and column.name.lower() in shared and column.parent_select is select:
+                yield _differs(
+                    subject,
+                    "using_qualified",
+                    f"does not know {column.table}.{column.name} after JOIN … USING ({column.name})",
+                    subject.query.place_of(column),
+                    f"write {column.name}, or JOIN … ON",
+                )
+
+
+def lateral_alias(subject: Subject) -> Iterator[Diagnostic]:
+    """Loud: an alias used later in the same SELECT list."""
+    from sqlglot import exp
+
+    for select in subject.query.walk(exp.Select):
+        aliases: set[str] = set()
+        for selection in select.selects:
+            for column in selection.find_all(exp.Column, bfs=False):
+                if not column.table and column.name.lower() in aliases and column.parent_select is select:
+                    yield _differs(
+                        subject,
+                        "lateral_alias",
+                        f'does not know the alias "{column.name}" in the same SELECT list',
+                        subject.query.place_of(column),
+                        "repeat the expression, or use a subquery",
+                    )
+            if isinstance(selection, exp.Alias) and not _is_a_column_too(select, selection):
+                aliases.add(selection.alias.lower())
+
+
+def _is_a_column_too(select: exp.Select, selection: exp.Alias) -> bool:
+    """Whether the alias hides a source column: its own expression or the WHERE, which see no aliases, name it."""
+    from sqlglot import exp
+
+    places = [selection.this, select.args.get("where")]
+    return any(
+        column.name.lower() == selection.alias.lower()
+        for place in places
+        if place is not None
+        for column in place.find_all(exp.Column)
+    )
+
+
+def correlated_lateral(subject: Subject) -> Iterator[Diagnostic]:
+    """Loud: LATERAL (SELECT … FROM … WHERE outer.column …)."""
+    from sqlglot import exp
+
+    for lateral in subject.query.walk(exp.Lateral):
+        inner = lateral.this.this if isinstance(lateral.this, exp.Subquery) else None
+        if not isinstance(inner, exp.Select) or inner.args.get("from_") is None:
+            continue
+        own = {table.alias_or_name.lower() for table in inner.find_all(exp.Table, exp.Subquery)}
+        for column in inner.find_all(exp.Column, bfs=False):
+            if column.table and column.table.lower() not in own:
+                yield _differs(
+                    subject,
+                    "correlated_lateral",
+                    f"does not know {column.table}.{column.name} inside LATERAL (…)",
+                    subject.query.place_of(column),
+                    "join the subquery instead",
+                )
+                break
