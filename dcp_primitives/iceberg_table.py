@@ -20,7 +20,7 @@ from dcp_core.planning import owner_of
 from dcp_core.records import Preview
 from dcp_primitives.iceberg import catalog as catalogs
 from dcp_primitives.iceberg import dropping
-from dcp_primitives.iceberg.comparing import CORRUPTS, compare_tables, deletion, renames_of
+from dcp_primitives.iceberg.comparing import CORRUPTS, compare_tables, creation, deletion, renames_of
 from dcp_primitives.iceberg.metadata import state_of
 from dcp_primitives.iceberg.snippets import TableAddress, snippets
 from dcp_primitives.iceberg.spec import (
@@ -99,7 +99,7 @@ class IcebergTablePrimitive(Primitive):
     def compare(self, resource: Resource, desired: State | None, actual: State | None) -> tuple[FieldChange, ...]:
         """See ``iceberg.comparing`` for what is an update, destructive or refused."""
         if actual is None:
-            return super().compare(resource, desired, actual)
+            return creation(desired) if desired is not None else ()
         if desired is None:
             return deletion(resource.name, actual)
         return compare_tables(table_of(resource).columns, desired, actual)

@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlparse
 
 from dcp_core.context import Context
 from dcp_core.errors import PermanentError, SettingsError, TransientError
+from dcp_primitives.embedded import sqlite_file
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -32,13 +33,9 @@ def is_sql(properties: Mapping[str, str]) -> bool:
     return properties.get("type") == "sql"
 
 
-def sqlite_file(properties: Mapping[str, str]) -> Path | None:
+def database_file(properties: Mapping[str, str]) -> Path | None:
     """The database file of an embedded catalog; None for any other."""
-    scheme, _, rest = properties.get("uri", "").partition("://")
-    if not is_sql(properties) or scheme.partition("+")[0] != "sqlite" or not rest.startswith("/"):
-        return None
-    path = rest[1:].partition("?")[0]
-    return None if path in ("", ":memory:") else Path(path)
+    return sqlite_file(properties.get("uri", "")) if is_sql(properties) else None
 
 
 def connect(ctx: Context) -> Catalog:
@@ -55,7 +52,7 @@ def connect(ctx: Context) -> Catalog:
 def prepare(catalog: Catalog) -> None:
     """Make room for the first table: the embedded database's folder, and the tables of a SQL catalog."""
     if is_sql(catalog.properties):
-        file = sqlite_file(catalog.properties)
+        file = database_file(catalog.properties)
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
         with reaching(catalog.name):
@@ -67,7 +64,7 @@ def _load(name: str, properties: dict[str, str]) -> Catalog:
 
     if is_sql(properties):
         properties = {"init_catalog_tables": "false", **properties}
-        file = sqlite_file(properties)
+        file = database_file(properties)
         if file is not None:
             # SQLite makes the file on the first look; only a caller that is about to write gets here.
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +80,7 @@ def _load(name: str, properties: dict[str, str]) -> Catalog:
 
 def exists(properties: Mapping[str, str]) -> bool:
     """False when an embedded catalog has never been written; opening it would create it."""
-    file = sqlite_file(properties)
+    file = database_file(properties)
     return file is None or file.is_file()
 
 
@@ -98,7 +95,7 @@ def read_index(name: str, properties: Mapping[str, str]) -> Mapping[str, str] | 
     """
     if not is_sql(properties):
         return None
-    file = sqlite_file(properties)
+    file = database_file(properties)
     rows = _rows_of_sqlite(file, name) if file is not None else _rows_of_database(properties["uri"], name)
     return {
         f"{row['table_namespace']}.{row['table_name']}": row["metadata_location"]

@@ -45,6 +45,20 @@ def compare_tables(columns: Sequence[TableColumn], desired: State, actual: State
     return tuple(_Comparison(actual.info).all(columns, desired.values, actual.values))
 
 
+def creation(desired: State) -> tuple[FieldChange, ...]:
+    """What a new table will have."""
+    values = desired.values
+    shown: list[tuple[str, JsonValue]] = [
+        (f"columns.{column['name']}", _summary(column)) for column in values["columns"]
+    ]
+    shown.append(("partition_by", [*map(partition_text, values["partition_by"])]))
+    shown.append(("sort_by", [*map(sort_text, values["sort_by"])]))
+    shown.append(("primary_key", values["primary_key"]))
+    shown.extend((f"properties.{name}", value) for name, value in values["properties"].items())
+    shown.append(("doc", values["doc"]))
+    return tuple(FieldChange(path, None, value) for path, value in shown if value)
+
+
 def deletion(name: str, actual: State) -> tuple[FieldChange, ...]:
     """What deleting the table loses."""
     why = f"drops the table {name} with {_rows(actual.info)}"

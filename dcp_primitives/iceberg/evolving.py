@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.sorting import SortOrder
     from pyiceberg.table.update import TableRequirement, TableUpdate
-    from pyiceberg.types import IcebergType, NestedField, StructType
+    from pyiceberg.types import IcebergType, NestedField, PrimitiveType, StructType
 
 NextId = Callable[[], int]
 
@@ -87,10 +87,10 @@ def evolution(
 
     requirements: list[TableRequirement] = [
         update.AssertTableUUID(uuid=metadata.table_uuid),
-        update.AssertCurrentSchemaId(current_schema_id=metadata.current_schema_id),
-        update.AssertLastAssignedFieldId(last_assigned_field_id=metadata.last_column_id),
-        update.AssertDefaultSpecId(default_spec_id=metadata.default_spec_id),
-        update.AssertDefaultSortOrderId(default_sort_order_id=metadata.default_sort_order_id),
+        update.AssertCurrentSchemaId.model_validate({"current-schema-id": metadata.current_schema_id}),
+        update.AssertLastAssignedFieldId.model_validate({"last-assigned-field-id": metadata.last_column_id}),
+        update.AssertDefaultSpecId.model_validate({"default-spec-id": metadata.default_spec_id}),
+        update.AssertDefaultSortOrderId.model_validate({"default-sort-order-id": metadata.default_sort_order_id}),
     ]
     schema = evolved_schema(metadata, values, matched)
     updates = [
@@ -175,7 +175,7 @@ def _evolved_type(existing: IcebergType, wanted: Tree, next_id: NextId) -> Icebe
 
 
 def _evolved_struct(existing: StructType, wanted: Tree, next_id: NextId) -> StructType:
-    from pyiceberg.types import NestedField, StructType
+    from pyiceberg.types import StructType
 
     by_name = {field.name: field for field in existing.fields}
     matched = match_names(list(by_name), [(field["name"], ()) for field in wanted["fields"]])
@@ -210,7 +210,7 @@ def _new_type(tree: Tree, next_id: NextId) -> IcebergType:
         decimal = decimal_of(tree)
         if decimal is not None:
             return types.DecimalType(*decimal)
-        return {
+        scalars: dict[str, Callable[[], PrimitiveType]] = {
             "boolean": types.BooleanType,
             "int": types.IntegerType,
             "long": types.LongType,
@@ -221,7 +221,8 @@ def _new_type(tree: Tree, next_id: NextId) -> IcebergType:
             "date": types.DateType,
             "timestamptz": types.TimestamptzType,
             "timestamp_ntz": types.TimestampType,
-        }[tree]()
+        }
+        return scalars[tree]()
     if tree["type"] == "struct":
         fields = [{**field, "required": False, "doc": None} for field in tree["fields"]]
         return types.StructType(*(_new_field(field, next_id) for field in fields))
@@ -261,8 +262,8 @@ def _schema_updates(metadata: TableMetadata, schema: Schema) -> list[TableUpdate
         return []
     for earlier in metadata.schemas:
         if earlier == schema:
-            return [SetCurrentSchemaUpdate(schema_id=earlier.schema_id)]
-    return [AddSchemaUpdate(schema=schema), SetCurrentSchemaUpdate(schema_id=-1)]
+            return [SetCurrentSchemaUpdate.model_validate({"schema-id": earlier.schema_id})]
+    return [AddSchemaUpdate(schema=schema), SetCurrentSchemaUpdate.model_validate({"schema-id": -1})]
 
 
 def _spec(
@@ -315,8 +316,8 @@ def _spec_updates(metadata: TableMetadata, values: Mapping[str, JsonValue], sche
         return []
     for earlier in metadata.partition_specs:
         if earlier.fields == wanted.fields:
-            return [SetDefaultSpecUpdate(spec_id=earlier.spec_id)]
-    return [AddPartitionSpecUpdate(spec=wanted), SetDefaultSpecUpdate(spec_id=-1)]
+            return [SetDefaultSpecUpdate.model_validate({"spec-id": earlier.spec_id})]
+    return [AddPartitionSpecUpdate(spec=wanted), SetDefaultSpecUpdate.model_validate({"spec-id": -1})]
 
 
 def _order(values: Mapping[str, JsonValue], schema: Schema, order_id: int) -> SortOrder:
@@ -346,12 +347,13 @@ def _order_updates(metadata: TableMetadata, values: Mapping[str, JsonValue], sch
         if earlier.fields == wanted.fields:
             if earlier.order_id == metadata.default_sort_order_id:
                 return []
-            return [SetDefaultSortOrderUpdate(sort_order_id=earlier.order_id)]
+            return [SetDefaultSortOrderUpdate.model_validate({"sort-order-id": earlier.order_id})]
     if not wanted.fields and metadata.default_sort_order_id == 0:
         return []
     # "The last one added" (-1) is the highest id to pyiceberg, which the unsorted order, always 0, is not.
     default = -1 if wanted.fields else 0
-    return [AddSortOrderUpdate(sort_order=wanted), SetDefaultSortOrderUpdate(sort_order_id=default)]
+    added = AddSortOrderUpdate.model_validate({"sort-order": wanted})
+    return [added, SetDefaultSortOrderUpdate.model_validate({"sort-order-id": default})]
 
 
 def _name_mapping(metadata: TableMetadata, schema: Schema) -> str | None:

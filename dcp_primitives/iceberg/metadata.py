@@ -48,9 +48,9 @@ def state_of(metadata: Mapping[str, Any], properties_wanted: Iterable[str], revi
     properties: Mapping[str, str] = metadata.get("properties") or {}
     managed = {*properties_wanted, *_names(properties.get(MANAGED))}
     spec = next(each for each in metadata["partition-specs"] if each["spec-id"] == metadata["default-spec-id"])
-    order = next(
-        (each for each in metadata["sort-orders"] if each["order-id"] == metadata["default-sort-order-id"]),
-        {"fields": []},
+    order: list[Mapping[str, Any]] = next(
+        (each["fields"] for each in metadata["sort-orders"] if each["order-id"] == metadata["default-sort-order-id"]),
+        [],
     )
     values = {
         "columns": columns,
@@ -66,7 +66,7 @@ def state_of(metadata: Mapping[str, Any], properties_wanted: Iterable[str], revi
                 "direction": field["direction"],
                 "nulls": field["null-order"].removeprefix("nulls-"),
             }
-            for field in order["fields"]
+            for field in order
         ],
         "primary_key": _primary_key(schema, columns, properties, names),
         "properties": {name: properties[name] for name in sorted(managed) if name in properties},

@@ -28,8 +28,10 @@ _TAKES: dict[str, set[str]] = {
 }
 # Properties that decide where files go, which code reads them, or which credentials that takes: a manifest that
 # could set them could write outside its own catalog.
-_RESERVED_PREFIXES = ("dcp.", "s3.", "s3a.", "fs.", "adls.", "adlfs.", "gcs.", "gs.", "hdfs.", "hf.", "oss.", "client.")
-_RESERVED_PREFIXES += ("rest.", "catalog.", "header.", "auth.", "pyarrow.", "encryption.", "coreetl.")
+_RESERVED_PREFIXES = (
+    *("dcp.", "coreetl.", "s3.", "s3a.", "fs.", "adls.", "adlfs.", "gcs.", "gs.", "hdfs.", "hf.", "oss.", "client."),
+    *("rest.", "catalog.", "header.", "auth.", "pyarrow.", "encryption."),
+)
 _RESERVED_SUFFIXES = (".path", ".impl", "-impl", ".location", "-location")
 _RESERVED = {"location", "uri", "warehouse", "token", "credential", "provider", "schema.name-mapping.default"}
 _INSTEAD = {"comment": "set the description instead", "format-version": "tables are made with version 2"}

@@ -1,0 +1,317 @@
+"""The ``coreetl_job`` primitive: jobs of the CoreETL driver, in process or a service.
+
+The state of a job is what it runs and where it writes. Of the catalogs it reaches, plans and journals hold a digest
+only, since a careless ``dcp.toml`` may have a credential among the properties.
+
+Source: design.md sections 6, 10 and 11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import Factory, asdict, evolve, field, frozen
+
+from coreetl_driver import CoreetlSettings, api, connect
+from coreetl_driver.column_types import parse_type
+from dcp_core import documents, planning
+from dcp_core.context import Context
+from dcp_core.errors import ConflictError, InvalidSpecError, NotFoundError
+from dcp_core.interfaces import Primitive
+from dcp_core.model import Environment, FieldChange, JsonValue, LogicalPlan, Owner, Resource, ResourceKey, State
+from dcp_core.model import digest_of as json_digest
+from dcp_core.planning import owner_of
+from dcp_core.records import Execution, ExecutionStatus
+from dcp_primitives.embedded import sqlite_file
+
+KIND = "coreetl_job"
+MANIFEST = "dcp.manifest"
+ENVIRONMENT = "dcp.environment"
+SINK = "dcp.sink"
+_EMPTY: tuple[JsonValue, ...] = (None, "", [], {})
+
+
+@frozen
+class CoreetlJob:
+    """A job that runs one query and writes its rows to a table of the environment's own catalog.
+
+    Args:
+        job_id: Scoped to the environment: ``Environment.scoped("daily_orders_job")``.
+        sql: Exactly one query, Spark SQL.
+        columns: The declared output, in the table's order.
+        table: The sink, ``namespace.name``.
+        mode: How rows reach it.
+        keys: The columns that identify a row; ``merge`` needs them.
+        read_overlay: Whether reads prefer the playground's own copy of a table where there is one.
+        params: Values for ``:name`` in the SQL.
+        compute: Resources and options for the backend.
+        sink_uri: What people call the sink, ``iceberg://daily_orders``; a label only.
+    """
+
+    job_id: str
+    sql: str
+    columns: tuple[api.Column, ...] = field(converter=tuple)
+    table: str
+    mode: api.SinkMode
+    keys: tuple[str, ...] = ()
+    read_overlay: bool = False
+    params: Mapping[str, str] = Factory(dict)
+    compute: Mapping[str, Any] = Factory(dict)
+    sink_uri: str = ""
+
+    def resource(
+        self,
+        logical_plan: LogicalPlan,
+        *,
+        depends_on: Iterable[ResourceKey] = (),
+        reads: Iterable[str] = (),
+        path: tuple[str | int, ...] | None = None,
+    ) -> Resource:
+        """The resource that ``logical_plan`` wants: ``run`` starts it, ``apply`` stops it while it changes."""
+        return Resource(
+            kind=KIND,
+            name=self.job_id,
+            manifest_id=logical_plan.id,
+            environment=logical_plan.environment,
+            spec=documents.to_json(self),
+            depends_on=tuple(depends_on),
+            reads=tuple(reads),
+            runnable=True,
+            path=path,
+        )
+
+
+class CoreetlJobPrimitive(Primitive):
+    """Manages jobs; ``Resource.name`` is the job's id."""
+
+    kind = KIND
+
+    def get_desired_state(self, resource: Resource, ctx: Context) -> State:
+        """The job specification, with digests in place of catalog properties.
+
+        Raises:
+            InvalidSpecError: The spec contradicts itself.
+            SettingsError: A catalog is not configured.
+        """
+        return State(_values(_job_spec(resource, ctx), _job(resource).sink_uri), owner_of(resource))
+
+    def get_actual_state(self, resource: Resource, ctx: Context) -> State | None:
+        return self.get_actual_states((resource,), ctx)[resource.key]
+
+    def get_actual_states(self, resources: Sequence[Resource], ctx: Context) -> Mapping[ResourceKey, State | None]:
+        """One call for each environment among them (in practice one).
+
+        Raises:
+            TransientError: The driver cannot be reached.
+        """
+        states: dict[ResourceKey, State | None] = {resource.key: None for resource in resources}
+        if _never_used(ctx):
+            return states
+        for environment in {resource.environment for resource in resources}:
+            names = [resource.name for resource in resources if resource.environment == environment]
+            for job in _driver(ctx).list_jobs(environment, names):
+                states[ResourceKey(KIND, job.job_id)] = _state(job)
+        return states
+
+    def compare(self, resource: Resource, desired: State | None, actual: State | None) -> tuple[FieldChange, ...]:
+        """Field by field, columns by name; nothing of it loses data."""
+        if desired is None:
+            return ()
+        return tuple(_changes(desired.values, actual.values if actual else {}))
+
+    def create(self, resource: Resource, desired: State, ctx: Context) -> None:
+        """Register the job; the same job again is fine.
+
+        Raises:
+            ConflictError: A different job has this id.
+            InvalidSpecError: The SQL is not one plain query.
+            TransientError: The driver cannot be reached.
+        """
+        spec, labels = _job_spec(resource, ctx), _labels(resource)
+        _driver(ctx).create_job(resource.name, resource.environment, resource.name, spec, labels)
+
+    def update(self, resource: Resource, desired: State, actual: State, ctx: Context) -> None:
+        """Register the next version, with the marks; labels of other people stay.
+
+        Raises:
+            ConflictError: The job is not as ``actual`` says any more, or is gone.
+            InvalidSpecError: The SQL is not one plain query.
+            TransientError: The driver cannot be reached.
+        """
+        driver = _driver(ctx)
+        try:
+            job = driver.get_job(resource.name, resource.environment)
+        except NotFoundError:
+            raise ConflictError(f"job {resource.name} is gone", hint="plan again") from None
+        current = _state(job)
+        if current.digest == desired.digest:
+            return  # a step repeated after a crash
+        if current.digest != actual.digest:
+            raise ConflictError(f"job {resource.name} was changed by somebody else meanwhile", hint="plan again")
+        labels = {**job.labels, **_labels(resource)}
+        spec = _job_spec(resource, ctx)
+        driver.update_job(resource.name, resource.environment, spec, labels, expected_version=job.version)
+
+    def delete(self, resource: Resource, ctx: Context) -> None:
+        """Stop what runs of the job, then remove it; its executions stay readable.
+
+        Raises:
+            ConflictError: It carries the mark of somebody else.
+            TransientError: The driver cannot be reached.
+        """
+        if _never_used(ctx):
+            return
+        driver = _driver(ctx)
+        for job in driver.list_jobs(resource.environment, [resource.name]):
+            owner = _state(job).owner
+            if owner is not None and owner != owner_of(resource):
+                raise ConflictError(
+                    f"job {resource.name} belongs to {owner.manifest_id} in {owner.environment}; it is not deleted"
+                )
+            driver.stop_job(resource.name, resource.environment)
+            driver.delete_job(resource.name, resource.environment)
+
+    def start(self, resource: Resource, params: Mapping[str, str], idempotency_key: str, ctx: Context) -> Execution:
+        """Start an execution and return at once; the same key again gives the same one.
+
+        Raises:
+            NotFoundError: The job was never applied.
+            TransientError: The driver cannot be reached.
+        """
+        execution = _driver(ctx).run_job(
+            resource.name,
+            resource.environment,
+            params=params,
+            idempotency_key=idempotency_key,
+            user_token=ctx.credentials.get("databricks"),
+            user=ctx.user,
+        )
+        return _execution(resource, execution)
+
+    def stop(self, resource: Resource, ctx: Context) -> tuple[Execution, ...]:
+        """Stop all that runs of the job and wait for it; the table is as before or as after, never between."""
+        if _never_used(ctx):
+            return ()
+        stopped = _driver(ctx).stop_job(resource.name, resource.environment)
+        return tuple(_execution(resource, execution) for execution in stopped)
+
+    def get_status(self, resource: Resource, execution_id: str | None, ctx: Context) -> Execution | None:
+        """One execution, or the one that runs now; None when there is none."""
+        if _never_used(ctx):
+            return None
+        driver = _driver(ctx)
+        if execution_id is None:
+            recent = driver.list_executions(resource.name, resource.environment, limit=20)
+            running = next((each for each in recent if not each.status.is_final), None)
+            return _execution(resource, running) if running else None
+        try:
+            return _execution(resource, driver.get_execution(execution_id))
+        except NotFoundError:
+            return None
+
+
+def _driver(ctx: Context) -> api.CoreETLDriver:
+    return ctx.shared("coreetl.driver", lambda: connect(ctx.settings))
+
+
+def _never_used(ctx: Context) -> bool:
+    """Whether the driver in process has no registry yet: looking must not create one."""
+    section = ctx.settings.section("coreetl", CoreetlSettings)
+    file = None if section.url else sqlite_file(section.store)
+    return file is not None and not file.is_file()
+
+
+def _job(resource: Resource) -> CoreetlJob:
+    try:
+        return documents.from_json(resource.spec, CoreetlJob)
+    except ConflictError as error:
+        raise InvalidSpecError(error.message, where=str(resource.key)) from None
+
+
+def _job_spec(resource: Resource, ctx: Context) -> api.JobSpec:
+    """What the driver registers: the catalogs with references to secrets, never secrets."""
+    job = _job(resource)
+    environment = Environment.named(resource.environment, overlay=job.read_overlay)
+    names = dict.fromkeys((environment.reads, environment.catalog))
+    if job.mode is api.SinkMode.MERGE and not job.keys:
+        raise InvalidSpecError("merging needs the keys that identify a row", where=resource.name)
+    return api.JobSpec(
+        sql=job.sql,
+        columns=tuple(evolve(column, type=_canonical(column.type), doc=column.doc or None) for column in job.columns),
+        sink=api.Sink(environment.catalog, job.table, job.mode, job.keys),
+        catalogs={name: ctx.settings.catalog_properties(name, resolve=False) for name in names},
+        default_catalog=environment.reads,
+        read_overlay=(environment.catalog,) if environment.overlay and not environment.is_production else (),
+        params=job.params,
+        compute=job.compute,
+    )
+
+
+def _canonical(text: str) -> str:
+    return str(parse_type(text))
+
+
+def _values(spec: api.JobSpec, sink_uri: str) -> dict[str, JsonValue]:
+    return {
+        "sql": spec.sql,
+        "columns": [asdict(column) for column in spec.columns],
+        "table": spec.sink.table,
+        "mode": spec.sink.mode.value,
+        "keys": list(spec.sink.keys),
+        "params": dict(spec.params),
+        "compute": dict(spec.compute),
+        "kind": spec.kind,
+        "catalog": spec.sink.catalog,
+        "default_catalog": spec.default_catalog,
+        "read_overlay": list(spec.read_overlay),
+        "catalogs": {name: json_digest(properties) for name, properties in sorted(spec.catalogs.items())},
+        "sink_uri": sink_uri,
+    }
+
+
+def _state(job: api.Job) -> State:
+    owner = None
+    if MANIFEST in job.labels:
+        owner = Owner(job.labels[MANIFEST], job.labels.get(ENVIRONMENT, ""))
+    return State(_values(job.spec, job.labels.get(SINK, "")), owner, revision=str(job.version))
+
+
+def _labels(resource: Resource) -> dict[str, str]:
+    return {
+        MANIFEST: resource.manifest_id,
+        ENVIRONMENT: resource.environment,
+        SINK: _job(resource).sink_uri,
+    }
+
+
+def _changes(desired: Mapping[str, JsonValue], actual: Mapping[str, JsonValue]) -> Iterator[FieldChange]:
+    """Columns one by one, everything else as the core compares it; what is empty on both sides stays unsaid."""
+    for change in planning.compare_values(_by_name(desired), _by_name(actual)):
+        if change.actual not in _EMPTY or change.desired not in _EMPTY:
+            yield change
+    before = [each["name"] for each in actual.get("columns", ())]
+    after = [each["name"] for each in desired["columns"]]
+    if sorted(before) == sorted(after) and before != after:
+        yield FieldChange("columns", before, after)
+
+
+def _by_name(values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    return {**values, "columns": {each["name"]: _column_text(each) for each in values.get("columns", ())}}
+
+
+def _column_text(column: Mapping[str, Any]) -> str:
+    text = column["type"] + (" required" if column["required"] else "")
+    return f"{text} -- {column['doc']}" if column["doc"] else text
+
+
+def _execution(resource: Resource, execution: api.Execution) -> Execution:
+    return Execution(
+        id=execution.execution_id,
+        resource=resource.key,
+        environment=execution.environment,
+        status=ExecutionStatus(execution.status.value),
+        backend=execution.backend,
+        rows_written=execution.rows_written,
+        error=execution.error,
+    )
