@@ -12,20 +12,12 @@ imported with ``sql_store``, alembic only when a database has to be migrated.
 from __future__ import annotations
 
 from dcp_graph_runner.holder import current_holder, is_gone
-from dcp_graph_runner.playgrounds import (
-    Destruction,
-    Playground,
-    Playgrounds,
-    PlaygroundSettings,
-    user_of,
-)
+from dcp_graph_runner.playgrounds import Destruction, Playground, Playgrounds
 
 __all__ = [
     "Destruction",
     "Playground",
-    "PlaygroundSettings",
     "Playgrounds",
     "current_holder",
     "is_gone",
-    "user_of",
 ]

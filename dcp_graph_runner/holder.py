@@ -29,6 +29,12 @@ def current_holder(user: str) -> Holder:
     return Holder(host=_host(), pid=pid, started=_start_time(pid) or "unknown", user=user)
 
 
+def identified(holder: Holder) -> Holder:
+    """``holder`` with its start time, when it is this process and does not say; any other one as it is."""
+    is_this_process = holder.pid == os.getpid() and holder.host == socket.gethostname() and not holder.started
+    return current_holder(holder.user) if is_this_process else holder
+
+
 def is_gone(holder: Holder) -> bool:
     """Whether ``holder`` was a process on this machine and has ended; False when that cannot be known."""
     if holder.host != _host():

@@ -53,7 +53,7 @@ class SqlJournal:
 
     def begin(self, operation: Operation, holder: Holder) -> Lease:
         """See ``Journal.begin``. Also raises ConflictError when the operation's id is in use."""
-        now = self._clock()
+        now, holder = self._clock(), processes.identified(holder)
         opened = attrs.evolve(
             operation,
             status=OperationStatus.RUNNING,
@@ -101,7 +101,7 @@ class SqlJournal:
 
     def take_over(self, operation_id: str, holder: Holder) -> Lease:
         """See ``Journal.take_over``. Also raises NotFoundError for an unknown operation."""
-        now = self._clock()
+        now, holder = self._clock(), processes.identified(holder)
         with self._database.writing() as connection:
             row = connection.execute(select(operations).where(operations.c.id == operation_id)).one_or_none()
             if row is None:

@@ -9,30 +9,24 @@ Source: design.md section 8.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import attrs
 
-from dcp_core.errors import NotFoundError, UsageError
-from dcp_core.model import PLAYGROUND_PREFIX, Environment
-from dcp_core.records import InventoryEntry, Operation, OperationStatus, Sandbox
+from dcp_core.errors import NotFoundError, PluginLoadError, UsageError
+from dcp_core.model import PLAYGROUND_PREFIX, PRODUCTION, Environment, playground_user
+from dcp_core.records import InventoryEntry, Operation, Sandbox
+from dcp_core.registry import PLUGINS
+from dcp_core.sandboxes import PlaygroundSettings
 from dcp_core.store import Store
+from dcp_graph_runner.sizes import warehouse_size_bytes
+
+if TYPE_CHECKING:
+    from dcp_core.control_plane import ControlPlane
 
 DAYS_AT_MOST = 365
-_NAME_LENGTH = 32
-
-
-@attrs.frozen
-class PlaygroundSettings:
-    """Section ``[playground]``.
-
-    Args:
-        ttl_days: How long a new playground lives, in days; ``extend`` adds to it.
-    """
-
-    ttl_days: int = attrs.field(default=14, validator=[attrs.validators.ge(1), attrs.validators.le(DAYS_AT_MOST)])
 
 
 @attrs.frozen
@@ -60,7 +54,8 @@ class Destruction:
 
     Args:
         sandbox: The playground.
-        operations: One for each manifest whose resources were deleted.
+        operations: One for each manifest whose resources were deleted, after those that crashed processes left
+            behind and that were finished first.
         left: What could not be deleted.
     """
 
@@ -71,21 +66,7 @@ class Destruction:
     @property
     def is_complete(self) -> bool:
         """Whether the playground is gone."""
-        return not self.left and all(item.status is OperationStatus.SUCCEEDED for item in self.operations)
-
-
-def user_of(identity: str) -> str:
-    """The playground name of an identity: lower case, everything but letters, digits and ``_`` becomes ``_``.
-
-    ``Alice.Smith@example.com`` gives ``alice_smith_example_com``. Cut at 32 characters. Two identities may give
-    one name; the store refuses the second (``ConflictError``).
-
-    Raises:
-        UsageError: The identity is empty.
-    """
-    if not identity.strip():
-        raise UsageError("a playground needs a user, and the identity is empty")
-    return re.sub(r"[^a-z0-9_]", "_", identity.strip().lower())[:_NAME_LENGTH]
+        return not self.left
 
 
 class Playgrounds:
@@ -121,6 +102,31 @@ class Playgrounds:
         self._destroy_sandbox = destroy_sandbox
         self._measure = measure
 
+    @classmethod
+    def of(cls, dcp: ControlPlane) -> Playgrounds:
+        """The playgrounds of a control plane."""
+
+        def every_plugin(hook: str, environment: Environment, **arguments: str) -> None:
+            ctx = dcp.context(environment)
+            for name in dcp.registry.names(PLUGINS):
+                try:
+                    dcp.registry.plugin(name, hook, ctx=ctx, **arguments)
+                except PluginLoadError as error:
+                    # A plugin that cannot be loaded must not keep anybody from a playground, or from leaving it.
+                    ctx.log.warning("%s is passed over in %s: %s", name, hook, error.message)
+
+        return cls(
+            dcp.store,
+            clock=lambda: dcp.context(Environment.named(PRODUCTION)).clock(),
+            destroy_environment=dcp.destroy_environment,
+            create_sandbox=lambda environment: every_plugin("create_sandbox", environment, user=environment.user or ""),
+            destroy_sandbox=lambda environment: every_plugin(
+                "destroy_sandbox", environment, sandbox_id=environment.name
+            ),
+            settings=dcp.settings.section("playground", PlaygroundSettings),
+            measure=lambda environment: warehouse_size_bytes(dcp.settings, environment),
+        )
+
     def create(self, identity: str, user: str | None = None) -> Sandbox:
         """Create a playground, or finish creating the one that is there; its expiry then stays as it was.
 
@@ -132,7 +138,7 @@ class Playgrounds:
             UsageError: The name is not allowed.
             ConflictError: The name belongs to another identity; says both ways out.
         """
-        environment = _environment(user_of(identity) if user is None else user)
+        environment = _environment(playground_user(identity) if user is None else user)
         known = self.find(environment.name)
         if known is not None and known.identity == identity:
             sandbox = known
@@ -187,7 +193,7 @@ class Playgrounds:
             sandbox = self.find(chosen)
             if sandbox is not None:
                 return Environment.named(sandbox.id)
-        return _environment(user_of(identity))
+        return _environment(playground_user(identity))
 
     def use(self, identity: str, name: str | None) -> Environment:
         """Choose the playground that ``identity`` works on from now; None goes back to its own.

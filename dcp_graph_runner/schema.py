@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Connection, Inspector, inspect, text
+from sqlalchemy import Connection, Inspector, column, inspect, select, table
 
 from dcp_core.errors import PermanentError
 from dcp_graph_runner.database import Database
@@ -41,7 +41,7 @@ def _version(database: Database, connection: Connection) -> str | None:
     inspector: Inspector = inspect(connection)
     if not inspector.has_table(VERSION_TABLE):
         return None
-    found = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
+    found = connection.execute(select(column("version_num")).select_from(table(VERSION_TABLE))).scalar()
     if found is not None and found not in REVISIONS:
         raise PermanentError(
             f"a newer version of DCP made the state database: it is at schema {found}, this one knows up to "

@@ -74,15 +74,16 @@ class SqlStore(SqlJournal):
             raise NotFoundError(f"{key} is not in the inventory", where=environment)
 
     def save_logical_plan(self, logical_plan: LogicalPlan, operation_id: str, user: str, at: datetime) -> int:
-        """See ``Store.save_logical_plan``; versions are equal when their digests are."""
+        """See ``Store.save_logical_plan``. A manifest that only moved to another file is a version of its own."""
         mine = and_(
             logical_plans.c.environment == logical_plan.environment, logical_plans.c.manifest_id == logical_plan.id
         )
         newest_first = select(logical_plans).where(mine).order_by(logical_plans.c.version.desc()).limit(1)
+        document = dump(logical_plan)
 
         def append(connection: Connection) -> int:
             newest = connection.execute(newest_first).one_or_none()
-            if newest is not None and _logical_plan(newest).digest == logical_plan.digest:
+            if newest is not None and json.loads(newest.document) == json.loads(document):
                 return int(newest.version)
             version = 1 if newest is None else int(newest.version) + 1
             connection.execute(
@@ -90,7 +91,7 @@ class SqlStore(SqlJournal):
                     environment=logical_plan.environment,
                     manifest_id=logical_plan.id,
                     version=version,
-                    document=dump(logical_plan),
+                    document=document,
                     operation_id=operation_id,
                     user=user,
                     at=at,
@@ -258,6 +259,6 @@ def _logical_plan(row: AnyRow) -> LogicalPlan:
 def _name_taken(wanted: Sandbox, owner: str) -> ConflictError:
     return ConflictError(
         f"the name {wanted.id} belongs to {owner}; {wanted.identity} would get the same one",
-        hint=f"choose another name: pretzel playground create NAME; or let {owner} destroy {wanted.id}",
+        hint=f"choose another name: pretzel playground create NAME, then use NAME; or let {owner} destroy {wanted.id}",
         code="playground.name_taken",
     )

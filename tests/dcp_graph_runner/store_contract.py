@@ -46,9 +46,11 @@ class Clock:
         self.now += by
 
 
-def logical_plan(manifest_id: str = ORDERS, environment: str = ALICE, **spec: object) -> LogicalPlan:
+def logical_plan(
+    manifest_id: str = ORDERS, environment: str = ALICE, file: str = "manifests/x.yaml", **spec: object
+) -> LogicalPlan:
     manifest_type = manifest_id.partition("/")[0]
-    source = Source("manifests/x.yaml", "sha256:0", {"x.sql": "sha256:1"})
+    source = Source(file, "sha256:0", {"x.sql": "sha256:1"})
     return LogicalPlan(
         manifest_type, manifest_id, environment, {"sql": "SELECT 1", **spec}, Metadata("logistics-de", 1), source
     )
@@ -345,6 +347,12 @@ class StoreContract:
         assert history[1] == (2, two, "op_3", "bob", later)
         assert history[2] == (1, one, "op_1", "alice", START)
         assert store.history("production", ORDERS) == ()
+
+    def test_a_manifest_that_moved_to_another_file_is_known_by_its_new_place(self, store: StateStore) -> None:
+        apply(store, operation("op_1"), entry("a"))
+        for file in ("old.yaml", "new.yaml"):
+            store.save_logical_plan(logical_plan(file=file), "op_1", "alice", START)
+        assert store.logical_plans(ALICE)[ORDERS].source.file == "new.yaml"
 
     def test_the_newest_plans_are_those_of_manifests_with_resources(self, store: StateStore) -> None:
         other, third = "derived_dataset/other", "derived_dataset/third"

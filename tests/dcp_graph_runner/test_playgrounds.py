@@ -8,15 +8,14 @@ from pathlib import Path
 
 import attrs
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dcp_core.errors import ConflictError, NotFoundError, TransientError, UsageError
 from dcp_core.model import Environment
 from dcp_core.records import Operation, OperationStatus
+from dcp_core.sandboxes import PlaygroundSettings
 from dcp_core.settings import Settings
 from dcp_core.store import InventoryChange, StateStore, StepStatus
-from dcp_graph_runner import Playgrounds, PlaygroundSettings, user_of
+from dcp_graph_runner import Playgrounds
 from dcp_graph_runner.sizes import warehouse_size_bytes
 from dcp_graph_runner.sql_store import open_store
 from tests.dcp_graph_runner.store_contract import ALICE, FIRST, START, Clock, apply, entry, finish, operation
@@ -85,32 +84,6 @@ def playgrounds(store: StateStore, platform: Platform, clock: Clock) -> Playgrou
         create_sandbox=platform.create_sandbox,
         destroy_sandbox=platform.destroy_sandbox,
     )
-
-
-@pytest.mark.parametrize(
-    ("identity", "user"),
-    [
-        ("alice", "alice"),
-        ("Alice.Smith@example.com", "alice_smith_example_com"),
-        (" bob ", "bob"),
-        ("zoë", "zo_"),
-        ("a" * 40, "a" * 32),
-    ],
-)
-def test_a_playgrounds_name_comes_from_the_identity(identity: str, user: str) -> None:
-    assert user_of(identity) == user
-
-
-@given(st.text(min_size=1).filter(str.strip))
-def test_every_identity_gives_a_name_that_is_allowed(identity: str) -> None:
-    environment = Environment.named(f"playground_{user_of(identity)}")
-    assert environment.catalog == f"pedregal-playground-{user_of(identity)}"
-    assert environment.reads == "pedregal"
-
-
-def test_an_empty_identity_has_no_playground() -> None:
-    with pytest.raises(UsageError):
-        user_of("  ")
 
 
 def test_a_new_playground_lives_for_two_weeks_and_is_prepared_by_plugins(

@@ -91,7 +91,7 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path,
     raw.execute(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
     raw.commit()
     raw.close()
-    with pytest.raises(PermanentError, match="newer version.*9999") as refused:
+    with pytest.raises(PermanentError, match=r"newer version.*9999") as refused:
         open_store(url, processes.now)
     assert refused.value.code == "store.newer"
     assert refused.value.hint

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import socket
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +36,6 @@ from tests.dcp_graph_runner.store_contract import (
     record,
     resource,
 )
-
 
 NOISE = random.Random(1).randbytes(8192)
 
@@ -92,6 +93,11 @@ def test_an_operation_of_a_dead_process_here_is_interrupted_at_once(store: SqlSt
     assert [one.id for one in store.interrupted(ALICE)] == ["op_1"]
 
 
+def test_a_holder_that_does_not_say_when_it_started_is_identified(store: SqlStore) -> None:
+    unnamed = Holder(socket.gethostname(), os.getpid(), "", "alice")
+    assert store.begin(operation(), unnamed).holder == current_holder("alice")
+
+
 def test_an_operation_id_is_used_once(store: SqlStore) -> None:
     finish(store, store.begin(operation("op_1"), FIRST))
     with pytest.raises(ConflictError, match="op_1"):
@@ -122,15 +128,8 @@ def test_an_operation_given_up_lists_every_action(store: SqlStore, clock: Clock)
     with pytest.raises(PermanentError):
         store.take_over("op_1", SECOND)
     (ended,) = store.operations()
-    S = ResultStatus
-    assert [one.status for one in ended.results] == [
-        S.SUCCEEDED,
-        S.FAILED,
-        S.FAILED,
-        S.SKIPPED,
-        S.NOOP,
-        S.BLOCKED,
-    ]
+    statuses = "SUCCEEDED FAILED FAILED SKIPPED NOOP BLOCKED"
+    assert [one.status for one in ended.results] == [ResultStatus(word) for word in statuses.split()]
     (written,) = store.audit_records()
     assert written.actions[0] == "CREATE_TABLE iceberg_table:t1 SUCCEEDED"
     assert len(written.actions) == 6
