@@ -218,7 +218,8 @@ def _driver(ctx: Context) -> api.CoreETLDriver:
 def _never_used(ctx: Context) -> bool:
     """Whether the driver in process has no registry yet: looking must not create one."""
     section = ctx.settings.section("coreetl", CoreetlSettings)
-    file = None if section.url else sqlite_file(section.store)
+    store = section.store.replace("{state}", str(ctx.settings.state)).replace("{root}", str(ctx.settings.root))
+    file = None if section.url else sqlite_file(store)
     return file is not None and not file.is_file()
 
 

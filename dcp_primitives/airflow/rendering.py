@@ -1,0 +1,98 @@
+"""A DAG as the text of its file, and back: the file says itself whose it is and what it was made of.
+
+The first line is a comment with the mark and a digest of everything below it. ``DAG_SPEC``, a literal, holds what
+the manifest wants. So a file that somebody edited by hand is told from one as it was deployed, field by field.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+
+from attrs import asdict
+
+from dcp_core.errors import InvalidSpecError
+from dcp_core.model import JsonValue, Owner, State, digest_of
+
+_HEADER = "# dcp airflow dag "
+_PLACE = "DAG_SPEC = {}\n"
+DIGEST = "content_digest"
+
+
+def render(values: Mapping[str, JsonValue], owner: Owner) -> str:
+    """The file for these values: the same text for the same values, and valid Python.
+
+    Raises:
+        InvalidSpecError: A value cannot be written into a Python file.
+    """
+    body = _body(values)
+    mark = {**asdict(owner), "content": digest_of(body)}
+    return f"{_HEADER}{json.dumps(mark)}\n{body}"
+
+
+def desired_state(values: Mapping[str, JsonValue], owner: Owner) -> State:
+    """The state of the file that ``render`` gives."""
+    return State({**values, DIGEST: digest_of(_body(values))}, owner)
+
+
+def state_of(text: str, revision: str | None = None) -> State:
+    """What a deployed file says; a file of somebody else has no mark and no values but its digest."""
+    first, _, body = text.partition("\n")
+    owner = _owner(first)
+    values = _spec_in(body) if owner is not None else {}
+    return State({**values, DIGEST: digest_of(body if owner is not None else text)}, owner, revision)
+
+
+def _body(values: Mapping[str, JsonValue]) -> str:
+    spec = _literal(dict(values), "")
+    body = _template().replace(_PLACE, f"DAG_SPEC = {spec}\n", 1)
+    try:
+        compile(body, "<dag>", "exec", dont_inherit=True)
+        body.encode()
+    except (SyntaxError, ValueError) as error:
+        raise InvalidSpecError(f"the DAG cannot be written as Python: {error}", where=str(values["dag_id"])) from None
+    return body
+
+
+@cache
+def _template() -> str:
+    return files("dcp_primitives.airflow").joinpath("dag.py.txt").read_text(encoding="utf-8")
+
+
+def _literal(value: JsonValue, indent: str) -> str:
+    """A Python literal, laid out as formatters do: one entry a line, a comma after the last."""
+    inner = indent + "    "
+    if isinstance(value, Mapping):
+        entries = [f"{inner}{_literal(key, '')}: {_literal(item, inner)},\n" for key, item in value.items()]
+        return "{\n" + "".join(entries) + indent + "}" if entries else "{}"
+    if isinstance(value, (list, tuple)):
+        entries = [f"{inner}{_literal(item, inner)},\n" for item in value]
+        return "[\n" + "".join(entries) + indent + "]" if entries else "[]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    return repr(value)
+
+
+def _owner(line: str) -> Owner | None:
+    if not line.startswith(_HEADER):
+        return None
+    try:
+        mark = json.loads(line.removeprefix(_HEADER))
+        return Owner(str(mark["manifest_id"]), str(mark["environment"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _spec_in(body: str) -> dict[str, JsonValue]:
+    """The literal ``DAG_SPEC`` of a file, without running it; {} when the file is not Python any more."""
+    try:
+        for statement in ast.parse(body).body:
+            if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "DAG_SPEC":
+                found = ast.literal_eval(statement.value)
+                return dict(found) if isinstance(found, dict) else {}
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return {}
+    return {}

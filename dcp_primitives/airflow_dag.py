@@ -1,0 +1,107 @@
+"""The ``airflow_dag`` primitive: DAG files in the folder that Airflow reads.
+
+Airflow itself is not needed: the file is the resource. It triggers the CoreETL driver over HTTP with what Python and
+``airflow.sdk`` have.
+
+Source: design.md sections 10 and 11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from dcp_core import planning
+from dcp_core.context import Context
+from dcp_core.errors import ConflictError
+from dcp_core.interfaces import Primitive
+from dcp_core.model import FieldChange, Resource, ResourceKey, State
+from dcp_core.planning import owner_of
+from dcp_primitives.airflow.deploying import AirflowSettings, DagFolder
+from dcp_primitives.airflow.rendering import DIGEST, desired_state, render, state_of
+from dcp_primitives.airflow.spec import KIND, AirflowDag, values_of
+
+__all__ = ["AirflowDag", "AirflowDagPrimitive", "AirflowSettings"]
+
+
+class AirflowDagPrimitive(Primitive):
+    """Manages DAG files; ``Resource.name`` is the DAG's id."""
+
+    kind = KIND
+
+    def get_desired_state(self, resource: Resource, ctx: Context) -> State:
+        """The spec's values and the digest of the file they give.
+
+        Raises:
+            InvalidSpecError: The spec contradicts itself, or the id is not a plain file name.
+        """
+        return desired_state(values_of(resource), owner_of(resource))
+
+    def get_actual_state(self, resource: Resource, ctx: Context) -> State | None:
+        found = DagFolder.of(ctx).read(resource.name)
+        return state_of(*found) if found is not None else None
+
+    def get_revisions(self, resources: Sequence[Resource], ctx: Context) -> Mapping[ResourceKey, str] | None:
+        """Inode, change time and size of each file: a look-up each, nothing is read."""
+        folder = DagFolder.of(ctx)
+        revisions = {resource.key: folder.revision(resource.name) for resource in resources}
+        return {key: revision for key, revision in revisions.items() if revision is not None}
+
+    def compare(self, resource: Resource, desired: State | None, actual: State | None) -> tuple[FieldChange, ...]:
+        """Field by field; the digest is shown only when nothing else differs, which means an edit by hand."""
+        if desired is None:
+            return ()
+        changes = planning.compare_values(desired.values, actual.values if actual else {})
+        fields = tuple(change for change in changes if change.field != DIGEST)
+        if actual is None:
+            return tuple(change for change in fields if change.desired not in (None, [], {}))
+        return fields or changes
+
+    def create(self, resource: Resource, desired: State, ctx: Context) -> None:
+        """Deploy the file.
+
+        Raises:
+            ConflictError: Another file is there by now.
+            TransientError: The disk is full or away.
+        """
+        folder = DagFolder.of(ctx)
+        found = folder.read(resource.name)
+        if found is not None and state_of(*found).digest != desired.digest:
+            raise ConflictError(f"{folder.file(resource.name)} was created by somebody else meanwhile")
+        _deploy(folder, resource, ctx)
+
+    def update(self, resource: Resource, desired: State, actual: State, ctx: Context) -> None:
+        """Replace the file in one step.
+
+        Raises:
+            ConflictError: The file is not as ``actual`` says any more, or is gone.
+            TransientError: The disk is full or away.
+        """
+        folder = DagFolder.of(ctx)
+        found = folder.read(resource.name)
+        if found is None:
+            raise ConflictError(f"{folder.file(resource.name)} is gone", hint="plan again")
+        if state_of(*found).digest not in (actual.digest, desired.digest):
+            raise ConflictError(
+                f"{folder.file(resource.name)} was changed by somebody else meanwhile", hint="plan again"
+            )
+        _deploy(folder, resource, ctx)
+
+    def delete(self, resource: Resource, ctx: Context) -> None:
+        """Take the file away.
+
+        Raises:
+            ConflictError: It carries the mark of somebody else.
+        """
+        folder = DagFolder.of(ctx)
+        found = folder.read(resource.name)
+        owner = state_of(*found).owner if found is not None else None
+        if owner is not None and owner != owner_of(resource):
+            raise ConflictError(
+                f"DAG {resource.name} belongs to {owner.manifest_id} in {owner.environment}; it is not deleted"
+            )
+        folder.remove(resource.name)
+
+
+def _deploy(folder: DagFolder, resource: Resource, ctx: Context) -> None:
+    file = folder.write(resource.name, render(values_of(resource), owner_of(resource)))
+    ctx.log.info("deployed DAG %s to %s", resource.name, file)
