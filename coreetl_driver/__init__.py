@@ -34,6 +34,9 @@ __all__ = [
 ]
 
 
+_NO_TOKEN = Secret("")
+
+
 @frozen
 class CoreetlSettings:
     """Section ``[coreetl]``.
@@ -49,7 +52,7 @@ class CoreetlSettings:
     """
 
     url: str = ""
-    token: Secret = Secret("")
+    token: Secret = _NO_TOKEN
     store: str = "sqlite:///{state}/coreetl.db"
     backend: str = "local"
     spark_connect_url: str = ""

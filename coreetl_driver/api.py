@@ -12,7 +12,7 @@ import datetime
 import enum
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from attrs import Factory, field, frozen
@@ -62,6 +62,18 @@ class Column:
     doc: str | None = None
 
 
+def _names(value: Iterable[str]) -> tuple[str, ...]:
+    return tuple(value)
+
+
+def _columns(value: Iterable[Column]) -> tuple[Column, ...]:
+    return tuple(value)
+
+
+def _mapping(value: Mapping[str, Any] | None) -> dict[str, Any]:
+    return dict(value or {})
+
+
 @frozen
 class Sink:
     """The one table a job writes.
@@ -76,11 +88,7 @@ class Sink:
     catalog: str
     table: str
     mode: SinkMode
-    keys: tuple[str, ...] = field(default=(), converter=tuple)
-
-
-def _mapping(value: Mapping[str, Any] | None) -> dict[str, Any]:
-    return dict(value or {})
+    keys: tuple[str, ...] = field(default=(), converter=_names)
 
 
 @frozen
@@ -100,11 +108,11 @@ class JobSpec:
     """
 
     sql: str
-    columns: tuple[Column, ...] = field(converter=tuple)
+    columns: tuple[Column, ...] = field(converter=_columns)
     sink: Sink
     catalogs: Mapping[str, Mapping[str, str]] = field(repr=False)  # may hold literal credentials of a careless user
     default_catalog: str
-    read_overlay: tuple[str, ...] = field(default=(), converter=tuple)
+    read_overlay: tuple[str, ...] = field(default=(), converter=_names)
     params: Mapping[str, str] = field(factory=dict, converter=_mapping)
     compute: Mapping[str, Any] = field(factory=dict, converter=_mapping)
     kind: str = "query"
@@ -205,9 +213,7 @@ def digest_of(spec: JobSpec, labels: Mapping[str, str]) -> str:
 class CoreETLDriver(Protocol):
     """The driver, in process or behind gRPC: the same calls, results and errors."""
 
-    def create_job(
-        self, job_id: str, environment: str, name: str, spec: JobSpec, labels: Mapping[str, str]
-    ) -> Job:
+    def create_job(self, job_id: str, environment: str, name: str, spec: JobSpec, labels: Mapping[str, str]) -> Job:
         """Register a job; the same job again is the same result.
 
         Raises:

@@ -210,8 +210,8 @@ class Driver:
         elif self._registry.get_run(execution.execution_id).stop_requested:
             self._finish(execution.execution_id, Outcome(ExecutionStatus.CANCELLED))
         elif execution.attempt >= MAX_ATTEMPTS:
-            error = f"given up after {MAX_ATTEMPTS} attempts: each time the driver was lost while the job ran"
-            self._finish(execution.execution_id, Outcome(ExecutionStatus.FAILED, error=error))
+            reason = f"given up after {MAX_ATTEMPTS} attempts: each time the driver was lost while the job ran"
+            self._finish(execution.execution_id, Outcome(ExecutionStatus.FAILED, error=reason))
         else:
             self._registry.change(execution.execution_id, self._me, attempt=execution.attempt + 1)
             self._start(self._registry.get_run(execution.execution_id), job, None)
@@ -258,10 +258,12 @@ class Driver:
             if outcome.status is ExecutionStatus.FAILED and self._registry.get_run(execution_id).stop_requested:
                 outcome = Outcome(ExecutionStatus.CANCELLED)
             self._finish(execution_id, outcome)
-        except Exception:
+        except Exception:  # an execution must not stay RUNNING for ever because of a bug here
             _LOG.exception("supervising execution %s failed", execution_id)
             live.attempt.stop()
-            self._finish(execution_id, Outcome(ExecutionStatus.FAILED, error="the driver failed while it ran; see its log"))
+            self._finish(
+                execution_id, Outcome(ExecutionStatus.FAILED, error="the driver failed while it ran; see its log")
+            )
         finally:
             self._live.pop(execution_id, None)
             live.ended.set()

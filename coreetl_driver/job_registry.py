@@ -266,8 +266,8 @@ class JobRegistry:
         with self._begin() as connection:
             return tuple(_to_run(row) for row in connection.execute(query))
 
-    def change(self, execution_id: str, owner: Owner | None, **values: Any) -> bool:
-        """Change an execution that is not final, and only as its owner when ``owner`` is given.
+    def change(self, execution_id: str, holder: Owner | None, /, **values: Any) -> bool:
+        """Change an execution that is not final, and only while ``holder`` owns it when one is given.
 
         Returns:
             Whether it was changed; False means that it is final or somebody else's now.
@@ -275,10 +275,10 @@ class JobRegistry:
         statement = _EXECUTIONS.update().where(
             _EXECUTIONS.c.execution_id == execution_id, _EXECUTIONS.c.status.not_in(_FINAL)
         )
-        if owner is not None:
-            statement = statement.where(_EXECUTIONS.c.owner == str(owner))
+        if holder is not None:
+            statement = statement.where(_EXECUTIONS.c.owner == str(holder))
         with self._begin() as connection:
-            return connection.execute(statement.values(values)).rowcount == 1
+            return bool(connection.execute(statement.values(values)).rowcount == 1)
 
     def take_over(self, run: Run, owner: Owner, attempt: int) -> bool:
         """Become the owner of an execution; False when another process was faster."""
@@ -294,7 +294,7 @@ class JobRegistry:
             .values(owner=str(owner), heartbeat_at=now(), attempt=attempt, worker=None)
         )
         with self._begin() as connection:
-            return connection.execute(statement).rowcount == 1
+            return bool(connection.execute(statement).rowcount == 1)
 
     def _begin(self) -> Any:
         if not self._ready:

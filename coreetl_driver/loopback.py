@@ -33,7 +33,10 @@ class LoopbackServer:
             def capture_signals(self) -> Iterator[None]:
                 yield  # signals belong to the program that embeds this, not to a helper thread
 
-        self._socket = socket.create_server(("127.0.0.1", port), backlog=128)
+        try:
+            self._socket = socket.create_server(("127.0.0.1", port), backlog=128)
+        except OSError as error:
+            raise TransientError(f"port {port} on 127.0.0.1 cannot be had: {error.strerror}") from None
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         config = uvicorn.Config(

@@ -103,9 +103,10 @@ def check_query(sql: str, *, allowed_catalogs: Collection[str] | None = None) ->
     if tree is None:
         return problems
     try:
-        return tuple(_refusals(sql, tree, allowed_catalogs))
+        problems = tuple(_refusals(sql, tree, allowed_catalogs))
     except RecursionError:
         return (_too_deep(),)
+    return tuple(sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0)))
 
 
 def require_query(sql: str, *, allowed_catalogs: Collection[str] | None = None) -> None:
@@ -233,7 +234,9 @@ def _table_refusals(sql: str, table: exp.Table, allowed_catalogs: Collection[str
         yield Problem("sql.path", f"a file is not a table: {shown!r} is read as {names[0]}", *place, _PATH_HINT)
     elif len(names) > 2 and allowed_catalogs is not None and names[0] not in allowed_catalogs:
         allowed = ", ".join(sorted(allowed_catalogs))
-        yield Problem("sql.catalog", f"catalog {names[0]!r} is not readable from this job", *place, f"readable: {allowed}")
+        yield Problem(
+            "sql.catalog", f"catalog {names[0]!r} is not readable from this job", *place, f"readable: {allowed}"
+        )
 
 
 def _identifiers(table: exp.Table) -> tuple[str, ...] | None:
@@ -263,9 +266,9 @@ def _defined_by_with(table: exp.Table) -> bool:
                 return True
         else:
             with_ = parent.args.get("with_")
-            if with_ is not None and with_ is not child:
-                if any(definition.alias.lower() == name for definition in with_.expressions):
-                    return True
+            known = with_.expressions if with_ is not None and with_ is not child else []
+            if any(definition.alias.lower() == name for definition in known):
+                return True
         child, parent = parent, parent.parent
     return False
 

@@ -186,7 +186,9 @@ class _Parser:
             raise self._error()
 
     def _error(self) -> InvalidSpecError:
-        return InvalidSpecError(f"{self._text!r} is not a type", hint="for example bigint, decimal(38,9), array<string>")
+        return InvalidSpecError(
+            f"{self._text!r} is not a type", hint="for example bigint, decimal(38,9), array<string>"
+        )
 
 
 def _quoted(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import decimal
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ def encode(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else str(value)
+        return value if math.isfinite(value) else str(value)
     if isinstance(value, bytes | bytearray):
         return base64.b64encode(value).decode("ascii")
     if isinstance(value, datetime.datetime | datetime.date | datetime.time):
@@ -76,7 +77,7 @@ def _decode(value: Any, type_: Type, where: str) -> Any:
         given = dict(_pairs(value))
         unknown = set(given) - {name for name, _ in type_.fields}
         if unknown:
-            raise InvalidSpecError(f"{where}: the struct has no field {sorted(unknown)[0]!r}")
+            raise InvalidSpecError(f"{where}: the struct has no field {min(unknown)!r}")
         return {name: decode(given.get(name), inner, f"{where}.{name}") for name, inner in type_.fields}
     return value
 
@@ -95,7 +96,7 @@ def _is_date(value: Any) -> bool:
 
 def _decimal(value: Any, type_: Type) -> decimal.Decimal:
     if isinstance(value, bool):
-        raise ValueError
+        raise TypeError
     exact = decimal.Decimal(str(value))
     scaled = exact.quantize(decimal.Decimal(1).scaleb(-type_.scale), context=decimal.Context(prec=60))
     if scaled != exact or len(scaled.as_tuple().digits) > type_.precision:

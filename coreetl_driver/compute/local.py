@@ -44,9 +44,7 @@ class LocalBackend:
 class LocalAttempt:
     """One worker process with one job."""
 
-    def __init__(
-        self, endpoint: CatalogEndpoint, issued: Pass, task: Task, variables: tuple[str, ...]
-    ) -> None:
+    def __init__(self, endpoint: CatalogEndpoint, issued: Pass, task: Task, variables: tuple[str, ...]) -> None:
         self._endpoint = endpoint
         self._issued = issued
         self._scratch = task.folder / "scratch"
@@ -116,9 +114,7 @@ def rows_of(summary: dict[str, str]) -> int:
 def session_request(issued: Pass) -> dict[str, Any]:
     """What opens a worker's session on the catalogs of a grant."""
     return {
-        "catalogs": {
-            name: {"uri": issued.catalog_uri(name), "token": issued.token} for name in issued.grant.catalogs
-        },
+        "catalogs": {name: {"uri": issued.catalog_uri(name), "token": issued.token} for name in issued.grant.catalogs},
         "default_catalog": issued.grant.default_catalog,
     }
 

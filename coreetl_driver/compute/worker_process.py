@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -64,11 +65,9 @@ class WorkerProcess:
     def send(self, request: Mapping[str, Any]) -> None:
         """Give the worker one request; a worker that is gone answers through ``answer``."""
         assert self._process.stdin is not None
-        try:
+        with contextlib.suppress(BrokenPipeError, ValueError):  # it died: ``answer`` says so
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
-        except (BrokenPipeError, ValueError):
-            pass  # it died: ``answer`` says so
 
     def answer(self, timeout_s: float | None = None) -> dict[str, Any]:
         """The next answer.
@@ -103,10 +102,8 @@ class WorkerProcess:
     def _close_pipes(self) -> None:
         self._process.wait()
         if self._process.stdin is not None:
-            try:
+            with contextlib.suppress(BrokenPipeError):  # what was still unsent no longer matters
                 self._process.stdin.close()
-            except BrokenPipeError:
-                pass  # what was still unsent no longer matters
 
     def _read(self) -> None:
         assert self._process.stdout is not None

@@ -11,7 +11,11 @@ _PREFIXES = re.compile(
 )
 _OFFSETS = re.compile(r"\bat (\d+):(\d+)\b")
 _EXPECTED = re.compile(r"\bexpected (?:'[^']*', ){3,}.*", re.DOTALL)
-_NOISE = re.compile(r"(?:\n\s*)?(?:JVM stacktrace:|backtrace:|stack backtrace:|This was likely caused by a bug).*", re.DOTALL)
+_NOISE = re.compile(
+    r"(?:\n\s*)?(?:JVM stacktrace:|backtrace:|stack backtrace:|This was likely caused by a bug).*", re.DOTALL
+)
+_ATTRIBUTE = re.compile(r"attribute ObjectName\(\[(.*?)\]\) is missing from the schema: cannot resolve attribute")
+_NOT_FOUND = re.compile(r"(?:Table not found: )?\[TABLE_OR_VIEW_NOT_FOUND\] Table or view not found: (\S+)")
 _MAX_LENGTH = 600
 
 
@@ -31,8 +35,15 @@ def readable(error: BaseException, sql: str = "") -> str:
     message = _PREFIXES.sub("", message)
     message = _OFFSETS.sub(lambda match: _position(sql, int(match.group(1))), message)
     message = _EXPECTED.sub("where the statement cannot go on", message)
+    message = _ATTRIBUTE.sub(_column, message)
+    message = _NOT_FOUND.sub(r"table \1 does not exist", message)
     message = re.sub(r"\s+", " ", message).strip()
     return message if len(message) <= _MAX_LENGTH else message[: _MAX_LENGTH - 1] + "…"
+
+
+def _column(match: re.Match[str]) -> str:
+    name = ".".join(re.findall(r'Identifier\("(.*?)"\)', match.group(1)))
+    return f"there is no column {name!r}"
 
 
 def _position(sql: str, offset: int) -> str:

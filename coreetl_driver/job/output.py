@@ -10,7 +10,7 @@ from coreetl_driver.job.session import quoted
 from coreetl_driver.types import parse_type, problem_writing
 
 if TYPE_CHECKING:
-    from pyspark.sql.connect.dataframe import DataFrame
+    from pyspark.sql import DataFrame
     from pyspark.sql.types import StructType
 
 
@@ -24,13 +24,15 @@ def conform(output: DataFrame, declared: Sequence[str], table: StructType, targe
     Raises:
         JobError: The output does not fit.
     """
-    from pyspark.sql import functions as F  # noqa: N812  # its usual name
+    from pyspark.sql import functions
 
     names = [field.name for field in output.schema.fields]
     problems = [f"column {name!r} comes twice" for name in sorted({name for name in names if names.count(name) > 1})]
     available = {field.name: field for field in output.schema.fields}
     wanted = {field.name: field for field in table.fields}
-    problems += [f"column {name!r} is declared, but the query does not return it" for name in declared if name not in available]
+    problems += [
+        f"column {name!r} is declared, but the query does not return it" for name in declared if name not in available
+    ]
     problems += [
         f"column {name!r} is returned by the query, but is not declared" for name in available if name not in declared
     ]
@@ -46,9 +48,9 @@ def conform(output: DataFrame, declared: Sequence[str], table: StructType, targe
             problem = problem_writing(actual, parse_type(field.dataType.simpleString()))
             if problem:
                 problems.append(f"column {name!r}: {problem} (write a CAST)")
-            columns.append(F.col(quoted(name)).cast(field.dataType).alias(name))
+            columns.append(functions.col(quoted(name)).cast(field.dataType).alias(name))
         else:
-            columns.append(F.lit(None).cast(field.dataType).alias(name))
+            columns.append(functions.lit(None).cast(field.dataType).alias(name))
     if problems:
         raise JobError("the query's output does not fit: " + "; ".join(problems))
     return output.select(*columns)

@@ -1,3 +1,4 @@
+# ruff: noqa: S608  # every name in these statements is quoted by `quoted`, and comes from a checked specification
 """Writing a checked output to its table: one atomic Iceberg commit, in each of the four modes.
 
 Rows go by name through ``writeTo``, never by position (``insertInto``) and never to a path: a path forks the table.
@@ -13,7 +14,7 @@ from coreetl_driver.job.engine_errors import JobError
 from coreetl_driver.job.session import Session, quoted
 
 if TYPE_CHECKING:
-    from pyspark.sql.connect.dataframe import DataFrame
+    from pyspark.sql import DataFrame
     from pyspark.sql.types import DataType
 
 _VIEW = "coreetl_output"
@@ -41,14 +42,16 @@ def write(
     Raises:
         JobError: Keys are missing, NULL or not unique. Nothing was written.
     """
-    from pyspark.sql import functions as F  # noqa: N812  # its usual name
+    from pyspark.sql import functions
 
     if mode is SinkMode.MERGE:
         return _merge(session, output, target, keys, announce)
     if mode is SinkMode.APPEND:
         output.writeTo(target).append()
     elif mode is SinkMode.OVERWRITE_PARTITIONS:
-        log("overwrite_partitions replaces the partitions that the result has rows for; an empty result changes nothing")
+        log(
+            "overwrite_partitions replaces the partitions that the result has rows for; an empty result changes nothing"
+        )
         output.writeTo(target).overwritePartitions()
     elif session.is_sail and any(_has_required(field) for field in session.spark.table(target).schema.fields):
         # Sail 0.7.2 refuses overwrite(true) on a table with a NOT NULL column ("declared as non-nullable but
@@ -56,7 +59,7 @@ def write(
         output.createOrReplaceTempView(_VIEW)
         session.spark.sql(f"INSERT OVERWRITE TABLE {target} BY NAME SELECT * FROM {_VIEW}").collect()
     else:
-        output.writeTo(target).overwrite(F.lit(True))
+        output.writeTo(target).overwrite(functions.lit(True))
     return None
 
 

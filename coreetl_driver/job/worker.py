@@ -9,6 +9,8 @@ Run as ``python -m coreetl_driver.job.worker``.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import queue
@@ -29,7 +31,7 @@ from coreetl_driver.types import parse_type
 from coreetl_driver.values import decode, encode
 
 if TYPE_CHECKING:
-    from pyspark.sql.connect.dataframe import DataFrame
+    from pyspark.sql import DataFrame
 
 Request = Mapping[str, Any]
 
@@ -51,7 +53,7 @@ class Worker:
         """Do one request; an error becomes an answer, its stack goes to the log."""
         try:
             return {"ok": True, **self._operations[request["op"]](request)}
-        except Exception as error:  # whatever an engine raises belongs in the answer, never on the user's screen
+        except Exception as error:  # whatever an engine raises belongs in the answer
             if not isinstance(error, JobError):
                 traceback.print_exc()
             return {"ok": False, "error": readable(error, request.get("sql", ""))}
@@ -67,7 +69,7 @@ class Worker:
         log(f"writing to {sink['catalog']}.{sink['table']}, mode {mode.value}")
 
         def announce(rows: int) -> None:
-            # Told before the commit: a merge rewrites old rows too, so the snapshot cannot tell how many were the job's.
+            # Before the commit: a merge rewrites old rows too, so its snapshot cannot tell how many were the job's.
             self._note({"coreetl.rows-written": str(rows)})
 
         rows = write(self._session, checked, target, mode, sink["keys"], log, announce)
@@ -79,30 +81,28 @@ class Worker:
         return {"columns": [[field.name, field.dataType.simpleString(), field.nullable] for field in schema.fields]}
 
     def _explain(self, request: Request) -> dict[str, Any]:
-        frame = self._query(request)
-        return {"plan": frame._explain_string(extended=True)}
+        plan = io.StringIO()
+        with contextlib.redirect_stdout(plan):
+            self._query(request).explain(extended=True)
+        return {"plan": plan.getvalue()}
 
     def _rows(self, request: Request) -> dict[str, Any]:
         for view in request["views"]:
             self._make_view(view)
         frame = self._query(request).limit(request["limit"])
         schema = frame.schema
-        rows = [[encode(row[i].as_py()) for i in range(len(schema.fields))] for row in _arrow_rows(frame)]
+        rows = [[encode(value.as_py()) for value in row] for row in _arrow_rows(frame)]
         return {"columns": [[f.name, f.dataType.simpleString(), f.nullable] for f in schema.fields], "rows": rows}
 
     def _make_view(self, view: Mapping[str, Any]) -> None:
-        from pyspark.sql.types import StructType
-
         names = [name for name, _ in view["columns"]]
         types = [parse_type(text) for _, text in view["columns"]]
-        schema = StructType.fromDDL(
-            ", ".join(f"{quoted(name)} {type_}" for name, type_ in zip(names, types, strict=True))
-        )
+        ddl = ", ".join(f"{quoted(name)} {type_}" for name, type_ in zip(names, types, strict=True))
         rows = [
             tuple(decode(value, type_, name) for name, type_, value in zip(names, types, row, strict=True))
             for row in view["rows"]
         ]
-        self._session.spark.createDataFrame(rows, schema).createOrReplaceTempView(view["name"])
+        self._session.spark.createDataFrame(rows, ddl).createOrReplaceTempView(view["name"])
 
     def _query(self, request: Request) -> DataFrame:
         # Checked once more: this process must not depend on who sent the request.
@@ -131,7 +131,7 @@ def main() -> None:
     began = time.monotonic()
     try:
         session = Session(requests.get())
-    except Exception as error:
+    except Exception as error:  # told to whoever started this process
         traceback.print_exc()
         send({"ok": False, "error": f"the engine does not start: {readable(error)}"})
         return

@@ -1,0 +1,51 @@
+"""One table from the errors of the core to what goes over the wire, and back: gRPC and HTTP speak the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from coreetl_driver.access import UnauthenticatedError
+from dcp_core.errors import (
+    ConflictError,
+    DcpError,
+    InvalidSpecError,
+    NotFoundError,
+    NotSupportedError,
+    PermanentError,
+    TransientError,
+    UnauthorizedError,
+    UsageError,
+)
+
+# error class, name on the wire, gRPC status, HTTP status; the first that fits counts
+_TABLE: tuple[tuple[type[DcpError], str, str, int], ...] = (
+    (UnauthenticatedError, "unauthenticated", "UNAUTHENTICATED", 401),
+    (UnauthorizedError, "unauthorized", "PERMISSION_DENIED", 403),
+    (NotFoundError, "not_found", "NOT_FOUND", 404),
+    (ConflictError, "conflict", "FAILED_PRECONDITION", 409),
+    (InvalidSpecError, "invalid_spec", "INVALID_ARGUMENT", 400),
+    (UsageError, "usage", "INVALID_ARGUMENT", 400),
+    (NotSupportedError, "not_supported", "UNIMPLEMENTED", 501),
+    (TransientError, "transient", "UNAVAILABLE", 503),
+    (PermanentError, "permanent", "FAILED_PRECONDITION", 422),
+)
+
+
+def describe(error: Exception) -> tuple[dict[str, Any], str, int]:
+    """(document, gRPC status name, HTTP status) of an error; of a bug nothing but that it is one."""
+    for kind, name, grpc_status, http_status in _TABLE:
+        if isinstance(error, kind):
+            document = {"type": name, "message": str(error), "code": error.code, "hint": error.hint}
+            return document, grpc_status, http_status
+    return {"type": "internal", "message": "internal error, see the driver's log", "code": "internal"}, "INTERNAL", 500
+
+
+def revive(document: str | Mapping[str, Any], fallback: str) -> DcpError:
+    """The error that a document describes, as the same class that was raised at the other side."""
+    found = json.loads(document) if isinstance(document, str) else document
+    for kind, name, _, _ in _TABLE:
+        if found.get("type") == name:
+            return kind(found["message"], hint=found.get("hint"), code=found.get("code"))
+    return PermanentError(str(found.get("message") or fallback), code="coreetl.internal")

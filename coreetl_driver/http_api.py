@@ -1,0 +1,220 @@
+"""The driver over HTTP/JSON: what a generated DAG calls, with nothing to install but an HTTP client.
+
+======  ==============================  =====================================================================
+POST    /v1/jobs                        job_id, environment, name, spec, labels
+GET     /v1/jobs?environment=           a list
+GET     /v1/jobs/{id}?environment=
+PUT     /v1/jobs/{id}                   environment, spec, labels, expected_version
+DELETE  /v1/jobs/{id}?environment=
+POST    /v1/jobs/{id}/run               environment, params, idempotency_key, user_token, user → an execution
+POST    /v1/jobs/{id}/stop              environment → executions
+GET     /v1/executions?job_id=&environment=&limit=
+GET     /v1/executions/{id}?wait_s=     answers when it is final, or after so many seconds (at most 10)
+GET     /v1/executions/{id}/logs        text
+GET     /v1/health                      no token needed
+======  ==============================  =====================================================================
+
+Errors are ``{"error": {"type", "message", "code", "hint"}}`` with a fitting status.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from coreetl_driver import failures
+from coreetl_driver.access import Access
+from coreetl_driver.api import CoreETLDriver, Execution, Job, JobSpec
+from coreetl_driver.guarded import GuardedDriver
+from dcp_core.errors import DcpError, InvalidSpecError
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+_LOG = logging.getLogger(__name__)
+_MAX_BODY_BYTES = 2 * 1024 * 1024
+Handler = Callable[[GuardedDriver, "_Call"], Any]
+
+
+@attrs.frozen
+class _Call:
+    """A request, read: its path, query and body."""
+
+    path: dict[str, str]
+    query: dict[str, str]
+    body: dict[str, Any]
+
+    def needed(self, name: str) -> str:
+        value = self.body.get(name, self.query.get(name))
+        if not isinstance(value, str) or not value:
+            raise InvalidSpecError(f"{name} is missing, or not a string")
+        return value
+
+    def text(self, name: str) -> str | None:
+        value = self.body.get(name, self.query.get(name))
+        if value is not None and not isinstance(value, str):
+            raise InvalidSpecError(f"{name} is not a string")
+        return value
+
+    def texts(self, name: str) -> dict[str, str]:
+        value = self.body.get(name) or {}
+        if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+            raise InvalidSpecError(f"{name} is not an object of strings")
+        return value
+
+    def number(self, name: str, default: float) -> float:
+        try:
+            return float(self.query.get(name, default))
+        except ValueError:
+            raise InvalidSpecError(f"{name} is not a number") from None
+
+    def spec(self) -> JobSpec:
+        value = self.body.get("spec")
+        if not isinstance(value, dict):
+            raise InvalidSpecError("spec is missing, or not an object")
+        return JobSpec.from_json(value)
+
+    def version(self) -> int | None:
+        value = self.body.get("expected_version")
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            raise InvalidSpecError("expected_version is not an integer")
+        return value
+
+
+def job_to_json(job: Job) -> dict[str, Any]:
+    """One job as the API shows it."""
+    return {**attrs.asdict(job, recurse=False), "spec": job.spec.to_json(), "labels": dict(job.labels)}
+
+
+def execution_to_json(execution: Execution) -> dict[str, Any]:
+    """One execution as the API shows it: times are ISO 8601, UTC."""
+    document = attrs.asdict(execution, recurse=False)
+    for name in ("created_at", "started_at", "finished_at"):
+        document[name] = document[name].isoformat() if document[name] else None
+    return document
+
+
+def _create(driver: GuardedDriver, call: _Call) -> Any:
+    job_id = call.needed("job_id")
+    name = call.text("name") or job_id
+    return job_to_json(driver.create_job(job_id, call.needed("environment"), name, call.spec(), call.texts("labels")))
+
+
+def _update(driver: GuardedDriver, call: _Call) -> Any:
+    job = driver.update_job(
+        call.path["job_id"], call.needed("environment"), call.spec(), call.texts("labels"), call.version()
+    )
+    return job_to_json(job)
+
+
+def _delete(driver: GuardedDriver, call: _Call) -> Any:
+    driver.delete_job(call.path["job_id"], call.needed("environment"))
+    return {}
+
+
+def _get(driver: GuardedDriver, call: _Call) -> Any:
+    return job_to_json(driver.get_job(call.path["job_id"], call.needed("environment")))
+
+
+def _list(driver: GuardedDriver, call: _Call) -> Any:
+    return {"jobs": [job_to_json(job) for job in driver.list_jobs(call.text("environment"), None)]}
+
+
+def _run(driver: GuardedDriver, call: _Call) -> Any:
+    execution = driver.run_job(
+        call.path["job_id"],
+        call.needed("environment"),
+        call.texts("params"),
+        call.text("idempotency_key"),
+        call.text("user_token"),
+        call.text("user"),
+    )
+    return execution_to_json(execution)
+
+
+def _stop(driver: GuardedDriver, call: _Call) -> Any:
+    stopped = driver.stop_job(call.path["job_id"], call.needed("environment"))
+    return {"executions": [execution_to_json(execution) for execution in stopped]}
+
+
+def _execution(driver: GuardedDriver, call: _Call) -> Any:
+    return execution_to_json(driver.get_execution(call.path["execution_id"], call.number("wait_s", 0.0)))
+
+
+def _executions(driver: GuardedDriver, call: _Call) -> Any:
+    limit = int(call.number("limit", 100))
+    found = driver.list_executions(call.text("job_id"), call.text("environment"), limit)
+    return {"executions": [execution_to_json(execution) for execution in found]}
+
+
+def _logs(driver: GuardedDriver, call: _Call) -> Any:
+    return driver.get_logs(call.path["execution_id"])
+
+
+_ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("POST", "/v1/jobs", _create),
+    ("GET", "/v1/jobs", _list),
+    ("GET", "/v1/jobs/{job_id}", _get),
+    ("PUT", "/v1/jobs/{job_id}", _update),
+    ("DELETE", "/v1/jobs/{job_id}", _delete),
+    ("POST", "/v1/jobs/{job_id}/run", _run),
+    ("POST", "/v1/jobs/{job_id}/stop", _stop),
+    ("GET", "/v1/executions", _executions),
+    ("GET", "/v1/executions/{execution_id}", _execution),
+    ("GET", "/v1/executions/{execution_id}/logs", _logs),
+)
+
+
+def application(driver: CoreETLDriver, access: Access) -> Starlette:
+    """The Starlette application of a driver."""
+    from starlette.applications import Starlette
+    from starlette.concurrency import run_in_threadpool
+    from starlette.responses import JSONResponse, PlainTextResponse
+    from starlette.routing import Route
+
+    def endpoint(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            try:
+                # Before the body is read: a stranger's megabytes are of no interest.
+                caller = access.authenticate(request.headers.get("authorization", ""))
+                call = _Call(dict(request.path_params), dict(request.query_params), await _body(request))
+                document = await run_in_threadpool(handler, GuardedDriver(driver, caller), call)
+            except Exception as error:  # every failure becomes a status; what is a bug is logged
+                described, _, status = failures.describe(error)
+                if not isinstance(error, DcpError):
+                    _LOG.exception("%s %s failed", request.method, request.url.path)
+                return JSONResponse({"error": described}, status_code=status)
+            return PlainTextResponse(document) if isinstance(document, str) else JSONResponse(document)
+
+        return answer
+
+    async def health(_request: Request) -> Response:
+        return JSONResponse({"ok": True})
+
+    routes = [Route(path, endpoint(handler), methods=[method]) for method, path, handler in _ROUTES]
+    return Starlette(routes=[Route("/v1/health", health, methods=["GET"]), *routes])
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > _MAX_BODY_BYTES:
+            raise InvalidSpecError(f"the body is larger than {_MAX_BODY_BYTES // 1024} KiB")
+        chunks.append(chunk)
+    text = b"".join(chunks)
+    if not text:
+        return {}
+    try:
+        document = json.loads(text)
+    except ValueError:
+        raise InvalidSpecError("the body is not JSON") from None
+    if not isinstance(document, dict):
+        raise InvalidSpecError("the body is not a JSON object")
+    return document

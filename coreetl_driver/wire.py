@@ -1,0 +1,158 @@
+"""The driver's data to and from ``coreetl.v1`` messages: the only module that knows both.
+
+Importing it costs protobuf; only the gRPC service and client do.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.struct_pb2 import Struct
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from coreetl_driver.api import Column, Execution, ExecutionStatus, Job, JobSpec, Sink, SinkMode
+from coreetl_driver.proto import coreetl_pb2 as pb
+from dcp_core.errors import InvalidSpecError
+
+
+def spec_to_message(spec: JobSpec) -> pb.JobSpec:
+    """A specification, for the wire."""
+    compute = Struct()
+    compute.update(dict(spec.compute))
+    return pb.JobSpec(
+        sql=spec.sql,
+        columns=[pb.Column(name=c.name, type=c.type, required=c.required, doc=c.doc) for c in spec.columns],
+        sink=pb.Sink(
+            catalog=spec.sink.catalog,
+            table=spec.sink.table,
+            mode=f"SINK_MODE_{spec.sink.mode.name}",
+            keys=spec.sink.keys,
+        ),
+        catalogs={name: pb.CatalogProperties(properties=dict(held)) for name, held in spec.catalogs.items()},
+        default_catalog=spec.default_catalog,
+        read_overlay=spec.read_overlay,
+        params=dict(spec.params),
+        compute=compute,
+        kind=spec.kind,
+    )
+
+
+def spec_from_message(message: pb.JobSpec) -> JobSpec:
+    """A specification, from the wire.
+
+    Raises:
+        InvalidSpecError: The sink has no mode.
+    """
+    if message.sink.mode == pb.SINK_MODE_UNSPECIFIED:
+        raise InvalidSpecError("the sink has no mode")
+    return JobSpec(
+        sql=message.sql,
+        columns=[Column(c.name, c.type, c.required, c.doc if c.HasField("doc") else None) for c in message.columns],
+        sink=Sink(
+            message.sink.catalog,
+            message.sink.table,
+            SinkMode[pb.SinkMode.Name(message.sink.mode).removeprefix("SINK_MODE_")],
+            message.sink.keys,
+        ),
+        catalogs={name: dict(held.properties) for name, held in message.catalogs.items()},
+        default_catalog=message.default_catalog,
+        read_overlay=message.read_overlay,
+        params=dict(message.params),
+        compute={key: _whole(value) for key, value in MessageToDict(message.compute).items()},
+        kind=message.kind or "query",
+    )
+
+
+def job_to_message(job: Job) -> pb.Job:
+    """A job, for the wire."""
+    return pb.Job(
+        job_id=job.job_id,
+        environment=job.environment,
+        name=job.name,
+        version=job.version,
+        spec=spec_to_message(job.spec),
+        labels=dict(job.labels),
+        digest=job.digest,
+    )
+
+
+def job_from_message(message: pb.Job) -> Job:
+    """A job, from the wire."""
+    return Job(
+        message.job_id,
+        message.environment,
+        message.name,
+        message.version,
+        spec_from_message(message.spec),
+        dict(message.labels),
+        message.digest,
+    )
+
+
+def execution_to_message(execution: Execution) -> pb.Execution:
+    """An execution, for the wire."""
+    return pb.Execution(
+        execution_id=execution.execution_id,
+        job_id=execution.job_id,
+        job_version=execution.job_version,
+        environment=execution.environment,
+        backend=execution.backend,
+        status=f"EXECUTION_STATUS_{execution.status.name}",
+        rows_written=execution.rows_written,
+        error=execution.error,
+        attempt=execution.attempt,
+        created_at=_timestamp(execution.created_at),
+        started_at=_timestamp(execution.started_at),
+        finished_at=_timestamp(execution.finished_at),
+        idempotency_key=execution.idempotency_key,
+        user=execution.user,
+    )
+
+
+def execution_from_message(message: pb.Execution) -> Execution:
+    """An execution, from the wire."""
+
+    def optional(name: str) -> Any:
+        return getattr(message, name) if message.HasField(name) else None
+
+    def moment(name: str) -> datetime.datetime | None:
+        found = optional(name)
+        return None if found is None else found.ToDatetime(datetime.UTC)
+
+    return Execution(
+        execution_id=message.execution_id,
+        job_id=message.job_id,
+        job_version=message.job_version,
+        environment=message.environment,
+        backend=message.backend,
+        status=ExecutionStatus[pb.ExecutionStatus.Name(message.status).removeprefix("EXECUTION_STATUS_")],
+        rows_written=optional("rows_written"),
+        error=optional("error"),
+        attempt=message.attempt,
+        created_at=moment("created_at"),
+        started_at=moment("started_at"),
+        finished_at=moment("finished_at"),
+        idempotency_key=optional("idempotency_key"),
+        user=optional("user"),
+    )
+
+
+def _timestamp(moment: datetime.datetime | None) -> Timestamp | None:
+    if moment is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp
+
+
+def _whole(value: Any) -> Any:
+    """A Struct holds floats only; what was an integer is one again, so that digests stay equal."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return value
