@@ -8,6 +8,7 @@ Source: design.md section 12.
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 from coreetl_driver.api import Column, SinkMode
 from coreetl_driver.column_types import parse_type
@@ -34,18 +35,19 @@ def resources_of(logical_plan: LogicalPlan) -> tuple[Resource, ...]:
 def _table(dataset: Dataset, logical_plan: LogicalPlan) -> Resource:
     from dcp_primitives.iceberg_table import IcebergTable, PartitionField, SortField, TableColumn
 
+    columns: Any = [  # mypy does not see through the converter of the attribute
+        TableColumn(
+            name=field.name,
+            type=str(parse_type(field.type)),
+            required=not field.nullable,
+            doc=field.description,
+            renamed_from=field.renamed_from,
+        )
+        for field in dataset.fields
+    ]
     spec = IcebergTable(
         table=dataset.table,
-        columns=tuple(
-            TableColumn(
-                name=field.name,
-                type=str(parse_type(field.type)),
-                required=not field.nullable,
-                doc=field.description,
-                renamed_from=field.renamed_from,
-            )
-            for field in dataset.fields
-        ),
+        columns=columns,
         partition_by=tuple(
             PartitionField(_declared(dataset, partition.column), partition.iceberg_transform)
             for partition in map(parse_partition, dataset.partition_by)
@@ -69,16 +71,18 @@ def _job(dataset: Dataset, logical_plan: LogicalPlan, table: Resource) -> Resour
     compute = dict(dataset.compute)
     if logical_plan.metadata.tier is not None:
         compute.setdefault("tier", logical_plan.metadata.tier)
+    columns: Any = [
+        Column(field.name, str(parse_type(field.type)), not field.nullable, field.description)
+        for field in dataset.fields
+    ]
     spec = CoreetlJob(
         job_id=environment.scoped(f"{dataset.table_name}_job"),
         sql=dataset.sql,
-        columns=tuple(
-            Column(field.name, str(parse_type(field.type)), not field.nullable, field.description)
-            for field in dataset.fields
-        ),
+        columns=columns,
         table=dataset.table,
         mode=mode,
         keys=tuple(_declared(dataset, name) for name in dataset.primary_key) if mode is SinkMode.MERGE else (),
+        read_overlay=dataset.read_overlay,
         params=dataset.params,
         compute=compute,
         sink_uri=f"iceberg://{dataset.table_name}",

@@ -21,15 +21,28 @@ _TIMEOUT_S = 1.0
 
 
 def known_tables(settings: Settings, environment: Environment) -> frozenset[str] | None:
-    """Names of the tables that a query of ``environment`` can read; None when that cannot be told."""
-    catalogs = {environment.reads, environment.catalog} if environment.overlay else {environment.reads}
+    """Names of the tables that a query of ``environment`` can read; None when that cannot be told.
+
+    An embedded catalog that is not there yet has no tables.
+    """
     names: set[str] = set()
-    for catalog in catalogs:
+    for catalog in catalogs_of(environment):
         found = _tables_in(settings, catalog)
         if found is None:
             return None
         names |= found
     return frozenset(names)
+
+
+def catalogs_of(environment: Environment) -> tuple[str, ...]:
+    """The catalogs that a source may come from, the preferred one first."""
+    return (environment.catalog, environment.reads) if environment.overlay else (environment.reads,)
+
+
+def has_catalog(settings: Settings, environment: Environment) -> bool:
+    """Whether the catalog is more than an embedded one that nobody has written to yet."""
+    file = _sqlite_file(settings.catalog_properties(environment.reads, resolve=False))
+    return file is None or file.is_file()
 
 
 def _tables_in(settings: Settings, catalog: str) -> set[str] | None:
@@ -38,8 +51,10 @@ def _tables_in(settings: Settings, catalog: str) -> set[str] | None:
     except SettingsError:
         return None  # a variable with a password is not set here: the engine's business, not a lint's
     file = _sqlite_file(properties)
-    if file is None or not file.is_file():
+    if file is None:
         return None
+    if not file.is_file():
+        return set()
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=_TIMEOUT_S)) as connection:
             return {name for (name,) in connection.execute(_QUERY, (properties.get("catalog_name", catalog),))}

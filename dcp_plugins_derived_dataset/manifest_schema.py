@@ -134,7 +134,7 @@ def _dataset() -> Schema:
             "items": _field(),
         },
         "partition_by": {
-            "description": "How the table's files are divided: day(order_ts), bucket(16, id), truncate(4, code), region.",
+            "description": "How its files are divided: day(order_ts), bucket(16, id), truncate(4, code), region.",
             "type": "array",
             "maxItems": 32,
             "items": _partition(),
@@ -260,7 +260,7 @@ def _workflow() -> Schema:
             "default": 2,
         },
         "params": {
-            "description": "Parameters of the SQL with their defaults: name stands for :name in the query.",
+            "description": "Parameters of the SQL with their defaults; :name in it is text, so CAST(:day AS DATE).",
             "type": "object",
             "maxProperties": 64,
             "propertyNames": {
@@ -305,7 +305,7 @@ def _case() -> Schema:
         "Rows with the types of their columns.",
         {
             "columns": {
-                "description": "Types by column name. Without it: those of the real table, else guessed from the values.",
+                "description": "Types by column. Without it: those of the real table, else guessed from the values.",
                 "type": "object",
                 "additionalProperties": _text("A type, as in dataset.fields."),
             },

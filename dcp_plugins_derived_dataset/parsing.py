@@ -51,7 +51,8 @@ def compile_manifest(manifest: Manifest, environment: Environment) -> LogicalPla
     findings.extend(_errors(dataset, sql_file, environment, has_sql=sql is not None))
     if findings:
         raise InvalidManifestError(findings)
-    dataset = attrs.evolve(dataset, reads=parse_query(dataset.sql).source_names)
+    reads = parse_query(dataset.sql).source_names
+    dataset = attrs.evolve(dataset, reads=reads, read_overlay=environment.overlay)
     metadata = data["metadata"]
     return LogicalPlan(
         plugin_type=MANIFEST_TYPE,

@@ -43,14 +43,15 @@ class DerivedDataset(Plugin):
 
     def lint(self, logical_plan: LogicalPlan, ctx: Context) -> tuple[Diagnostic, ...]:
         """Every lint of ``lints/table.py``; reads the embedded catalog's table names where there is one."""
-        from dcp_plugins_derived_dataset.known_tables import known_tables
+        from dcp_plugins_derived_dataset.known_tables import has_catalog, known_tables
         from dcp_plugins_derived_dataset.lints.subject import Subject
         from dcp_plugins_derived_dataset.lints.table import run_lints
         from dcp_plugins_derived_dataset.queries import parse_query
         from dcp_plugins_derived_dataset.spec import Dataset, sql_file_of
 
         dataset = Dataset.of(logical_plan)
-        known = known_tables(ctx.settings, ctx.environment)
+        # Without a catalog (a fresh clone, CI) every source would be unknown: that tells nobody anything.
+        known = known_tables(ctx.settings, ctx.environment) if has_catalog(ctx.settings, ctx.environment) else None
         subject = Subject(
             dataset=dataset,
             query=parse_query(dataset.sql),

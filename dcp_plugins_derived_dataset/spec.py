@@ -126,6 +126,7 @@ class Dataset:
         start_date: ISO date.
         params: Values for ``:name`` in the SQL.
         reads: The SQL's sources, ``raw.orders``, worked out once so that ``decompose`` need not parse SQL.
+        read_overlay: Whether reads prefer the playground's own copy of a source where there is one.
     """
 
     table_name: str
@@ -149,6 +150,7 @@ class Dataset:
     checks: tuple[Check, ...] = ()
     lint: LintOptions = LintOptions()
     reads: tuple[str, ...] = ()
+    read_overlay: bool = False
 
     @classmethod
     def of(cls, logical_plan: LogicalPlan) -> Dataset:
@@ -183,10 +185,8 @@ class Dataset:
 def _is_worth_saying(attribute: attrs.Attribute[Any], value: Any) -> bool:
     if attribute.name in _ALWAYS:
         return True
-    default = attribute.default
-    if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
-        default = default.factory()
-    return bool(value != default)
+    default: Any = attribute.default
+    return bool(value != (default.factory() if hasattr(default, "factory") else default))
 
 
 def sql_file_of(logical_plan: LogicalPlan) -> str | None:

@@ -117,7 +117,7 @@ def unqualified_tables(subject: Subject) -> Iterator[Diagnostic]:
                 "sql.unqualified_table",
                 f'table "{source.name}" has no namespace',
                 Place(source.line, source.column),
-                _near_table(subject, source.name) or f"write namespace.{source.name}",
+                near_table(subject, source.name) or f"write namespace.{source.name}",
             )
 
 
@@ -149,7 +149,7 @@ def unknown_sources(subject: Subject) -> Iterator[Diagnostic]:
             "sql.unknown_table",
             f'table "{name}" does not exist',
             Place(source.line, source.column),
-            _near_table(subject, name),
+            near_table(subject, name),
         )
 
 
@@ -169,7 +169,8 @@ def reads_itself(subject: Subject) -> Iterator[Diagnostic]:
         )
 
 
-def _near_table(subject: Subject, name: str) -> str | None:
+def near_table(subject: Subject, name: str) -> str | None:
+    """A hint that names the known table closest to `name`."""
     known = subject.known_tables or frozenset()
     same_name = sorted(table for table in known if table.rpartition(".")[2].lower() == name.rpartition(".")[2].lower())
     if same_name:

@@ -1,0 +1,97 @@
+"""One engine for all the manifests that one control plane tests: it costs more than a second to start."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from coreetl_driver.api import Column
+from dcp_core.context import Context
+from dcp_core.errors import PermanentError
+from dcp_core.model import Environment
+from dcp_core.settings import Settings
+from dcp_plugins_derived_dataset.known_tables import catalogs_of, known_tables
+
+if TYPE_CHECKING:
+    from coreetl_driver.engine import Engine, Rows
+
+Inputs = Mapping[str, tuple[Sequence[Column], Sequence[Sequence[Any]]]]
+_MISSING = re.compile(r"does not exist|TABLE_OR_VIEW_NOT_FOUND|NoSuchTable", re.IGNORECASE)
+
+
+class SharedEngine:
+    """An engine that answers one question at a time, whichever thread asks; closed with the control plane."""
+
+    def __init__(self, settings: Settings, environment: Environment) -> None:
+        self._settings = settings
+        self._environment = environment
+        self._lock = threading.RLock()
+        self._engine: Engine | None = None
+
+    @property
+    def name(self) -> str:
+        """``sail 0.7.2 (embedded)`` or ``spark 4.1.0``."""
+        with self._lock:
+            return self._opened().name
+
+    def columns_of(self, table: str) -> tuple[Column, ...] | None:
+        """The columns of a source table; None when there is no such table.
+
+        Raises:
+            PermanentError: The catalog or the engine cannot tell.
+        """
+        known = known_tables(self._settings, self._environment)
+        if known is not None and table not in known:
+            return None
+        try:
+            quoted = ".".join(f"`{part}`" for part in table.split("."))
+            return self.analyze(f"SELECT * FROM {quoted}")  # noqa: S608  # a name that the guard let pass
+        except PermanentError as error:
+            if _MISSING.search(error.message):
+                return None
+            raise
+
+    def analyze(self, sql: str) -> tuple[Column, ...]:
+        """See ``Engine.analyze``."""
+        with self._lock:
+            return self._opened().analyze(sql)
+
+    def explain(self, sql: str) -> str:
+        """See ``Engine.explain``."""
+        with self._lock:
+            return self._opened().explain(sql)
+
+    def rows(self, sql: str, inputs: Inputs, limit: int, params: Mapping[str, str]) -> Rows:
+        """See ``Engine.rows``."""
+        with self._lock:
+            return self._opened().rows(sql, inputs, limit, params)
+
+    def close(self) -> None:
+        """End the engine's process."""
+        with self._lock:
+            if self._engine is not None:
+                self._engine.close()
+                self._engine = None
+
+    def _opened(self) -> Engine:
+        if self._engine is None:
+            from coreetl_driver.engine import Engine
+
+            # A query may name its environment's own catalog too, which the embedded engine then has to know.
+            names = dict.fromkeys((*catalogs_of(self._environment), self._environment.catalog))
+            self._engine = Engine(
+                catalogs={name: self._settings.catalog_properties(name, resolve=False) for name in names},
+                default_catalog=self._environment.reads,
+                read_overlay=(self._environment.catalog,) if self._environment.overlay else (),
+                settings=self._settings,
+            )
+        return self._engine
+
+
+def engine_for(ctx: Context) -> SharedEngine:
+    """The engine of this control plane and environment, made on first use."""
+    environment = ctx.environment
+    name = f"derived_dataset.engine.{environment.name}.{'overlay' if environment.overlay else 'production'}"
+    return ctx.shared(name, lambda: SharedEngine(ctx.settings, environment))
