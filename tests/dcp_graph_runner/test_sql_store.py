@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
+import attrs
 import pytest
 
 from dcp_core.errors import ConflictError, PermanentError, SettingsError, TransientError
@@ -91,6 +92,11 @@ def test_an_operation_of_a_dead_process_here_is_interrupted_at_once(store: SqlSt
     store.begin(operation("op_1"), Holder(me.host, me.pid, "another start", "alice"))
     store.begin(operation("op_2", "derived_dataset/other"), me)
     assert [one.id for one in store.interrupted(ALICE)] == ["op_1"]
+
+
+def test_an_operation_without_a_time_gets_the_clocks(store: SqlStore, clock: Clock) -> None:
+    clock.advance(LONGER_THAN_A_LEASE)
+    assert store.begin(attrs.evolve(operation(), created_at=None), FIRST).operation.created_at == clock.now
 
 
 def test_a_holder_that_does_not_say_when_it_started_is_identified(store: SqlStore) -> None:
