@@ -129,6 +129,8 @@ class Settings:
             variable = f"DCP_{name}_{key}".upper().replace(".", "_").replace("-", "_")
             if variable in self.environ:
                 merged[key] = self.environ[variable]
+            elif key not in merged and isinstance(fields[key].default, str):
+                merged[key] = fields[key].default  # a default may hold placeholders too
         filled = {key: self._fill(value, f"[{name}] {key}") for key, value in merged.items()}
         try:
             return _converter().structure(filled, cls)

@@ -167,6 +167,12 @@ def _parse(url: str) -> URL:
         raise SettingsError(f"the state cannot be kept in {parsed.get_backend_name()}", hint="use sqlite or postgresql")
     if _is_sqlite(parsed) and parsed.database in (None, "", ":memory:"):
         raise SettingsError("the state database needs a file: other processes must see it")
+    if _is_sqlite(parsed) and not Path(str(parsed.database)).is_absolute():
+        # Relative to the working folder it would be another database wherever a command is started.
+        raise SettingsError(
+            f"the state database's path is relative: {parsed.database}",
+            hint="write sqlite:///{root}/… or sqlite:///{state}/… in [store] url",
+        )
     return parsed
 
 

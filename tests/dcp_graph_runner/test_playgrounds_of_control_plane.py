@@ -90,6 +90,7 @@ def test_a_playground_is_created_filled_shown_and_destroyed(dcp: ControlPlane, t
     assert not (tmp_path / ALICE).exists()
     assert playgrounds.list() == ()
     assert [record.kind for record in dcp.store.audit_records(ALICE)] == ["destroy", "apply"]
+    assert (tmp_path / ".dcp" / "state.db").exists()
 
 
 def test_a_playground_with_something_that_cannot_go_stays_until_it_can(dcp: ControlPlane, tmp_path: Path) -> None:

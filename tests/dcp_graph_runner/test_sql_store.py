@@ -229,7 +229,9 @@ def test_a_database_in_the_place_of_a_folder_is_a_clear_error(tmp_path: Path, cl
     assert refused.value.code == "store.unavailable"
 
 
-@pytest.mark.parametrize("bad", ["sqlite://", "sqlite:///:memory:", "mysql://x/y", "nonsense://x", "no url at all"])
+@pytest.mark.parametrize(
+    "bad", ["sqlite://", "sqlite:///:memory:", "sqlite:///state.db", "mysql://x/y", "nonsense://x", "no url at all"]
+)
 def test_a_url_that_cannot_be_used_is_refused(bad: str, clock: Clock) -> None:
     with pytest.raises(SettingsError):
         open_store(bad, clock)
