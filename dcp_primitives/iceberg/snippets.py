@@ -1,3 +1,4 @@
+# ruff: noqa: S608 -- texts for people to paste; table names are checked, nothing here is executed
 """Ready-to-paste lines that query a table with other tools. No credential is ever among them.
 
 A secret shows as the environment variable it comes from, or as ``<its name>`` when ``dcp.toml`` holds it in clear.

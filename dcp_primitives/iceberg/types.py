@@ -80,6 +80,8 @@ def widens(actual: Tree, desired: Tree) -> bool:
 
     Source: Iceberg table specification, "Schema Evolution".
     """
+    if not isinstance(actual, str) or not isinstance(desired, str):
+        return False
     if (actual, desired) in _WIDENINGS:
         return True
     before, after = decimal_of(actual), decimal_of(desired)
