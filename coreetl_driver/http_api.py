@@ -175,6 +175,7 @@ def application(driver: CoreETLDriver, access: Access) -> Starlette:
     """The Starlette application of a driver."""
     from starlette.applications import Starlette
     from starlette.concurrency import run_in_threadpool
+    from starlette.exceptions import HTTPException
     from starlette.responses import JSONResponse, PlainTextResponse
     from starlette.routing import Route
 
@@ -194,11 +195,17 @@ def application(driver: CoreETLDriver, access: Access) -> Starlette:
 
         return answer
 
+    async def unrouted(_request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        described = {"type": "not_found", "message": "there is no such call", "code": "http.unrouted", "hint": None}
+        return JSONResponse({"error": described}, status_code=status)
+
     async def health(_request: Request) -> Response:
         return JSONResponse({"ok": True})
 
     routes = [Route(path, endpoint(handler), methods=[method]) for method, path, handler in _ROUTES]
-    return Starlette(routes=[Route("/v1/health", health, methods=["GET"]), *routes])
+    routes.append(Route("/v1/health", health, methods=["GET"]))
+    return Starlette(routes=routes, exception_handlers={HTTPException: unrouted})
 
 
 async def _body(request: Request) -> dict[str, Any]:

@@ -101,7 +101,9 @@ class TestEitherDriver:
         done = either.wait(first.execution_id, 60)
         assert again.execution_id == first.execution_id
         assert (done.status, done.rows_written, done.error, done.user) == (ExecutionStatus.SUCCEEDED, 3, None, "alice")
-        assert done.started_at and done.finished_at and done.started_at <= done.finished_at
+        assert done.started_at is not None
+        assert done.finished_at is not None
+        assert done.started_at <= done.finished_at
         assert len(project.rows()) == 3
         assert "writing to pedregal-playground-alice.dd.daily" in either.get_logs(done.execution_id)
         assert [execution.execution_id for execution in either.list_executions("daily_job")] == [done.execution_id]
@@ -116,7 +118,7 @@ class TestEitherDriver:
         either.create_job("daily_job", ENVIRONMENT, "Daily", project.spec(ENDLESS), {})
         running = either.run_job("daily_job", ENVIRONMENT)
         _until_writing(either, running.execution_id)
-        with pytest.raises(ConflictError, match="stop it first"):
+        with pytest.raises(ConflictError, match="is running"):
             either.delete_job("daily_job", ENVIRONMENT)
         (stopped,) = either.stop_job("daily_job", ENVIRONMENT)
         assert (stopped.execution_id, stopped.status) == (running.execution_id, ExecutionStatus.CANCELLED)

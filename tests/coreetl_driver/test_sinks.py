@@ -144,6 +144,15 @@ WIDE = Schema(
     ),
     NestedField(7, "extra", MapType(20, StringType(), 21, LongType())),
 )
+WIDE_TYPES = {
+    "order_id": "string",
+    "amount": "decimal",
+    "ts": "timestamptz",
+    "day": "date",
+    "paid": "boolean",
+    "items": "array<struct<sku: string, qty: int>>",
+    "extra": "map<string, long>",
+}
 WIDE_SQL = """
 SELECT order_id, CAST(qty AS decimal(12,2)) AS amount,
        timestamp'2026-01-01 10:00:00' + make_dt_interval(qty) AS ts, date'2026-01-01' AS day, qty > 1 AS paid,
@@ -167,11 +176,7 @@ def test_nested_types_partitions_and_sort_orders_round_trip_in_every_mode(
 ) -> None:
     sort = SortOrder(SortField(source_id=1, transform=IdentityTransform()))
     project.playground.create_table("dd.wide", schema=WIDE, partition_spec=spec, sort_order=sort)
-    columns = tuple(
-        Column(field.name, {"amount": "decimal", "ts": "timestamptz", "day": "date", "paid": "boolean",
-                            "items": "array<struct<sku: string, qty: int>>", "extra": "map<string, long>"}.get(field.name, "string"))
-        for field in WIDE.fields
-    )  # fmt: skip
+    columns = tuple(Column(name, type_) for name, type_ in WIDE_TYPES.items())
     for mode in ("append", "overwrite", "overwrite_partitions", "merge"):
         done = run(driver, project.spec(WIDE_SQL, "dd.wide", mode, columns=columns))
         assert (mode, done.status, done.error, done.rows_written) == (mode, SUCCEEDED, None, 3)

@@ -1,0 +1,120 @@
+"""The HTTP API with a plain HTTP client, as a generated DAG calls it."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import pytest
+
+from coreetl_driver.server import DriverServer
+from dcp_core.errors import SettingsError
+from tests.coreetl_driver.conftest import ENVIRONMENT, OTHER_TOKEN, TOKEN, Project
+
+SQL = "SELECT order_id, qty FROM raw.orders"
+
+
+@pytest.fixture
+def server(project: Project) -> Iterator[DriverServer]:
+    opened = DriverServer(project.settings)
+    yield opened
+    opened.stop()
+
+
+def call(server: DriverServer, method: str, path: str, body: Any = None, token: str | None = TOKEN) -> tuple[int, Any]:
+    data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+    headers = {} if token is None else {"authorization": f"Bearer {token}"}
+    request = urllib.request.Request(server.http_url + path, data=data, method=method, headers=headers)
+    try:
+        with urllib.request.urlopen(request) as answer:
+            text = answer.read().decode()
+            return answer.status, json.loads(text) if "json" in answer.headers["content-type"] else text
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+def test_a_dag_creates_runs_waits_and_reads_the_log(server: DriverServer, project: Project) -> None:
+    made: dict[str, Any] = {
+        "job_id": "daily_job",
+        "environment": ENVIRONMENT,
+        "spec": project.spec(SQL, mode="append").to_json(),
+        "labels": {"manifest": "daily"},
+    }
+    status, job = call(server, "POST", "/v1/jobs", made)
+    assert (status, job["version"], job["name"], job["spec"]) == (200, 1, "daily_job", made["spec"])
+    key = {"environment": ENVIRONMENT, "idempotency_key": "run-1"}
+    status, execution = call(server, "POST", "/v1/jobs/daily_job/run", key)
+    assert (status, execution["user"]) == (200, "airflow")
+    assert call(server, "POST", "/v1/jobs/daily_job/run", key)[1]["execution_id"] == execution["execution_id"]
+    path = f"/v1/executions/{execution['execution_id']}"
+    while execution["status"] in ("PENDING", "RUNNING"):
+        status, execution = call(server, "GET", path + "?wait_s=10")
+        assert status == 200
+    assert (execution["status"], execution["rows_written"]) == ("SUCCEEDED", 3)
+    status, log = call(server, "GET", path + "/logs")
+    assert (status, "mode append" in log) == (200, True)
+    assert len(project.rows()) == 3
+    made["spec"]["sql"] += " WHERE qty > 1"
+    assert call(server, "PUT", "/v1/jobs/daily_job", {**made, "expected_version": 1})[1]["version"] == 2
+    assert call(server, "PUT", "/v1/jobs/daily_job", {**made, "expected_version": 9})[0] == 200
+    query = f"?environment={ENVIRONMENT}"
+    assert call(server, "GET", "/v1/jobs/daily_job" + query)[1]["version"] == 2
+    assert [job["job_id"] for job in call(server, "GET", "/v1/jobs" + query)[1]["jobs"]] == ["daily_job"]
+    assert len(call(server, "GET", "/v1/executions?job_id=daily_job&limit=5")[1]["executions"]) == 1
+    assert call(server, "POST", "/v1/jobs/daily_job/stop", {"environment": ENVIRONMENT}) == (200, {"executions": []})
+    assert call(server, "DELETE", "/v1/jobs/daily_job" + query) == (200, {})
+    assert call(server, "GET", "/v1/jobs/daily_job" + query)[0] == 404
+
+
+def test_no_token_no_answer_and_another_environment_is_forbidden(server: DriverServer, project: Project) -> None:
+    made = {"job_id": "j", "environment": ENVIRONMENT, "spec": project.spec(SQL).to_json()}
+    for token in (None, "", "wrong", TOKEN + "x"):
+        for method, path in (("GET", "/v1/jobs"), ("POST", "/v1/jobs"), ("GET", "/v1/executions/x/logs")):
+            status, document = call(server, method, path, made if method == "POST" else None, token)
+            assert (status, document["error"]["type"]) == (401, "unauthenticated")
+    status, document = call(server, "POST", "/v1/jobs", made, OTHER_TOKEN)
+    assert (status, document["error"]["type"]) == (403, "unauthorized")
+    assert ENVIRONMENT in document["error"]["message"]
+    assert call(server, "GET", "/v1/jobs")[1] == {"jobs": []}
+    assert call(server, "GET", "/v1/health", token=None) == (200, {"ok": True})
+
+
+def test_what_is_wrong_with_a_request_is_said_and_never_a_traceback(server: DriverServer, project: Project) -> None:
+    spec = project.spec(SQL).to_json()
+    base = {"job_id": "j", "environment": ENVIRONMENT}
+    for body, part in (
+        (b"{", "not JSON"),
+        (b"[]", "not a JSON object"),
+        ({}, "job_id is missing"),
+        ({"job_id": 1}, "job_id is missing"),
+        (base, "spec is missing"),
+        ({**base, "spec": {}}, "has no 'sink'"),
+        ({**base, "spec": {**spec, "nonsense": 1}}, "nonsense"),
+        ({**base, "spec": {**spec, "sql": "DROP TABLE raw.orders"}}, "this is DROP"),
+        ({**base, "spec": {**spec, "sql": "SELECT * FROM text.`/etc/passwd`"}}, "/etc/passwd"),
+        ({**base, "spec": {**spec, "catalogs": {}}}, "whose properties the job does not have"),
+        ({**base, "spec": spec, "labels": {"a": 1}}, "labels is not an object of strings"),
+        ({**base, "job_id": "../x", "spec": spec}, "../x"),
+        (b"x" * 3_000_000, "larger than"),
+    ):
+        status, document = call(server, "POST", "/v1/jobs", body)
+        assert (part, status) == (part, 400)
+        assert part in document["error"]["message"]
+    assert call(server, "GET", "/v1/jobs/nope?environment=" + ENVIRONMENT)[0] == 404
+    assert call(server, "GET", "/v1/executions/..%2F..%2Fcoreetl.db/logs")[0] == 404
+    call(server, "POST", "/v1/jobs", {**base, "spec": spec})
+    other = project.spec(SQL + " WHERE qty > 1").to_json()
+    status, document = call(server, "POST", "/v1/jobs", {**base, "spec": other})
+    assert (status, document["error"]["code"]) == (409, "conflict")
+
+
+def test_a_service_without_callers_does_not_start(project: Project) -> None:
+    with pytest.raises(SettingsError, match="at least one caller"):
+        DriverServer(attrs.evolve(project.settings, values={}))
+    short = {"coreetl_tokens": {"x": {"token": "short", "environments": ["*"]}}}
+    with pytest.raises(SettingsError, match="shorter than 16"):
+        DriverServer(attrs.evolve(project.settings, values=short))
