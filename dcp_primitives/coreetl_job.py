@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import Factory, asdict, evolve, field, frozen
+from attrs import Factory, asdict, evolve, frozen
 
 from coreetl_driver import CoreetlSettings, api, connect
 from coreetl_driver.column_types import parse_type
@@ -51,7 +51,7 @@ class CoreetlJob:
 
     job_id: str
     sql: str
-    columns: tuple[api.Column, ...] = field(converter=tuple)
+    columns: tuple[api.Column, ...]
     table: str
     mode: api.SinkMode
     keys: tuple[str, ...] = ()

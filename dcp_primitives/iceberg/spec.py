@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from attrs import Factory, field, frozen
+from attrs import Factory, frozen
 
 from dcp_core import documents
 from dcp_core.errors import ConflictError, InvalidSpecError
@@ -101,7 +101,7 @@ class IcebergTable:
     """
 
     table: str
-    columns: tuple[TableColumn, ...] = field(converter=tuple)
+    columns: tuple[TableColumn, ...]
     partition_by: tuple[PartitionField, ...] = ()
     sort_by: tuple[SortField, ...] = ()
     primary_key: tuple[str, ...] = ()

@@ -18,9 +18,7 @@ from dcp_primitives.iceberg_table import IcebergTable, IcebergTablePrimitive, Ta
 
 def logical_plan_of(name: str = "daily_orders", environment: str = "production") -> LogicalPlan:
     source = Source(f"{name}.yaml", "sha256:0")
-    return LogicalPlan(
-        "derived_dataset", f"derived_dataset/{name}", environment, {}, Metadata("logistics-de"), source
-    )
+    return LogicalPlan("derived_dataset", f"derived_dataset/{name}", environment, {}, Metadata("logistics-de"), source)
 
 
 @define
@@ -62,6 +60,7 @@ class Tables:
         """As another program opens it."""
         from pyiceberg.catalog import load_catalog
 
+        self.ctx.settings.state.mkdir(exist_ok=True)
         name = self.ctx.environment.catalog
         return load_catalog(name, **self.ctx.settings.catalog_properties(name))
 

@@ -241,7 +241,9 @@ def test_every_transform_can_replace_every_other(tables: Any) -> None:
 def test_the_order_of_partition_fields_counts(tables: Any) -> None:
     columns = (ID, C("day", "date"))
     tables.apply(tables.resource(*columns, partition_by=(PartitionField("day"), PartitionField("order_id"))))
-    (change,) = tables.apply(tables.resource(*columns, partition_by=(PartitionField("order_id"), PartitionField("day"))))
+    (change,) = tables.apply(
+        tables.resource(*columns, partition_by=(PartitionField("order_id"), PartitionField("day")))
+    )
     assert change.desired == ["order_id", "day"]
 
 

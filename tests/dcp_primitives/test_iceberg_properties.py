@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from dcp_core.context import Context
@@ -91,6 +91,7 @@ def _check(tables: Any, before: dict[str, Any], after: dict[str, Any]) -> None:
         tables.write(row)
     resource = tables.resource(*after["columns"], **_rest(after))
     changes = tables.changes(resource)
+    event(", ".join(sorted({change.effect for change in changes})) or "no change")
     if any(change.effect is Effect.REFUSED for change in changes):
         location = tables.load().metadata_location
         with pytest.raises(PermanentError):
