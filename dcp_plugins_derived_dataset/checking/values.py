@@ -7,6 +7,7 @@ in any zone, and floating-point numbers are compared to twelve digits.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from dcp_plugins_derived_dataset.spec import CaseInput, Dataset
 
 _SHOWN = 10
 _DIGITS = ".12g"
+_PLAIN_TEXT = re.compile(r"[A-Za-z_][\w.:/@-]*")
 
 
 @attrs.frozen
@@ -105,9 +107,9 @@ def compare_rows(
             values = [decode(lowered.get(name.lower()), types[name], f"expected[{index}].{name}") for name in compared]
         except InvalidSpecError as error:
             return Difference(error.message)
-        wanted.append(_shown(compared, values, types))
+        wanted.append(_shown(compared, values))
     positions = {column.name: at for at, column in enumerate(columns)}
-    got = [_shown(compared, [_as_type(row[positions[n]], types[n]) for n in compared], types) for row in rows]
+    got = [_shown(compared, [_as_type(row[positions[n]], types[n]) for n in compared]) for row in rows]
     return _ordered_difference(wanted, got) if ordered else _multiset_difference(wanted, got)
 
 
@@ -124,7 +126,7 @@ def _as_type(value: Any, of: Type) -> Any:
         return value
 
 
-def _shown(names: Sequence[str], values: Sequence[Any], types: Mapping[str, Type]) -> str:
+def _shown(names: Sequence[str], values: Sequence[Any]) -> str:
     """One text per row, equal for equal rows."""
     return "{" + ", ".join(f"{name}: {_text(value)}" for name, value in zip(names, values, strict=True)) + "}"
 
@@ -136,8 +138,11 @@ def _text(value: Any) -> str:
         return "{" + ", ".join(sorted(f"{key}: {_text(item)}" for key, item in value.items())) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(_text, value)) + "]"
-    encoded = encode(value)
-    return encoded if isinstance(encoded, str) and encoded and " " not in encoded else json.dumps(encoded)
+    if value is None:
+        return "NULL"
+    if isinstance(value, str):  # a text that could be taken for something else is quoted
+        return value if _PLAIN_TEXT.fullmatch(value) and value.upper() != "NULL" else json.dumps(value)
+    return str(encode(value))
 
 
 def _multiset_difference(wanted: list[str], got: list[str]) -> Difference:
