@@ -1,0 +1,85 @@
+"""``destroy``: delete everything that manifests have created, after a yes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from pretzel import exits
+from pretzel.commands.applying import carry_out, recover
+from pretzel.options import command
+
+if TYPE_CHECKING:
+    from dcp_core.model import Plan
+    from pretzel.session import Session
+
+
+def destroy(manifest_type: str | None) -> click.Command:
+    """The command for one manifest type, or for all."""
+
+    def _destroy(session: Session, paths: tuple[str, ...], yes: bool) -> int:
+        """Delete everything that manifests have created, data included.
+
+        PATH is a manifest, a folder of them, or the id of one that is gone (TYPE/NAME, as plan shows it). Asks
+        before it does, unless --yes; protected resources stay.
+        """
+        ids = _manifest_ids(session, paths, manifest_type)
+        if not ids:
+            session.notes.line(f"no manifests in {', '.join(paths)}")
+        recovered = recover(session, ids)
+        known = session.control_plane.store.logical_plans(session.environment.name)
+        there = [id for id in ids if id in known]
+        for id in ids:
+            if id not in known:
+                session.notes.line(f"{id} has nothing in {session.environment.name}")
+        planned = session.control_plane.plan_destruction(session.environment, there)
+        if planned.manifests and not yes and not confirm_destruction(session, planned.environment, _show(planned)):
+            session.notes.line("nothing was destroyed")
+            return exits.FAILED
+        return carry_out(session, planned, "destroy", recovered)
+
+    return command(
+        _destroy,
+        [
+            click.Argument(["paths"], nargs=-1, required=True, metavar="PATH..."),
+            click.Option(["--yes", "-y"], is_flag=True, help="Do not ask."),
+        ],
+    )
+
+
+def confirm_destruction(session: Session, environment: str, what: Sequence[str]) -> bool:
+    """Ask on the terminal.
+
+    Raises:
+        UsageError: There is no terminal to ask on.
+    """
+    from dcp_core.errors import UsageError
+
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"destroying {len(what)} resource{'' if len(what) == 1 else 's'} in {environment} needs a yes",
+            hint="nobody can be asked here: give --yes",
+            code="destroy.unconfirmed",
+        )
+    for line in what:
+        session.notes.line(("- ", "red"), line, indent=2)
+    return click.confirm(f"Destroy these in {environment}?", default=False, err=True)
+
+
+def _show(planned: Plan) -> list[str]:
+    return [f"{action.label} {action.resource.name}  {action.message}".rstrip() for action in planned.actions]
+
+
+def _manifest_ids(session: Session, paths: Sequence[str], manifest_type: str | None) -> list[str]:
+    """Of the manifests at ``paths``, readers last; and the ids given as such."""
+    known: set[str] = set()
+    if any(not os.path.exists(each) for each in paths):
+        known = set(session.control_plane.store.logical_plans(session.environment.name))
+    named = [each for each in paths if not os.path.exists(each) and each in known]
+    files = [each for each in paths if each not in named]
+    loaded = session.load(files, manifest_type).loaded if files else ()
+    return list(dict.fromkeys([*named, *(each.logical_plan.id for each in loaded)]))

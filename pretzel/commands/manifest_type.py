@@ -1,0 +1,120 @@
+"""The group of one manifest type: the commands of every type, and those that its plugin adds.
+
+The plugin is imported when a command of its own is asked for, or the group's help; a broken one breaks only that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pretzel import exits
+from pretzel.groups import Lazy, LazyGroup
+from pretzel.options import command, given, shared_options
+
+if TYPE_CHECKING:
+    from dcp_core.records import Command, Parameter
+    from pretzel.rendering.screen import Screen
+    from pretzel.session import Session
+
+
+class ManifestTypeGroup(LazyGroup):
+    """``pretzel <manifest-type>``.
+
+    Args:
+        name: The manifest type.
+        lazy: The commands that every type has.
+    """
+
+    def __init__(self, name: str, lazy: Mapping[str, Lazy]) -> None:
+        help = f"The manifests of type {name}: in a folder they are selected, a file has to be one."
+        super().__init__(name.replace("_", "-"), lazy, help=help, params=shared_options(), manifest_type=name)
+        self._type = name
+        self._own: dict[str, Command] | None = None
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Those of every type, then the plugin's."""
+        return [*super().list_commands(ctx), *self._commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The plugin is asked only for what is not a command of every type."""
+        found = super().get_command(ctx, cmd_name)
+        if found is not None:
+            return found
+        own = self._commands(ctx).get(cmd_name)
+        return _as_click(own) if own is not None else None
+
+    def sections(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
+        """The plugin's commands under a heading of their own."""
+        own = [(name, each.help) for name, each in self._commands(ctx).items()]
+        return {**super().sections(ctx), f"Of {self._type} alone": own}
+
+    def _commands(self, ctx: click.Context) -> dict[str, Command]:
+        if self._own is None:
+            self._own = _plugin_commands(self._type, given(ctx, "config"), self.lazy)
+        return self._own
+
+
+def _plugin_commands(manifest_type: str, config: str | None, taken: Mapping[str, Lazy]) -> dict[str, Command]:
+    from dcp_core.control_plane import ControlPlane
+    from dcp_core.errors import PluginError
+    from dcp_core.registry import PLUGINS
+
+    with ControlPlane.from_config(config) as control_plane:
+        registry = control_plane.registry
+        commands = {each.name: each for each in registry.plugin(manifest_type, "get_commands")}
+        both = sorted(commands.keys() & taken.keys())
+        if both:
+            raise PluginError(
+                f"{manifest_type} adds a command {both[0]!r}, which every manifest type has already",
+                owner=f"{registry.owner(PLUGINS, manifest_type)}: get_commands",
+            )
+        return commands
+
+
+def _as_click(added: Command) -> click.Command:
+    def run(session: Session, /, **parameters: Any) -> int:
+        from dcp_core.records import Preview
+        from pretzel.documents import preview_document
+
+        result = added.run(session.control_plane.context(session.environment), **parameters)
+        if isinstance(result, Preview):
+            document: dict[str, Any] = preview_document(result, "")
+            document.pop("manifest")
+        else:
+            document = result if isinstance(result, dict) else {"result": result}
+        session.output.result(document, lambda screen: _render(screen, result))
+        return exits.DONE
+
+    run.__doc__ = added.help
+    return command(run, [_parameter(each) for each in added.parameters], name=added.name)
+
+
+def _parameter(parameter: Parameter) -> click.Parameter:
+    type: Any = click.Path(path_type=Path) if parameter.type is Path else parameter.type
+    if parameter.required and parameter.default is None:
+        return click.Argument([parameter.name], type=type, metavar=parameter.name.upper())
+    return click.Option(
+        [f"--{parameter.name.replace('_', '-')}", parameter.name],
+        type=None if parameter.type is bool else type,
+        is_flag=parameter.type is bool,
+        default=parameter.default if parameter.type is not bool else bool(parameter.default),
+        help=parameter.help,
+    )
+
+
+def _render(screen: Screen, result: Any) -> None:
+    from dcp_core.records import Preview
+    from pretzel.rendering.previews import render_preview
+    from pretzel.rendering.values import value_text
+
+    if isinstance(result, Preview):
+        render_preview(screen, result)
+    elif isinstance(result, dict):
+        for key, value in result.items():
+            screen.line(f"{key}: {value_text(value)}")
+    elif result is not None:
+        screen.line(value_text(result))

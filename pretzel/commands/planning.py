@@ -1,0 +1,149 @@
+"""``plan``: what apply would do. Changes nothing, but for the file that ``--out`` names."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from pretzel import exits
+from pretzel.options import command, paths_argument
+
+if TYPE_CHECKING:
+    from dcp_core.loading import Loaded, LoadResult
+    from dcp_core.model import Plan, PlanOptions
+    from pretzel.rendering.screen import Screen
+    from pretzel.session import Session
+
+
+def plan(manifest_type: str | None) -> click.Command:
+    """The command for one manifest type, or for all."""
+
+    def _plan(
+        session: Session,
+        paths: tuple[str, ...],
+        adopt: bool,
+        allow_destructive: bool,
+        prune: bool,
+        out: str | None,
+        detailed_exitcode: bool,
+        everything: bool,
+    ) -> int:
+        """Show what apply would do, and change nothing.
+
+        PATH is a manifest or a folder of them. What would lose data, or belongs to somebody else, is BLOCKED.
+        """
+        from dcp_core.model import ActionKind, PlanOptions
+        from pretzel.documents import action_document, plan_document
+        from pretzel.rendering.plans import render_plan
+
+        options = PlanOptions(adopt, allow_destructive, prune)
+        result = load_manifests(session, paths, manifest_type)
+        planned = plan_loaded(session, result, manifest_type, options)
+        for manifest in planned.manifests:
+            for action in manifest.actions:
+                session.output.event("action", {"manifest": manifest.id, **action_document(action)})
+        if out is not None:
+            from pretzel.saved_plans import save
+
+            save(planned, out)
+        step = f"pretzel apply --plan {shlex.quote(out)}" if out else _next_step(session, paths, manifest_type, options)
+
+        def render(screen: Screen) -> None:
+            render_plan(screen, planned, everything=everything, next_step=step)
+
+        session.output.result(plan_document(planned), render)
+        differs = any(action.kind is not ActionKind.NOOP for action in planned.actions)
+        return exits.CHANGES if detailed_exitcode and differs else exits.DONE
+
+    return command(
+        _plan,
+        [
+            paths_argument(),
+            *permission_options(),
+            click.Option(
+                ["--out"], metavar="FILE", type=click.Path(dir_okay=False),
+                help="Save the plan, so that `apply --plan FILE` does exactly what is shown.",
+            ),
+            click.Option(
+                ["--detailed-exitcode"], is_flag=True,
+                help="Exit 0 when there is nothing to do, 1 on an error, 2 when something differs.",
+            ),
+            click.Option(["--all", "everything"], is_flag=True, help="List what is as it should be, too."),
+        ],
+    )  # fmt: skip
+
+
+def permission_options() -> list[click.Parameter]:
+    """What plan and apply may be allowed."""
+    return [
+        click.Option(["--adopt"], is_flag=True, help="Take over resources that exist without DCP's mark."),
+        click.Option(["--allow-destructive"], is_flag=True, help="Do what loses data: drop columns, tables, topics."),
+        click.Option(
+            ["--prune"], is_flag=True, help="Destroy what manifests created that are no longer in the given folders."
+        ),
+    ]
+
+
+def load_manifests(session: Session, paths: Sequence[str], manifest_type: str | None) -> LoadResult:
+    """Every manifest among and below ``paths``; says so when there is none.
+
+    Raises:
+        InvalidManifestError: With every error of every manifest.
+    """
+    result = session.load(paths, manifest_type)
+    if not result.loaded:
+        session.notes.line(f"no manifests in {', '.join(paths)}")
+    return result
+
+
+def plan_loaded(session: Session, result: LoadResult, manifest_type: str | None, options: PlanOptions) -> Plan:
+    """The plan of all of them.
+
+    Raises:
+        InvalidManifestError: What would change has lint errors. What is unchanged was linted when it was applied.
+    """
+    planned = session.control_plane.plan(
+        [each.logical_plan for each in result.loaded],
+        options=options,
+        folders=result.folders,
+        manifest_type=manifest_type,
+        environment=session.environment,
+    )
+    _refuse_lint_errors(session, planned, result.loaded)
+    return planned
+
+
+def _refuse_lint_errors(session: Session, planned: Plan, loaded: Sequence[Loaded]) -> None:
+    changing = {each.id for each in planned.manifests if each.has_changes and not each.destroys}
+    if not any(each.logical_plan.id in changing for each in loaded):
+        return
+    from dcp_core.diagnostics import Severity
+    from dcp_core.errors import InvalidManifestError
+
+    chosen = [each for each in loaded if each.logical_plan.id in changing]
+    findings = session.control_plane.lint(chosen, session.environment)
+    errors = [each for each in findings if each.severity is Severity.ERROR]
+    if errors:
+        raise InvalidManifestError(errors)
+
+
+def _next_step(session: Session, paths: Sequence[str], manifest_type: str | None, options: PlanOptions) -> str:
+    group = [manifest_type.replace("_", "-")] if manifest_type else []
+    flags = [
+        flag
+        for flag, is_set in (
+            ("--adopt", options.adopt),
+            ("--allow-destructive", options.allow_destructive),
+            ("--prune", options.prune),
+        )
+        if is_set
+    ]
+    return shlex.join(["pretzel", *group, "apply", *paths, *environment_words(session), *flags])
+
+
+def environment_words(session: Session) -> list[str]:
+    """``-e NAME`` when it was given, for commands that are suggested."""
+    return ["-e", session.environment_name] if session.environment_name else []

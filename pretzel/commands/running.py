@@ -1,0 +1,119 @@
+"""``run``: start the jobs of manifests, who is read before who reads, and wait for them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pretzel import exits
+from pretzel.commands.planning import environment_words, load_manifests
+from pretzel.options import command, paths_argument
+
+if TYPE_CHECKING:
+    from dcp_core.loading import Loaded
+    from dcp_core.model import Resource
+    from pretzel.rendering.screen import Screen
+    from pretzel.session import Session
+
+# What a primitive may say about a runnable resource in ``State.info``.
+BACKEND, WHY = "backend", "backend_reason"
+
+
+def run(manifest_type: str | None) -> click.Command:
+    """The command for one manifest type, or for all."""
+
+    def _run(session: Session, paths: tuple[str, ...], param: tuple[str, ...], explain: bool) -> int:
+        """Run the jobs of manifests and wait for them.
+
+        A manifest that reads another of them runs after it, and not at all when that one failed. Apply comes
+        first: run changes no resource.
+        """
+        from pretzel.documents import execution_document, runs_document
+        from pretzel.rendering.operations import render_runs
+
+        params = _params(param)
+        loaded = load_manifests(session, paths, manifest_type).loaded
+        explained = _explain(session, loaded) if explain else []
+        for row in explained:
+            session.output.event("explanation", row)
+        if not loaded:
+            session.output.result(runs_document((), session.environment.name), lambda screen: None)
+            return exits.DONE
+        with session.progress:
+            results = session.control_plane.run([each.logical_plan for each in loaded], params)
+        session.tell_created_sandboxes()
+        for result in results:
+            for execution in result.executions:
+                session.output.event("execution", execution_document(execution, result.manifest_id))
+        preview = ["pretzel", "preview", paths[0], *environment_words(session)]
+        step = shlex.join(preview) if len(loaded) == 1 else None
+
+        def render(screen: Screen) -> None:
+            _render_explanation(screen, explained)
+            render_runs(screen, results, next_step=step)
+
+        document = runs_document(results, session.environment.name)
+        if explain:
+            document["explanation"] = explained
+        session.output.result(document, render)
+        return exits.DONE if all(result.ok for result in results) else exits.FAILED
+
+    return command(
+        _run,
+        [
+            paths_argument(),
+            click.Option(["--param"], multiple=True, metavar="KEY=VALUE", help="A value for a parameter; repeatable."),
+            click.Option(["--explain"], is_flag=True, help="Say also what ran where, and why there."),
+        ],
+    )
+
+
+def _params(given: Sequence[str]) -> dict[str, str]:
+    params: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE", click.get_current_context(), param_hint="--param")
+        if name in params:
+            raise click.BadParameter(f"{name!r} is given twice", click.get_current_context(), param_hint="--param")
+        params[name] = value
+    return params
+
+
+def _explain(session: Session, loaded: Sequence[Loaded]) -> list[dict[str, Any]]:
+    """What is known before the run: a row for each runnable resource."""
+    return [
+        _explanation(session, each, resource) for each in loaded for resource in each.resources if resource.runnable
+    ]
+
+
+def _explanation(session: Session, loaded: Loaded, resource: Resource) -> dict[str, Any]:
+    state = session.control_plane.registry.primitive(
+        resource.kind,
+        "get_actual_state",
+        resource=resource,
+        ctx=session.control_plane.context(session.environment),
+    )
+    info = state.info if state is not None else {}
+    return {
+        "manifest": loaded.logical_plan.id,
+        "resource": resource.name,
+        "primitive": resource.kind,
+        "exists": state is not None,
+        "reads": sorted(loaded.reads),
+        "provides": sorted(loaded.provides),
+        "backend": info.get(BACKEND),
+        "why": info.get(WHY),
+    }
+
+
+def _render_explanation(screen: Screen, rows: Sequence[dict[str, Any]]) -> None:
+    for row in rows:
+        screen.line((row["resource"], "bold"), f" ({row['primitive']}) of {row['manifest']}")
+        if row["backend"]:
+            screen.line(f"backend: {row['backend']}{': ' + row['why'] if row['why'] else ''}", indent=2)
+        screen.line(f"reads: {', '.join(row['reads']) or 'nothing that a manifest or a catalog provides'}", indent=2)
+        screen.line(f"writes: {', '.join(row['provides']) or '-'}", indent=2)

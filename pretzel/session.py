@@ -1,0 +1,138 @@
+"""What a command works with: its output, the control plane, the environment. Opened on use, closed at the end."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from pretzel.output import Output
+
+if TYPE_CHECKING:
+    from dcp_core.control_plane import ControlPlane
+    from dcp_core.loading import LoadResult
+    from dcp_core.model import Environment
+    from pretzel.progress import Progress
+    from pretzel.rendering.screen import Screen
+
+
+class Session:
+    """One command.
+
+    Args:
+        output: ``text``, ``json`` or ``jsonl``.
+        environment_name: As given with ``-e``; None for the playground in use.
+        config: Path of a ``dcp.toml``; None for the nearest.
+        server: Address of a Graph Runner.
+        overlay: Whether reads prefer the playground's own copies.
+        debug: Whether debug messages are shown.
+    """
+
+    def __init__(
+        self,
+        *,
+        output: str,
+        environment_name: str | None = None,
+        config: str | None = None,
+        server: str | None = None,
+        overlay: bool = False,
+        debug: bool = False,
+    ) -> None:
+        self.output = Output(output)
+        self.environment_name = environment_name
+        self._config = config
+        self._server = server
+        self._overlay = overlay
+        self._debug = debug
+        self._opened: ControlPlane | None = None
+        self._log_handler = _StderrHandler()
+
+    def __enter__(self) -> Session:
+        log = logging.getLogger("dcp")
+        log.addHandler(self._log_handler)
+        log.propagate = False
+        log.setLevel(logging.DEBUG if self._debug else logging.WARNING)
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._opened is not None:
+                self._opened.close()
+        finally:
+            logging.getLogger("dcp").removeHandler(self._log_handler)
+
+    @property
+    def control_plane(self) -> ControlPlane:
+        """In this process.
+
+        Raises:
+            NotSupportedError: A server was asked for.
+            SettingsError: ``dcp.toml`` is wrong.
+        """
+        if self._opened is None:
+            if self._server is not None:
+                from dcp_core.errors import NotSupportedError
+
+                raise NotSupportedError(
+                    "--server is not supported: this version works in process only", hint="leave out --server"
+                )
+            from dcp_core.control_plane import ControlPlane
+
+            self._opened = ControlPlane.from_config(self._config)
+        return self._opened
+
+    @cached_property
+    def environment(self) -> Environment:
+        """The one named with ``-e``, else the playground in use, else the identity's own."""
+        return self.control_plane.environment(self.environment_name, overlay=self._overlay)
+
+    @cached_property
+    def notes(self) -> Screen:
+        """For people, beside the result: stderr."""
+        from pretzel.rendering.screen import Screen
+
+        return Screen(sys.stderr)
+
+    def load(self, paths: Sequence[str], manifest_type: str | None) -> LoadResult:
+        """The manifests among and below ``paths``, all of them valid.
+
+        Raises:
+            InvalidManifestError: With every error of every manifest.
+        """
+        result = self.control_plane.load(paths, self.environment, manifest_type)
+        if result.diagnostics:
+            from dcp_core.errors import InvalidManifestError
+
+            raise InvalidManifestError(result.diagnostics)
+        return result
+
+    @cached_property
+    def progress(self) -> Progress:
+        """A context: shows what happens meanwhile, on stderr, and as events in ``jsonl``."""
+        from pretzel.progress import Progress
+
+        progress = Progress(self.notes, self.output)
+        self.control_plane.listen(progress)
+        return progress
+
+    def tell_created_sandboxes(self) -> None:
+        """Say which playground the command has created."""
+        for sandbox in self.control_plane.created_sandboxes:
+            until = sandbox.expires_at.date().isoformat()
+            self.notes.line(f"created playground {sandbox.id} (until {until})")
+        self.control_plane.created_sandboxes.clear()
+
+
+class _StderrHandler(logging.Handler):
+    """Looks stderr up for each message: a progress display may stand in front of it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            print(f"{record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
+        except Exception:  # a log line that cannot be written is no reason to stop
+            self.handleError(record)
