@@ -20,7 +20,7 @@ import attrs
 
 from dcp_core.context import LOG, Context
 from dcp_core.documents import from_json, to_json
-from dcp_core.errors import ConflictError, DcpError, LeaseLostError, TransientError
+from dcp_core.errors import ConflictError, DcpError, LeaseLostError, NotFoundError, TransientError
 from dcp_core.graph import levels
 from dcp_core.model import Action, ActionKind, JsonValue, Resource, ResourceKey, State
 from dcp_core.planning import owner_of
@@ -112,18 +112,17 @@ class JournalledExecutor:
 
     def wait(self, resource: Resource, execution: Execution) -> Execution:
         """Polls until the execution is final."""
-        current = execution
         while True:
             found = self._retried(
                 lambda: self.registry.primitive(
                     resource.kind, "get_status", resource=resource, execution_id=execution.id, ctx=self.ctx
                 )
             )
-            if found is not None:
-                current = found
-            self.registry.broadcast("execution_changed", operation=self.lease.operation, execution=current)
-            if current.status.is_final:
-                return current
+            if found is None:
+                raise NotFoundError(f"{resource.name} knows nothing of its execution {execution.id}")
+            self.registry.broadcast("execution_changed", operation=self.lease.operation, execution=found)
+            if found.status.is_final:
+                return found
             self.sleep(POLL_S)
 
     def stopped(self) -> tuple[Resource, ...]:
@@ -192,6 +191,7 @@ class JournalledExecutor:
         resource, desired, actual = action.resource, action.desired, action.actual
         if reread:
             actual = self._primitive(resource, "get_actual_state")
+            _check_owner(action, actual)
         if _deletes(action):
             if actual is not None:
                 self._primitive(resource, "delete")
@@ -204,8 +204,6 @@ class JournalledExecutor:
         elif action.kind is ActionKind.REPLACE and self._differs(resource, desired, actual):
             self._primitive(resource, "delete")
             self._primitive(resource, "create", desired=desired)
-        elif reread and action.kind is ActionKind.CREATE and actual.owner != owner_of(resource):
-            raise ConflictError(f"{resource.name} was created by somebody else meanwhile", where=str(resource.key))
         elif actual.owner != desired.owner or self._differs(resource, desired, actual):
             self._primitive(resource, "update", desired=desired, actual=actual)
 
@@ -316,6 +314,16 @@ def _settled(action: Action, failed: Sequence[ResourceKey]) -> ActionResult | No
     if failed:
         return ActionResult(key, label, ResultStatus.SKIPPED, f"{failed[0].name} was not done", "skipped")
     return None
+
+
+def _check_owner(action: Action, actual: State | None) -> None:
+    """After a crash or a failed try: the mark is ours, or still the one that the plan saw; else hands off."""
+    resource = action.resource
+    expected = {owner_of(resource), action.actual.owner if action.actual else owner_of(resource)}
+    if actual is not None and actual.owner not in expected:
+        raise ConflictError(
+            f"{resource.name} was created or taken over by somebody else meanwhile", where=str(resource.key)
+        )
 
 
 def _deletes(action: Action) -> bool:

@@ -304,25 +304,33 @@ class ControlPlane:
     def apply(self, plan: Plan, *, kind: str = operating.APPLY) -> tuple[Operation, ...]:
         """Do what the plan says, manifest by manifest; the result of each is in its operation.
 
-        A playground that does not exist is created (``created_sandboxes``).
+        Operations that a crash left behind are finished first and come first in the result. A playground that does
+        not exist is created (``created_sandboxes``).
 
         Raises:
-            StalePlanError: A resource or plugin changed after the plan was made; nothing was done.
+            StalePlanError: A resource or plugin changed after the plan was made; nothing was done but that.
             LeaseLostError: Another process took an operation over.
         """
-        self._check_versions(plan)
         environment = Environment.named(plan.environment)
-        ctx = self.context(environment)
-        check_fresh(plan.actions, self.registry, ctx)
+        operations = list(self.recover(environment, [each.id for each in plan.manifests]))
+        try:
+            self._check_versions(plan)
+            check_fresh(plan.actions, self.registry, self.context(environment))
+        except StalePlanError as error:
+            for each in plan.manifests:
+                self._operator().refuse(operating.new_operation(kind, each, self.identity, self._clock()), error)
+            raise
         self._ensure_sandbox(environment)
         in_force = self.store.logical_plans(plan.environment)
-        operations = []
         for each in plan.manifests:
             operation = operating.new_operation(kind, each, self.identity, self._clock())
-            if all(action.kind == "noop" for action in each.actions):
+            known = in_force.get(each.id)
+            # Not only resources are remembered: a new owner, or another place of the file, is a new version.
+            same = known is None or attrs.evolve(known, compiled_by=each.logical_plan.compiled_by) == each.logical_plan
+            if same and all(action.kind == "noop" for action in each.actions):
                 done = operating.nothing_to_do(operation)
             else:
-                done = self._operator().begin(operation, in_force.get(each.id))
+                done = self._operator().begin(operation, known)
             operations.append(done)
         return tuple(operations)
 
@@ -334,7 +342,8 @@ class ControlPlane:
 
     def destroy_environment(self, environment: Environment) -> tuple[Operation, ...]:
         """Delete everything in an environment's inventory; finishes interrupted operations first."""
-        return self.recover(environment) + self.apply(self.plan_destruction(environment), kind=operating.DESTROY)
+        recovered = self.recover(environment)
+        return recovered + self.apply(self.plan_destruction(environment), kind=operating.DESTROY)
 
     def run(
         self, logical_plans: LogicalPlan | Sequence[LogicalPlan], params: Mapping[str, str] | None = None

@@ -87,7 +87,7 @@ class Operator:
         except LeaseLostError:
             raise
         except DcpError as error:
-            return self._refuse(operation, error)
+            return self.refuse(operation, error)
         return self.perform(lease)
 
     def take_over(self, operation: Operation) -> Operation:
@@ -181,7 +181,7 @@ class Operator:
         error: str | None = None
         executions: tuple[Execution, ...] = ()
         try:
-            self.authorize(operation, None)
+            self.authorize(operation, self.store.logical_plans(operation.environment).get(operation.manifest_id))
             lease = journal.begin(operation, self.holder)
             ctx = self.make_context(Environment.named(operation.environment))
             executor = applying.JournalledExecutor(lease, journal, self.registry, ctx, {}, self.sleep)
@@ -234,7 +234,8 @@ class Operator:
             error or "",
         )
 
-    def _refuse(self, operation: Operation, error: DcpError) -> Operation:
+    def refuse(self, operation: Operation, error: DcpError) -> Operation:
+        """Record an operation that never began; nothing was changed."""
         results = applying.complete(operation, {}, str(error))
         record = self.audit_record(operation, OperationStatus.REFUSED, results, str(error))
         self.store.append_audit(record)
