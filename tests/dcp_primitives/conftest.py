@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -109,3 +111,45 @@ def tables(ctx: Context) -> Tables:
 @pytest.fixture
 def tables_of() -> type[Tables]:
     return Tables
+
+
+@pytest.fixture
+def load_dag(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], tuple[Any, dict[str, Any]]]:
+    """Runs a DAG file and gives its one task and its namespace.
+
+    ``airflow.sdk`` is the least that the file needs: it schedules nothing, retries nothing, and calls nothing when a
+    task is killed.
+    """
+
+    def load(file: Path) -> tuple[Any, dict[str, Any]]:
+        dags: list[dict[str, Any]] = []
+        tasks: list[Any] = []
+
+        class Dag:
+            def __init__(self, **options: Any) -> None:
+                dags.append(options)
+
+            def __enter__(self) -> Dag:
+                return self
+
+            def __exit__(self, *_error: object) -> None:
+                return None
+
+        class BaseOperator:
+            def __init__(self, **options: Any) -> None:
+                self.retries = options["retries"]
+                self.dag_id = dags[-1]["dag_id"]
+                tasks.append(self)
+
+        sdk, exceptions = types.ModuleType("airflow.sdk"), types.ModuleType("airflow.sdk.exceptions")
+        vars(sdk).update(DAG=Dag, BaseOperator=BaseOperator)
+        vars(exceptions).update(AirflowFailException=type("AirflowFailException", (Exception,), {}))
+        monkeypatch.setitem(sys.modules, "airflow", types.ModuleType("airflow"))
+        monkeypatch.setitem(sys.modules, "airflow.sdk", sdk)
+        monkeypatch.setitem(sys.modules, "airflow.sdk.exceptions", exceptions)
+        namespace: dict[str, Any] = {"__name__": "dag_file"}
+        exec(compile(file.read_text(), str(file), "exec"), namespace)
+        (task,) = tasks
+        return task, {**namespace, "dag_options": dags[0], "globals": namespace}
+
+    return load

@@ -1,0 +1,234 @@
+"""Jobs on the real driver in process; two of the tests run one, on real Sail."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from coreetl_driver import Column, SinkMode
+from dcp_core.context import Context
+from dcp_core.errors import ConflictError, InvalidSpecError, NotFoundError
+from dcp_core.model import Owner, Resource
+from dcp_core.records import ExecutionStatus
+from dcp_primitives.airflow_dag import AirflowDag, AirflowDagPrimitive
+from dcp_primitives.coreetl_job import CoreetlJob, CoreetlJobPrimitive
+from dcp_primitives.iceberg_table import TableColumn
+
+TABLE = "derived_datasets.daily_orders"
+JOB = "playground_alice__daily_orders_job"
+PRIMITIVE = CoreetlJobPrimitive()
+
+
+@pytest.fixture
+def alice(context: Callable[..., Context]) -> Context:
+    return context("playground_alice")
+
+
+@pytest.fixture
+def job(logical_plan: Callable[..., Any]) -> Callable[..., Resource]:
+    def make(**changes: Any) -> Resource:
+        wanted: dict[str, Any] = {
+            "job_id": JOB,
+            "sql": "SELECT order_id, qty FROM raw.orders",
+            "columns": (Column("order_id", "string"), Column("qty", "long", doc="how many")),
+            "table": TABLE,
+            "mode": SinkMode.OVERWRITE,
+            "sink_uri": "iceberg://daily_orders",
+        }
+        return CoreetlJob(**{**wanted, **changes}).resource(
+            logical_plan(environment="playground_alice"), reads=("raw.orders",)
+        )
+
+    return make
+
+
+def apply(resource: Resource, ctx: Context) -> list[str]:
+    """Create or update; gives the fields that changed, and fails unless nothing is left to do."""
+    desired = PRIMITIVE.get_desired_state(resource, ctx)
+    actual = PRIMITIVE.get_actual_state(resource, ctx)
+    changes = PRIMITIVE.compare(resource, desired, actual)
+    if actual is None:
+        PRIMITIVE.create(resource, desired, ctx)
+    else:
+        PRIMITIVE.update(resource, desired, actual, ctx)
+    assert PRIMITIVE.get_actual_state(resource, ctx) == desired
+    assert PRIMITIVE.compare(resource, desired, PRIMITIVE.get_actual_state(resource, ctx)) == ()
+    return [change.field for change in changes]
+
+
+def test_looking_for_jobs_creates_nothing(job: Any, alice: Context, tmp_path: Path) -> None:
+    assert PRIMITIVE.get_actual_state(job(), alice) is None
+    assert PRIMITIVE.get_status(job(), None, alice) is None
+    assert PRIMITIVE.stop(job(), alice) == ()
+    PRIMITIVE.delete(job(), alice)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_is_runnable_and_says_what_it_reads(job: Any) -> None:
+    assert job().runnable
+    assert job().reads == ("raw.orders",)
+    assert job().noun == "JOB"
+
+
+def test_a_job_is_created_with_its_mark_and_then_nothing_is_left_to_do(job: Any, alice: Context) -> None:
+    fields = apply(job(), alice)
+    assert "sql" in fields
+    assert "columns.qty" in fields
+    actual = PRIMITIVE.get_actual_state(job(), alice)
+    assert actual is not None
+    assert actual.owner == Owner("derived_dataset/daily_orders", "playground_alice")
+    assert actual.values["catalog"] == "pedregal-playground-alice"
+    assert actual.values["default_catalog"] == "pedregal"
+    assert actual.values["read_overlay"] == []
+
+
+def test_each_change_of_a_job_is_shown_and_made(job: Any, alice: Context) -> None:
+    apply(job(), alice)
+    assert apply(job(sql="SELECT order_id, 1 AS qty FROM raw.orders"), alice) == ["sql"]
+    assert apply(job(mode=SinkMode.MERGE, keys=("order_id",)), alice) == ["sql", "mode", "keys"]
+    columns = (Column("qty", "bigint", doc="how many"), Column("order_id", "string"))
+    assert apply(job(columns=columns), alice) == ["mode", "keys", "columns"]
+    assert apply(job(columns=(*columns[1:], Column("qty", "int"))), alice) == ["columns.qty", "columns"]
+    assert apply(job(read_overlay=True), alice) == ["columns.qty", "read_overlay"]
+    assert apply(job(compute={"size": "large"}), alice) == ["compute.size", "read_overlay"]
+    actual = PRIMITIVE.get_actual_state(job(), alice)
+    assert actual is not None
+    assert actual.revision == "7"
+
+
+def test_synonyms_of_a_type_are_no_change(job: Any, alice: Context) -> None:
+    apply(job(), alice)
+    columns = (Column("order_id", "STRING"), Column("qty", "bigint", doc="how many"))
+    assert apply(job(columns=columns), alice) == []
+
+
+def test_catalog_credentials_stay_out_of_states_and_of_the_registry(
+    job: Any, context: Callable[..., Context], tmp_path: Path
+) -> None:
+    properties = {"type": "rest", "uri": "http://127.0.0.1:9", "token": "${CATALOG_TOKEN}", "credential": "in-clear"}
+    ctx = context("playground_alice", catalog=properties)
+    ctx = evolve(ctx, settings=evolve(ctx.settings, environ={"CATALOG_TOKEN": "very-secret"}))
+    desired = PRIMITIVE.get_desired_state(job(), ctx)
+    assert "in-clear" not in repr(desired)
+    PRIMITIVE.create(job(), desired, ctx)
+    assert PRIMITIVE.get_actual_state(job(), ctx) == desired
+    registry = b"".join(file.read_bytes() for file in (tmp_path / ".dcp").glob("coreetl.db*"))
+    assert b"${CATALOG_TOKEN}" in registry
+    assert b"very-secret" not in registry
+
+
+def test_a_changed_catalog_is_a_change_of_the_job(job: Any, alice: Context, context: Callable[..., Context]) -> None:
+    apply(job(), alice)
+    moved = context("playground_alice", catalogs={"pedregal": {"warehouse": "s3://elsewhere"}})
+    assert apply(job(), moved) == ["catalogs.pedregal"]
+
+
+def test_a_job_that_changed_since_the_plan_is_not_updated(job: Any, alice: Context) -> None:
+    apply(job(), alice)
+    planned = PRIMITIVE.get_actual_state(job(), alice)
+    assert planned is not None
+    apply(job(params={"a": "1"}), alice)
+    wanted = job(params={"b": "1"})
+    with pytest.raises(ConflictError, match="was changed by somebody else"):
+        PRIMITIVE.update(wanted, PRIMITIVE.get_desired_state(wanted, alice), planned, alice)
+
+
+def test_an_update_repeated_after_a_crash_makes_no_new_version(job: Any, alice: Context) -> None:
+    apply(job(), alice)
+    planned = PRIMITIVE.get_actual_state(job(), alice)
+    assert planned is not None
+    wanted = job(params={"a": "1"})
+    apply(wanted, alice)
+    PRIMITIVE.update(wanted, PRIMITIVE.get_desired_state(wanted, alice), planned, alice)
+    actual = PRIMITIVE.get_actual_state(wanted, alice)
+    assert actual is not None
+    assert actual.revision == "2"
+
+
+def test_a_job_with_the_mark_of_another_manifest_is_not_deleted(job: Any, alice: Context) -> None:
+    apply(job(), alice)
+    with pytest.raises(ConflictError, match="belongs to derived_dataset/daily_orders"):
+        PRIMITIVE.delete(evolve(job(), manifest_id="derived_dataset/other"), alice)
+    PRIMITIVE.delete(job(), alice)
+    PRIMITIVE.delete(job(), alice)
+    assert PRIMITIVE.get_actual_state(job(), alice) is None
+
+
+def test_sql_that_is_more_than_a_query_is_refused_though_lint_was_bypassed(job: Any, alice: Context) -> None:
+    hostile = job(sql="DROP TABLE raw.orders")
+    with pytest.raises(InvalidSpecError):
+        PRIMITIVE.create(hostile, PRIMITIVE.get_desired_state(hostile, alice), alice)
+
+
+def test_merging_without_keys_is_a_contradiction(job: Any, alice: Context) -> None:
+    with pytest.raises(InvalidSpecError, match="keys"):
+        PRIMITIVE.get_desired_state(job(mode=SinkMode.MERGE), alice)
+
+
+def test_starting_a_job_that_was_never_applied_is_an_error(job: Any, alice: Context) -> None:
+    with pytest.raises(NotFoundError):
+        PRIMITIVE.start(job(), {}, "key", alice)
+
+
+@pytest.fixture
+def source(tables_of: Any, context: Callable[..., Context], alice: Context) -> Any:
+    """Production's rows and the playground's empty table; gives the latter."""
+    production = tables_of(context())
+    columns = (TableColumn("order_id", "string"), TableColumn("qty", "int"))
+    production.apply(production.resource(*columns, table="raw.orders"))
+    production.write({"order_id": "a", "qty": 1}, {"order_id": "b", "qty": 2}, table="raw.orders")
+    sink = tables_of(alice)
+    sink.apply(sink.resource(TableColumn("order_id", "string"), TableColumn("qty", "bigint")))
+    return sink
+
+
+def test_a_job_runs_once_for_one_key(job: Any, alice: Context, source: Any) -> None:
+    apply(job(), alice)
+    started = PRIMITIVE.start(job(), {}, "op-1", alice)
+    again = PRIMITIVE.start(job(), {}, "op-1", alice)
+    assert again.id == started.id
+    running = PRIMITIVE.get_status(job(), None, alice)
+    assert running is not None
+    assert running.id == started.id
+    from coreetl_driver import connect
+
+    alice.shared("coreetl.driver", lambda: connect(alice.settings)).wait(started.id, timeout_s=60)
+    status = PRIMITIVE.get_status(job(), started.id, alice)
+    assert status is not None
+    assert (status.status, status.rows_written, status.error) == (ExecutionStatus.SUCCEEDED, 2, None)
+    assert status.resource == job().key
+    assert PRIMITIVE.get_status(job(), None, alice) is None
+    assert PRIMITIVE.get_status(job(), "unknown", alice) is None
+    assert sorted(row["qty"] for row in source.rows()) == [1, 2]
+
+
+def test_the_rendered_dag_runs_the_job_over_http(
+    job: Any, alice: Context, source: Any, logical_plan: Any, load_dag: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from coreetl_driver.server import DriverServer
+
+    apply(job(), alice)
+    alice.shared_objects.close()
+    token = "dag-token-0123456789"
+    values = {"coreetl_tokens": {"airflow": {"token": token, "environments": ["playground_*"]}}}
+    server = DriverServer(evolve(alice.settings, values=values))
+    try:
+        monkeypatch.setenv("COREETL_URL", server.http_url)
+        monkeypatch.setenv("COREETL_TOKEN", token)
+        plan = logical_plan(environment="playground_alice")
+        dag = AirflowDag(dag_id="playground_alice__daily_orders_dag", job_id=JOB, owner="logistics-de").resource(plan)
+        primitive = AirflowDagPrimitive()
+        primitive.create(dag, primitive.get_desired_state(dag, alice), alice)
+        file = alice.settings.state / "dags" / "playground_alice__daily_orders_dag.py"
+        operator, _ = load_dag(file)
+        context = {"ti": types.SimpleNamespace(try_number=1, max_tries=2), "run_id": "manual__1", "params": {}}
+        assert operator.execute(context) == 2
+        assert operator.execute(context) == 2  # the same DAG run: the same execution
+        assert len(source.load().metadata.snapshots) == 1
+    finally:
+        server.stop()
