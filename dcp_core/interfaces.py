@@ -77,8 +77,10 @@ class Plugin:
 
     def post_apply(self, logical_plan: LogicalPlan, results: tuple[ActionResult, ...], ctx: Context) -> None:
         """Start again what ``pre_apply`` stopped, unless it is gone."""
+        gone = {each.key for each in results if each.status == "SUCCEEDED" and each.label.startswith("DELETE_")}
         for resource in ctx.stopped():
-            ctx.start(resource)
+            if resource.key not in gone:
+                ctx.start(resource)
 
     def run(self, logical_plan: LogicalPlan, params: Mapping[str, str], ctx: Context) -> tuple[Execution, ...]:
         """Start every runnable resource, one after the other, and wait for it."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import attrs
 
+from dcp_core.attribution import plugin_bug
 from dcp_core.diagnostics import Diagnostic, Severity
 from dcp_core.errors import InvalidManifestError, UnknownManifestTypeError, UsageError
 from dcp_core.graph import CycleError, ordered
@@ -65,19 +66,19 @@ def find_manifests(paths: Sequence[Path | str]) -> tuple[tuple[Path, ...], tuple
     """The manifest files among and below ``paths``, sorted, each once; and the folders.
 
     Raises:
-        UsageError: A path does not exist, or there is no manifest at all.
+        UsageError: A path does not exist.
     """
     files: dict[Path, None] = {}
     folders = []
     for given in paths:
         path = Path(os.path.abspath(given))
-        if path.is_dir():
+        if os.path.isdir(path):  # not Path.is_dir, which raises for a name that is too long
             folders.append(path)
             files.update(dict.fromkeys(_below(path)))
-        elif path.exists():
+        elif os.path.lexists(path):
             files[path] = None
         else:
-            siblings = [each.name for each in path.parent.glob("*")] if path.parent.is_dir() else []
+            siblings = os.listdir(path.parent) if os.path.isdir(path.parent) else []
             near = difflib.get_close_matches(path.name, siblings, n=1)
             raise UsageError(
                 f"{given} does not exist", hint=f'did you mean "{path.parent / near[0]}"?' if near else None
@@ -147,6 +148,8 @@ def compile_manifest(
         resources = registry.plugin(told, "decompose", logical_plan=logical_plan)
     except InvalidManifestError as error:
         raise InvalidManifestError(_located(manifest, error.diagnostics, error.owner or owner)) from None
+    except (TypeError, attrs.exceptions.NotAnAttrsClassError) as error:
+        raise plugin_bug(error, f"{owner}: parse_manifest or decompose") from error
     return Loaded(manifest, logical_plan, tuple(resources))
 
 

@@ -100,6 +100,6 @@ def _decode(value: Any) -> JsonValue:
         return {key: _decode(item) for key, item in value.items()}
     if isinstance(value, ListValue):
         return [_decode(item) for item in value]
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT:
         return int(value)
     return value

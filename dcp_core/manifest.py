@@ -7,6 +7,7 @@ which stays below the project root and records digests.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 from collections.abc import Mapping
@@ -58,13 +59,14 @@ class Manifest:
         """
         path = Path(os.path.abspath(path))
         root = root.resolve()
-        below = path.resolve().is_relative_to(root)
+        real = Path(os.path.realpath(path))  # Path.resolve raises on a loop of links
+        below = real.is_relative_to(root)
         file = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
         content = _read_bytes(path, file)
         text = _decode(content, file)
         data, positions = load_yaml(text, file)
         digest = _digest(content)
-        return cls(file, path, root if below else path.parent.resolve(), data, positions, digest)
+        return cls(file, path, root if below else real.parent, data, positions, digest)
 
     @property
     def folder(self) -> Path:
@@ -88,10 +90,10 @@ class Manifest:
 
         if not name or "\0" in name:
             refuse("file.name", "the file's name is empty or has a NUL character")
-        target = (self.folder / name).resolve()
+        target = Path(os.path.realpath(self.folder / name))
         if not target.is_relative_to(self.root):
             refuse("file.outside", f'"{name}" is outside the project', "keep it beside the manifest")
-        if not target.is_file():
+        if not os.path.isfile(target):  # False, where Path.is_file raises for a name that is too long
             refuse("file.missing", f'"{name}" does not exist', f"expected it beside the manifest: {self._show(target)}")
         try:
             content = _read_bytes(target, self._show(target))
@@ -112,8 +114,8 @@ class Manifest:
         if diagnostic.file is not None:
             if diagnostic.file == self.file or Path(diagnostic.file).is_absolute():
                 return diagnostic
-            target = (self.folder / diagnostic.file).resolve()
-            return attrs.evolve(diagnostic, file=self._show(target)) if target.is_file() else diagnostic
+            target = Path(os.path.realpath(self.folder / diagnostic.file))
+            return attrs.evolve(diagnostic, file=self._show(target)) if os.path.isfile(target) else diagnostic
         path = diagnostic.path or ()
         position = self.positions.get(path)
         while position is None and path:
@@ -142,8 +144,9 @@ def _decode(content: bytes, file: str) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        content = content.removeprefix(codecs.BOM_UTF8)  # error.start counts from after it
         line = content.count(b"\n", 0, error.start) + 1
-        column = error.start - (content.rfind(b"\n", 0, error.start) + 1) + 1
+        column = len(content[content.rfind(b"\n", 0, error.start) + 1 : error.start].decode()) + 1
         finding = Diagnostic(
             Severity.ERROR, "file.encoding", f"not UTF-8: byte 0x{content[error.start]:02x}",
             file=file, line=line, column=column, hint="save the file as UTF-8",

@@ -59,6 +59,8 @@ class MemoryStore:
                 same = (each.operation.manifest_id, each.operation.environment)
                 if same == (operation.manifest_id, operation.environment):
                     raise _busy(each.operation, each.holder)
+            if operation.created_at is None:
+                operation = attrs.evolve(operation, created_at=self._clock())
             self._running[operation.id] = _Running(operation, holder, 1, self._expiry())
             self._operations[operation.id] = operation
             return Lease(operation, 1, holder)
@@ -76,8 +78,10 @@ class MemoryStore:
     def take_over(self, operation_id: str, holder: Holder) -> Lease:
         with self._lock:
             running = self._running.get(operation_id)
+            if running is None and operation_id in self._operations:
+                raise OperationInProgressError(f"{operation_id} has ended already", holder="nobody")
             if running is None:
-                raise NotFoundError(f"{operation_id} is not running")
+                raise NotFoundError(f"there is no operation {operation_id}")
             if not self._is_free(running):
                 raise _busy(running.operation, running.holder)
             if running.fence > MAX_TAKE_OVERS:
@@ -85,6 +89,7 @@ class MemoryStore:
             running.holder, running.fence = holder, running.fence + 1
             running.expires = self._expiry()
             running.operation = attrs.evolve(running.operation, recovered=True)
+            self._operations[operation_id] = running.operation
             return Lease(running.operation, running.fence, holder)
 
     def renew(self, lease: Lease) -> None:

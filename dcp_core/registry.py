@@ -133,7 +133,7 @@ class Registry:
 
     def names(self, group: str) -> tuple[str, ...]:
         """What is installed and not disabled, sorted; broken ones too."""
-        return tuple(sorted(name for found_group, name in self._found if found_group == group))
+        return tuple(sorted(name for known, name in self._found if known == group and not self._is_disabled(name)))
 
     def listing(self) -> tuple[Registered, ...]:
         """Every entry point with its state, disabled ones too. Loads nothing."""
@@ -276,10 +276,10 @@ class Registry:
                 self._manager.register(made, name=f"{group}:{name}")
                 self._owners[id(made)] = found.distribution
                 self._manager.check_pending()
-            except (pluggy.PluginValidationError, ValueError) as error:
+            except Exception as error:  # a class method cannot be marked, a hash may fail: all of it is the package's
                 if self._manager.is_registered(made):
                     self._manager.unregister(made)
-                self._fail(group, name, f"{found.target}: {str(error).splitlines()[0]}: {error}")
+                self._fail(group, name, f"{found.target}: {type(error).__name__}: {error}")
         # A caller made earlier does not know that it has to leave this newcomer out.
         self._callers.clear()
         self._loaded[group, name] = made
@@ -292,7 +292,7 @@ class Registry:
 
     def _unknown(self, group: str, name: str) -> DcpError:
         state = "is switched off by DCP_DISABLE" if self._is_disabled(name) else "is not installed"
-        known = ", ".join(each for each in self.names(group) if not self._is_disabled(each)) or "none"
+        known = ", ".join(self.names(group)) or "none"
         if group == PLUGINS:
             return UnknownManifestTypeError(f"manifest type {name!r} {state}", hint=f"installed: {known}")
         if group == PRIMITIVES:
@@ -304,8 +304,6 @@ class Registry:
             return
         with self._lock:
             for name in self.names(EXTENSIONS):
-                if self._is_disabled(name):
-                    continue
                 try:
                     self.get(EXTENSIONS, name)
                 except PluginLoadError as error:

@@ -68,10 +68,11 @@ def ensure_sandbox(
     now = ctx.clock()
     ttl = timedelta(days=ctx.settings.section("playground", PlaygroundSettings).ttl_days)
     sandbox = Sandbox(environment.name, environment.user, identity, now, now + ttl)
-    store.put_sandbox(sandbox)
+    # The row comes last: a crash before it leads here again.
     for name in registry.names(PLUGINS):
         try:
             registry.plugin(name, "create_sandbox", user=environment.user, ctx=ctx)
         except PluginLoadError as error:
             ctx.log.warning("%s prepares nothing: %s", name, error.message)
+    store.put_sandbox(sandbox)
     return sandbox

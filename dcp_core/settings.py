@@ -10,9 +10,9 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import attrs
 import cattrs
@@ -92,7 +92,7 @@ class Settings:
             if not path.is_file():
                 return cls(root, {}, environment)
         else:
-            path = Path(config).resolve()
+            path = Path(os.path.realpath(config))  # Path.resolve raises on a loop of links
             root = path.parent
         try:
             return cls(root, tomllib.loads(path.read_text(encoding="utf-8")), environment, path)
@@ -153,6 +153,8 @@ class Settings:
             resolve: Whether ``${NAME}`` references are replaced; False gives what may be stored.
         """
         base = self.values.get("catalog") or _CATALOG_DEFAULTS
+        if not isinstance(base, Mapping):
+            raise self._error(f"[catalog] must be a table, got {type(base).__name__}")
         merged = {**base, **self.subsections("catalogs").get(catalog, {})}
         values = {"root": str(self.root), "state": str(self.state), "catalog": catalog}
         properties = {key: _placeholders(str(value), values) for key, value in merged.items()}
@@ -203,9 +205,40 @@ def _nearest(key: str, known: Mapping[str, Any]) -> str:
 def _converter() -> cattrs.Converter:
     converter = cattrs.Converter()
     converter.register_structure_hook(bool, _structure_bool)
-    converter.register_structure_hook(Secret, lambda value, _type: Secret(value))
+    converter.register_structure_hook(int, _structure_int)
+    converter.register_structure_hook(str, _structure_str)
+    converter.register_structure_hook_func(
+        _is_open_tuple,
+        lambda value, kind: tuple(converter.structure(each, get_args(kind)[0]) for each in _listed(value)),
+    )
+    converter.register_structure_hook(Secret, lambda value, _type: Secret(_structure_str(value, str)))
     converter.register_structure_hook(Path, lambda value, _type: Path(value))
     return converter
+
+
+def _is_open_tuple(kind: Any) -> bool:
+    return get_origin(kind) is tuple and get_args(kind)[1:] == (...,)
+
+
+def _structure_int(value: Any, _type: type) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise ValueError("expected a whole number")
+    return int(value)
+
+
+def _structure_str(value: Any, _type: type) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise ValueError("expected text")
+    return str.__str__(value) if isinstance(value, str) else str(value)
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    """A list as it is; text, all that an environment variable can hold, is split at commas."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    if not isinstance(value, (list, tuple)):
+        raise ValueError("expected a list")
+    return value
 
 
 def _structure_bool(value: Any, _type: type) -> bool:

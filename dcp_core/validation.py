@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -49,19 +50,22 @@ def validate(data: Any, schema: Mapping[str, Any]) -> tuple[Diagnostic, ...]:
         PluginError: The schema itself is not valid.
     """
     from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import SchemaError
 
     validator = Draft202012Validator(schema)
     try:
         errors = list(validator.iter_errors(data))
-    except SchemaError as error:
-        raise PluginError(f"the manifest's schema is not valid: {error.message}") from None
+    except Exception as error:  # what a schema with an unknown type, reference or pattern raises is not documented
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise PluginError(f"the manifest's schema is not valid: {_shorten(what)}") from error
     return tuple(finding for error in errors for finding in _findings(error))
 
 
 def _findings(error: Any) -> Iterator[Diagnostic]:
     path: FieldPath = tuple(error.absolute_path)
     where = format_path(path) or "the manifest"
+    if "propertyNames" in tuple(error.absolute_schema_path)[-2:-1] and isinstance(error.instance, str):
+        # The instance is the key itself; the path stops at the mapping.
+        path, where = (*path, error.instance, KEY), f"the name {format_path((*path, error.instance))}"
     hint = error.schema.get("x-hint") if isinstance(error.schema, Mapping) else None
     kind = error.validator
     if kind in _BRANCHES:
@@ -76,8 +80,9 @@ def _findings(error: Any) -> Iterator[Diagnostic]:
                     yield _error("schema.required", f"{missing} is missing{described}", path, hint)
     elif kind == "additionalProperties":
         known = list(error.schema.get("properties", {}))
+        patterns = list(error.schema.get("patternProperties", {}))
         for name in error.instance:
-            if name not in known:
+            if name not in known and not any(re.search(pattern, name) for pattern in patterns):
                 yield _unknown_key(path, name, known)
     elif kind in ("enum", "const"):
         choices = [error.validator_value] if kind == "const" else error.validator_value
@@ -132,8 +137,9 @@ def _unknown_key(path: FieldPath, name: str, known: Iterable[str]) -> Diagnostic
 
 
 def _described(schema: Mapping[str, Any], name: str) -> str:
-    text = schema.get("properties", {}).get(name, {}).get("description", "")
-    return f": {text.rstrip('.').splitlines()[0]}" if text else ""
+    described = schema.get("properties", {}).get(name)
+    text = described.get("description", "").rstrip(".") if isinstance(described, Mapping) else ""
+    return f": {text.splitlines()[0]}" if text else ""
 
 
 def _nearest(value: Any, choices: Iterable[Any]) -> str | None:

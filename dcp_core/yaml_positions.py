@@ -8,6 +8,7 @@ Source: YAML 1.2.2, chapter 10 (JSON and core schema); design.md sections 3 and 
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, NoReturn
 
@@ -17,13 +18,17 @@ from dcp_core.errors import InvalidManifestError
 Position = tuple[int, int]
 """Line and column, both from 1."""
 
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+"""What a YAML stream may not hold (section 5.1); the C reader says so without a position."""
+
 KEY = "\0key"
 """Appended to a field's path: where its key is, not its value."""
 
 MAX_DEPTH = 64
 MAX_VALUES = 50_000
+MAX_SHOWN = 60
 _PREFIX = "tag:yaml.org,2002:"
-_SPECIAL = {".inf": float("inf"), "-.inf": float("-inf"), "+.inf": float("inf"), ".nan": float("nan")}
+_BOOLEANS = {"true": True, "false": False}
 
 
 def load_yaml(text: str, file: str) -> tuple[Any, dict[FieldPath, Position]]:
@@ -54,6 +59,11 @@ def _compose(text: str, builder: _Builder) -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
+    unprintable = _UNPRINTABLE.search(text)
+    if unprintable:
+        line = text.count("\n", 0, unprintable.start()) + 1
+        column = unprintable.start() - text.rfind("\n", 0, unprintable.start())
+        builder.refuse("yaml.character", f"the character U+{ord(unprintable[0]):04X} is not allowed", line, column)
     try:
         return YAML(typ="safe").compose(text)
     except YAMLError as error:
@@ -132,18 +142,21 @@ class _Builder:
     def _scalar(self, node: Any, path: FieldPath, position: Position) -> Any:
         tag, text = str(node.tag).removeprefix(_PREFIX), node.value
         try:
-            if tag in ("str", "timestamp"):
+            # A lone = or << is text here: their meaning in YAML 1.1 is not in the core schema.
+            if tag in ("str", "timestamp", "value", "merge"):
                 return text
             if tag == "null":
                 return None
             if tag == "bool":
-                return text.lower() == "true"
+                return _BOOLEANS[text.lower()]
             if tag == "int":
                 return _integer(text)
             if tag == "float":
-                return _SPECIAL[text.lower()] if text.lower() in _SPECIAL else float(text.replace("_", ""))
-        except ValueError:
-            self._find("yaml.number", f"{format_path(path)}: {text!r} is not a number", position)
+                return _finite(text)
+        except (ValueError, KeyError):
+            expected = "true or false" if tag == "bool" else "a number"
+            shown = text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
+            self._find("yaml.number", f"{format_path(path) or 'the value'}: {shown!r} is not {expected}", position)
             return None
         self._tag(node, position)
         return text
@@ -175,6 +188,14 @@ class _Builder:
     ) -> NoReturn:
         """Stop at once."""
         raise InvalidManifestError([Diagnostic(Severity.ERROR, code, message, None, self.file, line, column, hint)])
+
+
+def _finite(text: str) -> float:
+    """Infinity and NaN are no JSON, and a NaN would not even equal itself in the next plan."""
+    number = float(text.replace("_", ""))  # float() does not know YAML's .inf and .nan
+    if not math.isfinite(number):
+        raise ValueError("out of range")
+    return number
 
 
 def _integer(text: str) -> int:
