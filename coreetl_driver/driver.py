@@ -33,6 +33,7 @@ MAX_ATTEMPTS = 3
 HEARTBEAT_S = 5.0
 LEASE_S = 60.0  # an owner on another machine that is silent for longer is taken for dead
 STOP_TIMEOUT_S = 30.0
+MAX_LOG_BYTES = 1024 * 1024  # of one attempt
 
 
 @define
@@ -146,11 +147,8 @@ class Driver:
 
     def get_logs(self, execution_id: str) -> str:
         self._registry.get_run(execution_id)  # NotFoundError, before a file name is made of what the caller said
-        parts = []
-        for folder in sorted((self._folder / execution_id).glob("attempt-*")):
-            for file in sorted(folder.glob("*.txt")):
-                parts.append(f"-- {folder.name}\n{file.read_text(encoding='utf-8', errors='replace')}")
-        return "".join(parts)
+        files = sorted((self._folder / execution_id).glob("attempt-*/*.txt"))
+        return "".join(f"-- {file.parent.name}\n{_tail(file)}" for file in files)
 
     def wait(self, execution_id: str, timeout_s: float | None = None) -> Execution:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
@@ -252,6 +250,8 @@ class Driver:
                 if not self._heartbeat(execution_id):
                     live.attempt.stop()  # somebody else runs it now: this one must not write any more
                     return
+                if self._registry.get_run(execution_id).stop_requested:
+                    live.attempt.stop()  # asked for from where the worker could not be reached
                 outcome = live.attempt.wait(HEARTBEAT_S)
             if live.handed_over and outcome.status is not ExecutionStatus.SUCCEEDED:
                 return
@@ -314,6 +314,15 @@ class Driver:
             if name not in self._backends:
                 self._backends[name] = find_backend(name, self._settings)
             return self._backends[name]
+
+
+def _tail(file: Path) -> str:
+    """The end of a log, whole lines; a log that grew beyond reason must not fill a message."""
+    with file.open("rb") as log:
+        size = log.seek(0, 2)
+        log.seek(max(0, size - MAX_LOG_BYTES))
+        text = log.read().decode("utf-8", errors="replace")
+    return text if size <= MAX_LOG_BYTES else f"… the first {size - MAX_LOG_BYTES} bytes are left out\n{text}"
 
 
 def _is_lost(run: Run) -> bool:

@@ -12,65 +12,16 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from attrs import frozen
 
 from coreetl_driver.api import Execution, ExecutionStatus, Job, JobSpec, digest_of
+from coreetl_driver.job_tables import EXECUTIONS, JOBS, METADATA, SCHEMA, SCHEMA_VERSION, VERSIONS, open_engine
 from coreetl_driver.owners import Owner
 from dcp_core.errors import ConflictError, NotFoundError, SettingsError, TransientError
 
-SCHEMA_VERSION = 1
-
-_METADATA = sa.MetaData()
-_SCHEMA = sa.Table("coreetl_schema", _METADATA, sa.Column("version", sa.Integer, primary_key=True))
-_JOBS = sa.Table(
-    "coreetl_jobs",
-    _METADATA,
-    sa.Column("environment", sa.String(200), primary_key=True),
-    sa.Column("job_id", sa.String(200), primary_key=True),
-    sa.Column("name", sa.String(200), nullable=False),
-    sa.Column("version", sa.Integer, nullable=False),
-)
-_VERSIONS = sa.Table(
-    "coreetl_job_versions",
-    _METADATA,
-    sa.Column("environment", sa.String(200), primary_key=True),
-    sa.Column("job_id", sa.String(200), primary_key=True),
-    sa.Column("version", sa.Integer, primary_key=True),
-    sa.Column("spec", sa.Text, nullable=False),
-    sa.Column("labels", sa.Text, nullable=False),
-    sa.Column("digest", sa.String(64), nullable=False),
-    sa.Column("created_at", sa.DateTime, nullable=False),
-)
-_EXECUTIONS = sa.Table(
-    "coreetl_executions",
-    _METADATA,
-    sa.Column("execution_id", sa.String(64), primary_key=True),
-    sa.Column("environment", sa.String(200), nullable=False),
-    sa.Column("job_id", sa.String(200), nullable=False),
-    sa.Column("job_version", sa.Integer, nullable=False),
-    sa.Column("backend", sa.String(64), nullable=False),
-    sa.Column("status", sa.String(16), nullable=False, index=True),
-    sa.Column("rows_written", sa.BigInteger),
-    sa.Column("error", sa.Text),
-    sa.Column("attempt", sa.Integer, nullable=False),
-    sa.Column("params", sa.Text, nullable=False),
-    sa.Column("user_name", sa.String(200)),
-    sa.Column("idempotency_key", sa.String(200)),
-    sa.Column("stop_requested", sa.Boolean, nullable=False),
-    sa.Column("created_at", sa.DateTime, nullable=False, index=True),
-    sa.Column("started_at", sa.DateTime),
-    sa.Column("finished_at", sa.DateTime),
-    # Who runs it, and the process it runs in: host, pid, and the process's start, for pids are used again.
-    sa.Column("owner", sa.String(300)),
-    sa.Column("heartbeat_at", sa.DateTime),
-    sa.Column("worker", sa.String(300)),
-    sa.UniqueConstraint("environment", "job_id", "idempotency_key"),
-    sa.Index("coreetl_executions_by_job", "environment", "job_id", "created_at"),
-)
 _FINAL = [status.value for status in ExecutionStatus if status.is_final]
 
 
@@ -90,7 +41,7 @@ class JobRegistry:
     """The store. Every method is one transaction; safe to use from several threads and processes."""
 
     def __init__(self, url: str) -> None:
-        self._engine = _engine(url)
+        self._engine = open_engine(url)
         self._ready = False
 
     def close(self) -> None:
@@ -113,7 +64,7 @@ class JobRegistry:
                 )
                 try:
                     connection.execute(
-                        _JOBS.insert().values(environment=environment, job_id=job_id, name=name, version=job.version)
+                        JOBS.insert().values(environment=environment, job_id=job_id, name=name, version=job.version)
                     )
                 except sa.exc.IntegrityError:
                     raise TransientError(f"job {job_id!r} is being created by another process") from None
@@ -151,8 +102,8 @@ class JobRegistry:
             version = _next_version(connection, environment, job_id)
             job = Job(job_id, environment, present.name, version, spec, labels, digest)
             changed = connection.execute(
-                _JOBS.update()
-                .where(_is_job(_JOBS, environment, job_id), _JOBS.c.version == present.version)
+                JOBS.update()
+                .where(_is_job(JOBS, environment, job_id), JOBS.c.version == present.version)
                 .values(version=version)
             )
             if changed.rowcount != 1:
@@ -165,14 +116,14 @@ class JobRegistry:
         with self._begin() as connection:
             running = connection.execute(
                 sa.select(sa.func.count())
-                .select_from(_EXECUTIONS)
-                .where(_is_job(_EXECUTIONS, environment, job_id), _EXECUTIONS.c.status.not_in(_FINAL))
+                .select_from(EXECUTIONS)
+                .where(_is_job(EXECUTIONS, environment, job_id), EXECUTIONS.c.status.not_in(_FINAL))
             ).scalar_one()
             if running:
                 raise ConflictError(
                     f"job {job_id!r} of {environment!r} is running and cannot be deleted", hint="stop it first"
                 )
-            connection.execute(_JOBS.delete().where(_is_job(_JOBS, environment, job_id)))
+            connection.execute(JOBS.delete().where(_is_job(JOBS, environment, job_id)))
 
     def get_job(self, job_id: str, environment: str, version: int | None = None) -> Job:
         """The version in force, or a certain one even of a deleted job."""
@@ -184,16 +135,16 @@ class JobRegistry:
 
     def list_jobs(self, environment: str | None, job_ids: Sequence[str] | None) -> tuple[Job, ...]:
         """Jobs in force, by environment and id."""
-        query = _select_jobs().order_by(_JOBS.c.environment, _JOBS.c.job_id)
+        query = _select_jobs().order_by(JOBS.c.environment, JOBS.c.job_id)
         if environment is not None:
-            query = query.where(_JOBS.c.environment == environment)
+            query = query.where(JOBS.c.environment == environment)
         with self._begin() as connection:
             if job_ids is None:
                 return tuple(_to_job(row) for row in connection.execute(query))
             jobs: list[Job] = []
             wanted = sorted(set(job_ids))
             for start in range(0, len(wanted), 500):  # databases limit the parameters of one statement
-                chunk = query.where(_JOBS.c.job_id.in_(wanted[start : start + 500]))
+                chunk = query.where(JOBS.c.job_id.in_(wanted[start : start + 500]))
                 jobs += [_to_job(row) for row in connection.execute(chunk)]
             return tuple(jobs)
 
@@ -217,15 +168,15 @@ class JobRegistry:
             "owner": str(owner),
             "heartbeat_at": now(),
         }
-        known = _EXECUTIONS.select().where(
-            _is_job(_EXECUTIONS, execution.environment, execution.job_id),
-            _EXECUTIONS.c.idempotency_key == execution.idempotency_key,
+        known = EXECUTIONS.select().where(
+            _is_job(EXECUTIONS, execution.environment, execution.job_id),
+            EXECUTIONS.c.idempotency_key == execution.idempotency_key,
         )
         try:
             with self._begin() as connection:
                 row = connection.execute(known).first() if execution.idempotency_key else None
                 if row is None:
-                    connection.execute(_EXECUTIONS.insert().values(values))
+                    connection.execute(EXECUTIONS.insert().values(values))
         except sa.exc.IntegrityError:  # another process was faster with the same key
             with self._begin() as connection:
                 row = connection.execute(known).one()
@@ -239,7 +190,7 @@ class JobRegistry:
         Raises:
             NotFoundError: There is no such execution.
         """
-        query = _EXECUTIONS.select().where(_EXECUTIONS.c.execution_id == execution_id)
+        query = EXECUTIONS.select().where(EXECUTIONS.c.execution_id == execution_id)
         with self._begin() as connection:
             row = connection.execute(query).first()
         if row is None:
@@ -248,21 +199,21 @@ class JobRegistry:
 
     def list_executions(self, job_id: str | None, environment: str | None, limit: int) -> tuple[Execution, ...]:
         """Executions, the newest first."""
-        query = _EXECUTIONS.select().order_by(_EXECUTIONS.c.created_at.desc(), _EXECUTIONS.c.execution_id)
+        query = EXECUTIONS.select().order_by(EXECUTIONS.c.created_at.desc(), EXECUTIONS.c.execution_id)
         if job_id is not None:
-            query = query.where(_EXECUTIONS.c.job_id == job_id)
+            query = query.where(EXECUTIONS.c.job_id == job_id)
         if environment is not None:
-            query = query.where(_EXECUTIONS.c.environment == environment)
+            query = query.where(EXECUTIONS.c.environment == environment)
         with self._begin() as connection:
             return tuple(_to_run(row).execution for row in connection.execute(query.limit(limit)))
 
     def unfinished(self, job_id: str | None = None, environment: str | None = None) -> tuple[Run, ...]:
         """Everything that is not final, the oldest first."""
-        query = _EXECUTIONS.select().where(_EXECUTIONS.c.status.not_in(_FINAL)).order_by(_EXECUTIONS.c.created_at)
+        query = EXECUTIONS.select().where(EXECUTIONS.c.status.not_in(_FINAL)).order_by(EXECUTIONS.c.created_at)
         if job_id is not None:
-            query = query.where(_EXECUTIONS.c.job_id == job_id)
+            query = query.where(EXECUTIONS.c.job_id == job_id)
         if environment is not None:
-            query = query.where(_EXECUTIONS.c.environment == environment)
+            query = query.where(EXECUTIONS.c.environment == environment)
         with self._begin() as connection:
             return tuple(_to_run(row) for row in connection.execute(query))
 
@@ -272,23 +223,23 @@ class JobRegistry:
         Returns:
             Whether it was changed; False means that it is final or somebody else's now.
         """
-        statement = _EXECUTIONS.update().where(
-            _EXECUTIONS.c.execution_id == execution_id, _EXECUTIONS.c.status.not_in(_FINAL)
+        statement = EXECUTIONS.update().where(
+            EXECUTIONS.c.execution_id == execution_id, EXECUTIONS.c.status.not_in(_FINAL)
         )
         if holder is not None:
-            statement = statement.where(_EXECUTIONS.c.owner == str(holder))
+            statement = statement.where(EXECUTIONS.c.owner == str(holder))
         with self._begin() as connection:
             return bool(connection.execute(statement.values(values)).rowcount == 1)
 
     def take_over(self, run: Run, owner: Owner, attempt: int) -> bool:
         """Become the owner of an execution; False when another process was faster."""
-        former = _EXECUTIONS.c.owner.is_(None) if run.owner is None else _EXECUTIONS.c.owner == str(run.owner)
+        former = EXECUTIONS.c.owner.is_(None) if run.owner is None else EXECUTIONS.c.owner == str(run.owner)
         statement = (
-            _EXECUTIONS.update()
+            EXECUTIONS.update()
             .where(
-                _EXECUTIONS.c.execution_id == run.execution.execution_id,
-                _EXECUTIONS.c.status.not_in(_FINAL),
-                _EXECUTIONS.c.attempt == run.execution.attempt,
+                EXECUTIONS.c.execution_id == run.execution.execution_id,
+                EXECUTIONS.c.status.not_in(_FINAL),
+                EXECUTIONS.c.attempt == run.execution.attempt,
                 former,
             )
             .values(owner=str(owner), heartbeat_at=now(), attempt=attempt, worker=None)
@@ -303,11 +254,11 @@ class JobRegistry:
 
     def _prepare(self) -> None:
         try:
-            _METADATA.create_all(self._engine)
+            METADATA.create_all(self._engine)
             with self._engine.begin() as connection:
-                version = connection.execute(sa.select(_SCHEMA.c.version)).scalar()
+                version = connection.execute(sa.select(SCHEMA.c.version)).scalar()
                 if version is None:
-                    connection.execute(_SCHEMA.insert().values(version=SCHEMA_VERSION))
+                    connection.execute(SCHEMA.insert().values(version=SCHEMA_VERSION))
         except (sa.exc.IntegrityError, sa.exc.OperationalError, sa.exc.ProgrammingError) as error:
             # Another process made the same tables at the same moment, or the database is away: both may pass.
             raise TransientError(f"the job registry cannot be prepared: {error.orig}") from None
@@ -321,53 +272,31 @@ def now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
 
 
-def _engine(url: str) -> sa.Engine:
-    parsed = sa.make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        return sa.create_engine(parsed, pool_pre_ping=True)
-    if parsed.database and parsed.database != ":memory:":
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(parsed, connect_args={"timeout": 30})
-
-    @sa.event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # BEGIN is ours: see below
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-
-    @sa.event.listens_for(engine, "begin")
-    def _begin_immediate(connection: sa.Connection) -> None:
-        # A transaction that reads and then writes must not fail half way because another one wrote in between.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
-
-
 def _is_job(table: sa.Table, environment: str, job_id: str) -> sa.ColumnElement[bool]:
     return sa.and_(table.c.environment == environment, table.c.job_id == job_id)
 
 
 def _select_jobs() -> sa.Select[Any]:
-    joined = _JOBS.join(
-        _VERSIONS,
+    joined = JOBS.join(
+        VERSIONS,
         sa.and_(
-            _VERSIONS.c.environment == _JOBS.c.environment,
-            _VERSIONS.c.job_id == _JOBS.c.job_id,
-            _VERSIONS.c.version == _JOBS.c.version,
+            VERSIONS.c.environment == JOBS.c.environment,
+            VERSIONS.c.job_id == JOBS.c.job_id,
+            VERSIONS.c.version == JOBS.c.version,
         ),
     )
-    columns = (_VERSIONS.c.version, _VERSIONS.c.spec, _VERSIONS.c.labels, _VERSIONS.c.digest)
-    return sa.select(_JOBS.c.environment, _JOBS.c.job_id, _JOBS.c.name, *columns).select_from(joined)
+    columns = (VERSIONS.c.version, VERSIONS.c.spec, VERSIONS.c.labels, VERSIONS.c.digest)
+    return sa.select(JOBS.c.environment, JOBS.c.job_id, JOBS.c.name, *columns).select_from(joined)
 
 
 def _job(connection: sa.Connection, environment: str, job_id: str, version: int | None = None) -> Job | None:
     if version is None:
-        row = connection.execute(_select_jobs().where(_is_job(_JOBS, environment, job_id))).first()
+        row = connection.execute(_select_jobs().where(_is_job(JOBS, environment, job_id))).first()
     else:
-        columns = (_VERSIONS.c.version, _VERSIONS.c.spec, _VERSIONS.c.labels, _VERSIONS.c.digest)
-        name = _VERSIONS.c.job_id.label("name")
-        query = sa.select(_VERSIONS.c.environment, _VERSIONS.c.job_id, name, *columns)
-        query = query.where(_is_job(_VERSIONS, environment, job_id), _VERSIONS.c.version == version)
+        columns = (VERSIONS.c.version, VERSIONS.c.spec, VERSIONS.c.labels, VERSIONS.c.digest)
+        name = VERSIONS.c.job_id.label("name")
+        query = sa.select(VERSIONS.c.environment, VERSIONS.c.job_id, name, *columns)
+        query = query.where(_is_job(VERSIONS, environment, job_id), VERSIONS.c.version == version)
         row = connection.execute(query).first()
     return None if row is None else _to_job(row)
 
@@ -379,13 +308,13 @@ def _to_job(row: sa.Row[Any]) -> Job:
 
 def _next_version(connection: sa.Connection, environment: str, job_id: str) -> int:
     # A job made again after a deletion goes on counting: executions name their version for good.
-    query = sa.select(sa.func.max(_VERSIONS.c.version)).where(_is_job(_VERSIONS, environment, job_id))
+    query = sa.select(sa.func.max(VERSIONS.c.version)).where(_is_job(VERSIONS, environment, job_id))
     return int(connection.execute(query).scalar() or 0) + 1
 
 
 def _insert_version(connection: sa.Connection, job: Job) -> None:
     connection.execute(
-        _VERSIONS.insert().values(
+        VERSIONS.insert().values(
             environment=job.environment,
             job_id=job.job_id,
             version=job.version,

@@ -25,6 +25,7 @@ _LOG = logging.getLogger(__name__)
 _ERROR_KEY = "coreetl-error-bin"  # binary, for a message may hold any character
 _CALL_TIMEOUT_S = 60.0
 _THREADS = 32
+_LARGE_ANSWERS = (("grpc.max_receive_message_length", 256 * 1024 * 1024),)  # all jobs of an environment at once
 T = TypeVar("T")
 
 
@@ -135,7 +136,7 @@ class DriverClient:
             raise SettingsError(f"[coreetl] url {url!r} is not of the form grpc://host:port")
         self._url = url
         self._token = token
-        self._channel = grpc.insecure_channel(url.removeprefix("grpc://").rstrip("/"))
+        self._channel = grpc.insecure_channel(url.removeprefix("grpc://").rstrip("/"), options=_LARGE_ANSWERS)
         self._stub = coreetl_pb2_grpc.CoreETLDriverStub(self._channel)  # type: ignore[no-untyped-call]
 
     def create_job(self, job_id: str, environment: str, name: str, spec: JobSpec, labels: Mapping[str, str]) -> Job:

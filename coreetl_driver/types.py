@@ -1,6 +1,9 @@
-"""Column types as text, parsed: Spark SQL DDL and Iceberg names, nested ones too, without an engine.
+"""Types as engines report them, parsed without one: Spark SQL DDL and Iceberg names, nested ones too.
 
-One rule says what may be written where: ``problem_writing`` allows what cannot lose a value, by name for structs.
+``column_types`` is about what a manifest may declare; here is everything that an engine may answer, and the rule for
+writing one into the other.
+
+``problem_writing`` allows what cannot lose a value, by name for structs.
 """
 
 from __future__ import annotations

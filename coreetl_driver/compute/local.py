@@ -113,9 +113,11 @@ def rows_of(summary: dict[str, str]) -> int:
 
 def session_request(issued: Pass) -> dict[str, Any]:
     """What opens a worker's session on the catalogs of a grant."""
+    grant = issued.grant
     return {
-        "catalogs": {name: {"uri": issued.catalog_uri(name), "token": issued.token} for name in issued.grant.catalogs},
-        "default_catalog": issued.grant.default_catalog,
+        "catalogs": {name: {"uri": issued.catalog_uri(name), "token": issued.token} for name in grant.catalogs},
+        "default_catalog": grant.default_catalog,
+        "sink": {"catalog": grant.sink_catalog, "table": grant.sink_table} if grant.sink_catalog else None,
     }
 
 

@@ -19,9 +19,11 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from coreetl_driver.api import SinkMode
+from coreetl_driver.job.confinement import confine_writes, sink_folders
 from coreetl_driver.job.engine_errors import JobError, readable
 from coreetl_driver.job.output import conform
 from coreetl_driver.job.session import Session, quoted
@@ -130,7 +132,9 @@ def main() -> None:
 
     began = time.monotonic()
     try:
-        session = Session(requests.get())
+        opening = requests.get()
+        _confine(opening)
+        session = Session(opening)
     except Exception as error:  # told to whoever started this process
         traceback.print_exc()
         send({"ok": False, "error": f"the engine does not start: {readable(error)}"})
@@ -145,6 +149,18 @@ def main() -> None:
             send({"ok": True})
             return
         send(worker.answer(request))
+
+
+def _confine(opening: Request) -> None:
+    """Before the engine's threads start, for they inherit it; after the slow imports, which want to be cached."""
+    import pyspark.sql.connect.session  # noqa: F401  # imported for the cache
+
+    sink = opening.get("sink")
+    folders = sink_folders(sink, opening["catalogs"]) if sink else ()
+    if confine_writes([Path.cwd(), *folders]):
+        log(f"may write to {', '.join(map(str, folders)) or 'nothing'} only")
+    else:
+        log("this system has no Landlock: writes are guarded by the query check and the catalog endpoint alone")
 
 
 def _private_stdout() -> TextIO:

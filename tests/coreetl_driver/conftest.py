@@ -11,6 +11,7 @@ import pytest
 from attrs import define, evolve
 
 from coreetl_driver import Column, JobSpec, Sink, SinkMode
+from coreetl_driver.catalog_endpoint import CatalogEndpoint, Grant
 from coreetl_driver.driver import Driver
 from dcp_core.settings import Settings
 
@@ -100,6 +101,19 @@ def driver(project: Project) -> Iterator[Driver]:
     opened = Driver(project.settings)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def endpoint() -> Iterator[CatalogEndpoint]:
+    opened = CatalogEndpoint()
+    yield opened
+    opened.stop()
+
+
+def grant(project: Project) -> Grant:
+    """What an execution of a job that writes dd.daily may do."""
+    catalogs = {name: project.settings.catalog_properties(name) for name in (PRODUCTION, PLAYGROUND)}
+    return Grant("e1", "daily_job", ENVIRONMENT, catalogs, PRODUCTION, (), PLAYGROUND, "dd.daily")
 
 
 # Runs for minutes on any machine, in little memory: something to stop.

@@ -7,19 +7,17 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pyarrow as pa
 import pytest
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import ForbiddenError, NoSuchTableError, UnauthorizedError
 from pyiceberg.types import StringType
 
-from coreetl_driver.catalog_endpoint import CatalogEndpoint, Grant, Pass
-from tests.coreetl_driver.conftest import ENVIRONMENT, PLAYGROUND, PRODUCTION, Project, make_table
+from coreetl_driver.catalog_endpoint import CatalogEndpoint, Pass
+from tests.coreetl_driver.conftest import ENVIRONMENT, PLAYGROUND, PRODUCTION, Project, grant, make_table
 
 ROWS = pa.table({"order_id": ["x"], "qty": pa.array([1], pa.int64())})
 HOSTILE_WORKER = """
@@ -44,19 +42,6 @@ except Exception as error:
 print(json.dumps(refused), flush=True)
 session.close()
 """
-
-
-@pytest.fixture
-def endpoint() -> Iterator[CatalogEndpoint]:
-    opened = CatalogEndpoint()
-    yield opened
-    opened.stop()
-
-
-def grant(project: Project, **changes: Any) -> Grant:
-    catalogs = {name: project.settings.catalog_properties(name) for name in (PRODUCTION, PLAYGROUND)}
-    granted = Grant("e1", "daily_job", ENVIRONMENT, catalogs, PRODUCTION, (), PLAYGROUND, "dd.daily")
-    return attrs.evolve(granted, **changes)
 
 
 def client(issued: Pass, catalog: str, token: str | None = None) -> Catalog:

@@ -1,0 +1,85 @@
+"""The tables of the job registry, and how its database is opened.
+
+SQLite runs in WAL mode, and every transaction takes its lock at the start: one that reads first and then writes must
+not fail half way because another process wrote in between.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+SCHEMA_VERSION = 1  # counted up with every change of these tables, which then comes with its upgrade
+
+METADATA = sa.MetaData()
+SCHEMA = sa.Table("coreetl_schema", METADATA, sa.Column("version", sa.Integer, primary_key=True))
+JOBS = sa.Table(
+    "coreetl_jobs",
+    METADATA,
+    sa.Column("environment", sa.String(200), primary_key=True),
+    sa.Column("job_id", sa.String(200), primary_key=True),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+)
+VERSIONS = sa.Table(
+    "coreetl_job_versions",
+    METADATA,
+    sa.Column("environment", sa.String(200), primary_key=True),
+    sa.Column("job_id", sa.String(200), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("spec", sa.Text, nullable=False),
+    sa.Column("labels", sa.Text, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+)
+EXECUTIONS = sa.Table(
+    "coreetl_executions",
+    METADATA,
+    sa.Column("execution_id", sa.String(64), primary_key=True),
+    sa.Column("environment", sa.String(200), nullable=False),
+    sa.Column("job_id", sa.String(200), nullable=False),
+    sa.Column("job_version", sa.Integer, nullable=False),
+    sa.Column("backend", sa.String(64), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False, index=True),
+    sa.Column("rows_written", sa.BigInteger),
+    sa.Column("error", sa.Text),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("params", sa.Text, nullable=False),
+    sa.Column("user_name", sa.String(200)),
+    sa.Column("idempotency_key", sa.String(200)),
+    sa.Column("stop_requested", sa.Boolean, nullable=False),
+    sa.Column("created_at", sa.DateTime, nullable=False, index=True),
+    sa.Column("started_at", sa.DateTime),
+    sa.Column("finished_at", sa.DateTime),
+    # Who runs it, and the process it runs in: host, pid, and the process's start, for pids are used again.
+    sa.Column("owner", sa.String(300)),
+    sa.Column("heartbeat_at", sa.DateTime),
+    sa.Column("worker", sa.String(300)),
+    sa.UniqueConstraint("environment", "job_id", "idempotency_key"),
+    sa.Index("coreetl_executions_by_job", "environment", "job_id", "created_at"),
+)
+
+
+def open_engine(url: str) -> sa.Engine:
+    """The database behind a SQLAlchemy URL; a SQLite file's folder is made."""
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return sa.create_engine(parsed, pool_pre_ping=True)
+    if parsed.database and parsed.database != ":memory:":
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(parsed, connect_args={"timeout": 30})
+
+    @sa.event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # BEGIN is ours: see below
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin_immediate(connection: sa.Connection) -> None:
+        # A transaction that reads and then writes must not fail half way because another one wrote in between.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
