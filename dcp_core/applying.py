@@ -113,7 +113,7 @@ class JournalledExecutor:
     def wait(self, resource: Resource, execution: Execution) -> Execution:
         """Polls until the execution is final."""
         while True:
-            found = self._retried(
+            found: Execution | None = self._retried(
                 lambda: self.registry.primitive(
                     resource.kind, "get_status", resource=resource, execution_id=execution.id, ctx=self.ctx
                 )
