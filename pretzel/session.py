@@ -9,6 +9,8 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+import click
+
 from pretzel.output import Output
 
 if TYPE_CHECKING:
@@ -49,9 +51,11 @@ class Session:
         self._debug = debug
         self._opened: ControlPlane | None = None
         self._log_handler = _StderrHandler()
+        self._log_before = (True, logging.NOTSET)
 
     def __enter__(self) -> Session:
         log = logging.getLogger("dcp")
+        self._log_before = (log.propagate, log.level)
         log.addHandler(self._log_handler)
         log.propagate = False
         log.setLevel(logging.DEBUG if self._debug else logging.WARNING)
@@ -64,7 +68,9 @@ class Session:
             if self._opened is not None:
                 self._opened.close()
         finally:
-            logging.getLogger("dcp").removeHandler(self._log_handler)
+            log = logging.getLogger("dcp")
+            log.removeHandler(self._log_handler)
+            log.propagate, log.level = self._log_before
 
     @property
     def control_plane(self) -> ControlPlane:
@@ -88,8 +94,21 @@ class Session:
 
     @cached_property
     def environment(self) -> Environment:
-        """The one named with ``-e``, else the playground in use, else the identity's own."""
-        return self.control_plane.environment(self.environment_name, overlay=self._overlay)
+        """The one named with ``-e``, else the playground in use, else the identity's own.
+
+        Raises:
+            BadParameter: ``-e`` names nothing that could be.
+        """
+        from dcp_core.errors import UsageError
+
+        control_plane = self.control_plane
+        try:
+            return control_plane.environment(self.environment_name, overlay=self._overlay)
+        except UsageError as error:
+            if self.environment_name is None:
+                raise
+            words = f"{error.message}: {error.hint}" if error.hint else error.message
+            raise click.BadParameter(words, click.get_current_context(silent=True), param_hint="-e") from None
 
     @cached_property
     def notes(self) -> Screen:

@@ -90,7 +90,7 @@ def carry_out(
         next_step: A command to suggest.
     """
     from dcp_core.records import OperationStatus
-    from pretzel.documents import operations_document, result_document
+    from pretzel.documents import operations_document
     from pretzel.output import TEXT
     from pretzel.rendering.operations import render_operations
     from pretzel.rendering.plans import render_plan
@@ -101,13 +101,13 @@ def carry_out(
     with session.progress:
         operations = session.control_plane.apply(planned, kind=kind)
     session.tell_created_sandboxes()
-    for operation in operations:
-        for result in operation.results:
-            content = {"operation_id": operation.id or None, "manifest": operation.manifest_id}
-            session.output.event("action_result", {**content, **result_document(result)})
 
     def render(screen: Screen) -> None:
-        render_operations(screen, [*recovered, *operations], next_step=next_step)
+        done = [*recovered, *(each for each in operations if each.id)]
+        if done or kind != "apply":  # a plan with nothing to do has said so already
+            # Whoever watches has seen every action already.
+            watched = screen.is_terminal and session.notes.is_terminal
+            render_operations(screen, done, next_step=next_step, brief=watched)
 
     session.output.result(operations_document(operations, recovered), render)
     succeeded = all(each.status is OperationStatus.SUCCEEDED for each in operations)

@@ -71,7 +71,10 @@ def plan(manifest_type: str | None) -> click.Command:
                 ["--detailed-exitcode"], is_flag=True,
                 help="Exit 0 when there is nothing to do, 1 on an error, 2 when something differs.",
             ),
-            click.Option(["--all", "everything"], is_flag=True, help="List what is as it should be, too."),
+            click.Option(
+                ["--all", "everything"], is_flag=True,
+                help="List what is as it should be, too, and every field of what is created.",
+            ),
         ],
     )  # fmt: skip
 

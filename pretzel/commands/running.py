@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pretzel.rendering.screen import Screen
     from pretzel.session import Session
 
-# What a primitive may say about a runnable resource in ``State.info``.
-BACKEND, WHY = "backend", "backend_reason"
+# What a primitive may say about a runnable resource: the first in its spec, the others in ``State.info``.
+COMPUTE, BACKEND, WHY = "compute", "backend", "backend_reason"
 
 
 def run(manifest_type: str | None) -> click.Command:
@@ -48,6 +48,9 @@ def run(manifest_type: str | None) -> click.Command:
         for result in results:
             for execution in result.executions:
                 session.output.event("execution", execution_document(execution, result.manifest_id))
+        ran_on = {each.resource.name: each.backend for result in results for each in result.executions}
+        for row in explained:
+            row["backend"] = ran_on.get(row["resource"]) or row["backend"]
         preview = ["pretzel", "preview", paths[0], *environment_words(session)]
         step = shlex.join(preview) if len(loaded) == 1 else None
 
@@ -105,15 +108,20 @@ def _explanation(session: Session, loaded: Loaded, resource: Resource) -> dict[s
         "exists": state is not None,
         "reads": sorted(loaded.reads),
         "provides": sorted(loaded.provides),
+        "compute": resource.spec.get(COMPUTE),
         "backend": info.get(BACKEND),
         "why": info.get(WHY),
     }
 
 
 def _render_explanation(screen: Screen, rows: Sequence[dict[str, Any]]) -> None:
+    from pretzel.rendering.values import value_text
+
     for row in rows:
         screen.line((row["resource"], "bold"), f" ({row['primitive']}) of {row['manifest']}")
-        if row["backend"]:
-            screen.line(f"backend: {row['backend']}{': ' + row['why'] if row['why'] else ''}", indent=2)
+        why = row["why"] or "nothing more is known of why"
+        screen.line(f"backend: {row['backend'] or 'not known yet'} ({why})", indent=2)
+        if row["compute"]:
+            screen.line(f"asks for: {value_text(row['compute'])}", indent=2)
         screen.line(f"reads: {', '.join(row['reads']) or 'nothing that a manifest or a catalog provides'}", indent=2)
         screen.line(f"writes: {', '.join(row['provides']) or '-'}", indent=2)

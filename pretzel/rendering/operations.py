@@ -26,11 +26,19 @@ STYLES = {
 _WIDTH = max(map(len, STYLES))
 
 
-def render_operations(screen: Screen, operations: Sequence[Operation], *, next_step: str | None = None) -> None:
-    """Each operation with what it did; one with nothing to do is only counted."""
+def render_operations(
+    screen: Screen, operations: Sequence[Operation], *, next_step: str | None = None, brief: bool = False
+) -> None:
+    """Each operation with what it did, and a closing count.
+
+    Args:
+        screen: Where.
+        operations: In order.
+        next_step: A command to suggest when all went well.
+        brief: Whether the actions of those that went well are left out.
+    """
     for operation in operations:
-        if operation.id:
-            _operation(screen, operation)
+        _operation(screen, operation, brief and operation.status is OperationStatus.SUCCEEDED)
     counts = Counter(result.status for operation in operations for result in operation.results)
     if all(operation.status is OperationStatus.SUCCEEDED for operation in operations):
         done = counts[ResultStatus.SUCCEEDED]
@@ -46,14 +54,14 @@ def render_operations(screen: Screen, operations: Sequence[Operation], *, next_s
     screen.line((f"Not done: {', '.join(words) or 'refused'}.", "bold red"))
 
 
-def _operation(screen: Screen, operation: Operation) -> None:
+def _operation(screen: Screen, operation: Operation, brief: bool) -> None:
     status = operation.status.value
     recovered = " (begun earlier, finished now)" if operation.recovered else ""
     screen.line((operation.manifest_id, "bold"), ": ", (status, STYLES.get(status, "")), f"{recovered}  {operation.id}")
     if operation.error:
         screen.line(operation.error, indent=2)
     labels = max((len(result.label) for result in operation.results), default=0)
-    for result in operation.results:
+    for result in () if brief else operation.results:
         word = result.status.value
         screen.line(
             (f"{word:<{_WIDTH}}  ", STYLES.get(word, "")), f"{result.label:<{labels}}  {result.key.name}", indent=2

@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
-from dcp_core.model import ActionKind, Effect
-from pretzel.rendering.values import is_long, value_text
+from dcp_core.model import ActionKind, Effect, FieldChange
+from pretzel.rendering.values import flattened, is_long, value_text
 
 if TYPE_CHECKING:
-    from dcp_core.model import Action, FieldChange, ManifestPlan, Plan
+    from dcp_core.model import Action, ManifestPlan, Plan
     from pretzel.rendering.screen import Screen
 
 SIGNS = {
@@ -31,13 +31,13 @@ def render_plan(screen: Screen, plan: Plan, *, everything: bool = False, next_st
     Args:
         screen: Where.
         plan: Which.
-        everything: Whether what is as it should be is listed too.
+        everything: Whether what is as it should be is listed too, and every field of what is created.
         next_step: A command for whoever agrees.
     """
     for manifest in plan.manifests:
         shown = [each for each in manifest.actions if everything or each.kind is not ActionKind.NOOP]
         if shown:
-            _manifest(screen, manifest, shown, plan.environment)
+            _manifest(screen, manifest, shown, plan.environment, everything)
     if plan.orphaned and not plan.options.prune:
         screen.line((f"No longer in the folder, and still there: {', '.join(plan.orphaned)}", "yellow"))
         screen.line("hint: --prune destroys what they created", indent=2)
@@ -66,12 +66,17 @@ def closing_line(plan: Plan) -> str:
     return f"Plan: {', '.join(parts)}."
 
 
-def _manifest(screen: Screen, manifest: ManifestPlan, actions: list[Action], environment: str) -> None:
+def _manifest(
+    screen: Screen, manifest: ManifestPlan, actions: list[Action], environment: str, everything: bool
+) -> None:
     deed = " (to be destroyed)" if manifest.destroys else ""
     screen.line((manifest.id, "bold"), f" in {environment}{deed}")
     labels = max(len(action.label) for action in actions)
     for action in actions:
         _action(screen, action, labels)
+        if everything and action.kind is ActionKind.CREATE and action.desired is not None and not action.changes:
+            for field, value in flattened(action.desired.values):
+                _change(screen, FieldChange(field, None, value))
     screen.blank()
 
 
