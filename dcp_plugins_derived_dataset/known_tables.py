@@ -57,7 +57,7 @@ def _tables_in(settings: Settings, catalog: str) -> set[str] | None:
         return set()
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=_TIMEOUT_S)) as connection:
-            return {name for (name,) in connection.execute(_QUERY, (properties.get("catalog_name", catalog),))}
+            return {name for (name,) in connection.execute(_QUERY, (catalog,))}
     except sqlite3.Error:
         return None
 

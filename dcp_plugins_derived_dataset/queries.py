@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from coreetl_driver.sql import Problem, TableRef
 
 
+_MAX_TYPED_DEPTH = 1000  # sqlglot's time to resolve names grows with the square of the depth
+
+
 @attrs.frozen
 class Place:
     """A position in the SQL file; both from 1."""
@@ -132,8 +135,8 @@ class Query:
     @cached_property
     def typed_tree(self) -> exp.Query | None:
         """The tree with names resolved, stars over subqueries and CTEs expanded, and types where they are known."""
-        if self.tree is None:
-            return None
+        if self.tree is None or _depth(self.tree) > _MAX_TYPED_DEPTH:
+            return self.tree
         from sqlglot.errors import SqlglotError
         from sqlglot.optimizer.annotate_types import annotate_types
         from sqlglot.optimizer.qualify import qualify
@@ -173,6 +176,14 @@ class Query:
             if texts[index : index + len(wanted)] == wanted:
                 return self.place_at(self.tokens[index].start)
         return None
+
+
+def _depth(tree: exp.Query) -> int:
+    """How many nodes lie on the longest way down; without recursion, since that is what it protects from."""
+    depths: dict[int, int] = {}
+    for node in tree.walk(bfs=True):
+        depths[id(node)] = depths.get(id(node.parent), 0) + 1
+    return max(depths.values(), default=0)
 
 
 @lru_cache(maxsize=64)

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import attrs
+
 from coreetl_driver.api import Column
 from coreetl_driver.types import parse_type
 from coreetl_driver.values import decode, encode
@@ -19,10 +21,23 @@ _MAX_ROWS = 10_000
 _SHOWN = 3
 
 
+@attrs.frozen
+class CaseOutcome:
+    """What one case gave.
+
+    Args:
+        results: One for the case, and one for each check on its output.
+        columns: The output's, where no input's types were guessed; else None.
+    """
+
+    results: tuple[TestResult, ...]
+    columns: tuple[Column, ...] | None = None
+
+
 def run_case(
     engine: SharedEngine, dataset: Dataset, case: Case, real: Mapping[str, tuple[Column, ...] | None]
-) -> Iterator[TestResult]:
-    """One result for the case, and one for each check on its output.
+) -> CaseOutcome:
+    """Run the query on the case's rows, compare, and evaluate the checks.
 
     Args:
         real: The columns of each source table, None for one that does not exist.
@@ -32,22 +47,25 @@ def run_case(
     """
     missing = [name for name in dataset.reads if name not in case.inputs]
     if missing:
-        yield TestResult(case.name, False, f"no rows are given for {', '.join(missing)}, which the SQL reads")
-        return
-    params = {**dataset.params, **case.params}
+        return _failed(case, f"no rows are given for {', '.join(missing)}, which the SQL reads")
     try:
         inputs = _inputs(dataset, case, real)
-        columns, rows = engine.rows(dataset.sql, inputs, _MAX_ROWS, params)
+        columns, rows = engine.rows(dataset.sql, inputs, _MAX_ROWS, {**dataset.params, **case.params})
     except PermanentError as error:
-        yield TestResult(case.name, False, error.message)
-        return
+        return _failed(case, error.message)
     difference = compare_rows(dataset, case.expected, columns, rows, ordered=case.ordered)
-    yield TestResult(case.name, difference.is_empty, difference.message)
+    results = [TestResult(case.name, difference.is_empty, difference.message)]
     for check in dataset.checks:
         problems = list(_check_rows(check, columns, rows))
         if check.expression:
             problems += _check_expression(engine, dataset, check.expression, columns, rows)
-        yield TestResult(f"{case.name}: {check_name(check)}", not problems, "\n".join(problems))
+        results.append(TestResult(f"{case.name}: {check_name(check)}", not problems, "\n".join(problems)))
+    typed = all(given.columns or real.get(name) for name, given in case.inputs.items())
+    return CaseOutcome(tuple(results), columns if typed else None)
+
+
+def _failed(case: Case, message: str) -> CaseOutcome:
+    return CaseOutcome((TestResult(case.name, False, message),))
 
 
 def check_name(check: Check) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+import attrs
+
 from coreetl_driver.api import Column
 from coreetl_driver.types import parse_type, problem_writing
 from dcp_core.context import Context
@@ -48,12 +50,19 @@ def test_dataset(logical_plan: LogicalPlan, ctx: Context) -> TestReport:
     engine = engine_for(ctx)
     sources, diagnostics = _read_sources(engine, subject, ctx)
     tests: list[TestResult] = []
-    if all(columns is not None for columns in sources.values()):
+    is_analysed = all(columns is not None for columns in sources.values())
+    if is_analysed:
         for result, findings in _analysis(engine, subject):
             tests.append(result)
             diagnostics.extend(findings)
     for case in dataset.tests:
-        tests.extend(run_case(engine, dataset, case, sources))
+        outcome = run_case(engine, dataset, case, sources)
+        tests.extend(outcome.results)
+        if outcome.columns is not None and not is_analysed:
+            # Types that the case declares tell as much; whether a value may be NULL they do not.
+            found = check_output(subject, outcome.columns)
+            diagnostics.extend(finding for finding in found if finding.severity is Severity.ERROR)
+            is_analysed = True
     return TestReport(tuple(tests), tuple(diagnostics), engine.name)
 
 
@@ -80,17 +89,21 @@ def _read_sources(engine: SharedEngine, subject: Subject, ctx: Context) -> tuple
 
 
 def _missing(subject: Subject, name: str, place: Place, ctx: Context) -> Diagnostic:
-    if name in ctx.provided:
+    environment = ctx.environment
+    where = "" if environment.is_production else f" in {environment.reads}"
+    overlay = attrs.evolve(environment, overlay=True)
+    is_in_playground = name in (known_tables(ctx.settings, overlay) or ())
+    hint = "the playground has a copy: --reads overlay prefers it" if is_in_playground else None
+    if name in ctx.provided or name == subject.dataset.table:
         return subject.in_sql(
             Severity.WARNING,
             "sql.table_not_applied",
-            f'table "{name}" does not exist yet: the query was not analysed',
+            f'table "{name}" does not exist yet{where}: the query was not analysed on it',
             place,
-            "another of these manifests makes it: apply that first",
+            hint or "one of these manifests makes it: apply that first",
         )
-    return subject.in_sql(
-        Severity.ERROR, "sql.unknown_table", f'table "{name}" does not exist', place, near_table(subject, name)
-    )
+    message = f'table "{name}" does not exist{where}'
+    return subject.in_sql(Severity.ERROR, "sql.unknown_table", message, place, hint or near_table(subject, name))
 
 
 def _analysis(engine: SharedEngine, subject: Subject) -> Iterator[tuple[TestResult, list[Diagnostic]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dcp_core.diagnostics import Diagnostic, Severity
-from dcp_plugins_derived_dataset.lints import engine, fields, sql, table_layout, test_cases, workflow
+from dcp_plugins_derived_dataset.lints import cases, engine, fields, sql, table_layout, workflow
 from dcp_plugins_derived_dataset.lints.subject import Lint, Subject, warning
 
 STRUCTURAL: tuple[Lint, ...] = (
@@ -39,14 +39,14 @@ LINTS: tuple[Lint, ...] = (
     sql.foreign_catalogs,
     sql.unknown_sources,
     sql.reads_itself,
-    test_cases.case_names,
-    test_cases.case_inputs,
-    test_cases.case_columns,
-    test_cases.case_expectations,
-    test_cases.case_parameters,
-    test_cases.check_fields,
-    test_cases.check_expressions,
-    test_cases.case_checks_need_cases,
+    cases.case_names,
+    cases.case_inputs,
+    cases.case_columns,
+    cases.case_expectations,
+    cases.case_parameters,
+    cases.check_fields,
+    cases.check_expressions,
+    cases.checks_need_cases,
     engine.decimal_division,
     engine.decimal_average,
     engine.sum_overflow,

@@ -57,9 +57,9 @@ def test_a_known_source_and_one_that_another_manifest_provides_are_fine(bench: A
 def test_a_playground_reads_production_and_with_overlay_its_own_copies_too(tmp_path: Path) -> None:
     make_catalog(tmp_path, ("pedregal", "raw.orders"), ("pedregal-playground-alice", "derived_datasets.x"))
     settings = Settings(tmp_path, {}, {})
-    assert known_tables(settings, Environment.named("playground_alice")) == {"raw.orders"}
+    assert known_tables(settings, Environment.named("playground_alice")) == frozenset({"raw.orders"})
     overlaid = known_tables(settings, Environment.named("playground_alice", overlay=True))
-    assert overlaid == {"raw.orders", "derived_datasets.x"}
+    assert overlaid == frozenset({"raw.orders", "derived_datasets.x"})
 
 
 def test_of_a_catalog_that_is_a_service_nobody_can_tell(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from dcp_core.diagnostics import Severity
 from dcp_plugins_derived_dataset.lints.table import LINTS
+from dcp_plugins_derived_dataset.queries import parse_query
 
 DECIMAL = {"a": "decimal(10, 2)"}
 LONG = {"a": "long"}
@@ -171,6 +172,13 @@ def test_what_is_right_has_no_finding(bench: Any, old: str, new: str) -> None:
 
 def test_columns_are_matched_whatever_their_order_and_case(bench: Any) -> None:
     bench.sql = "SELECT ORDER_TS, Total_Amount, order_id FROM raw.orders"
+    assert bench.findings() == ()
+
+
+def test_a_very_deep_expression_is_linted_without_resolving_it(bench: Any) -> None:
+    bench.sql = f"SELECT {'x + ' * 3000}1 AS order_id, total_amount, order_ts FROM raw.orders"
+    logical_plan = bench.plan()
+    assert parse_query(logical_plan.plugin_spec["sql"]).typed_tree is parse_query(logical_plan.plugin_spec["sql"]).tree
     assert bench.findings() == ()
 
 

@@ -85,6 +85,36 @@ def test_an_unknown_source_is_an_error_and_the_cases_still_run(engine_bench: Any
     assert [(test.name, test.ok) for test in report.tests] == [("rows pass through", True)]
 
 
+def test_without_its_source_the_output_is_still_checked_by_the_types_of_a_case(engine_bench: Any) -> None:
+    engine_bench.sql = "SELECT order_id, quantity, ordered_at FROM raw.order_archive"
+    engine_bench.add(
+        "tests:\n  - name: text for a number\n    inputs:\n      raw.order_archive:\n"
+        "        columns: {order_id: string, quantity: string, ordered_at: timestamp}\n"
+        "        rows: []\n    expected: []\n"
+    )
+    findings = {finding.code: finding for finding in engine_bench.test().diagnostics}
+    assert findings.keys() == {"sql.unknown_table", "sql.type_mismatch"}
+    assert findings["sql.type_mismatch"].path == ("dataset", "fields", 1, "type")
+
+
+def test_a_source_that_only_the_playground_has_is_read_with_overlay(engine_bench: Any) -> None:
+    from pyiceberg.catalog import load_catalog
+    from pyiceberg.schema import Schema
+
+    name = "pedregal-playground-alice"
+    catalog = load_catalog(name, **engine_bench.settings.catalog_properties(name))
+    catalog.create_namespace_if_not_exists("derived_datasets")
+    source = load_catalog("pedregal", **engine_bench.settings.catalog_properties("pedregal")).load_table("raw.orders")
+    catalog.create_table("derived_datasets.copies", Schema(*source.schema().fields))
+    engine_bench.sql = "SELECT order_id, quantity, ordered_at FROM derived_datasets.copies"
+    (finding,) = engine_bench.test("playground_alice").diagnostics
+    assert finding.code == "sql.unknown_table"
+    assert "--reads overlay" in finding.hint
+    plan = engine_bench.plan("playground_alice", overlay=True)
+    report = engine_bench.plugin.test(plan, engine_bench.context("playground_alice", overlay=True))
+    assert [test.ok for test in report.tests] == [True, True, True], report
+
+
 def test_a_source_that_another_manifest_will_make_is_a_warning(engine_bench: Any) -> None:
     engine_bench.sql = "SELECT order_id, quantity, ordered_at FROM derived_datasets.lines"
     engine_bench.provided = frozenset({"derived_datasets.lines"})

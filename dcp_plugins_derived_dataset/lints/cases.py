@@ -113,7 +113,7 @@ def check_expressions(subject: Subject) -> Iterator[Diagnostic]:
         yield from undeclared(subject, [(name, path) for name in names], "checks.unknown_field")
 
 
-def case_checks_need_cases(subject: Subject) -> Iterator[Diagnostic]:
+def checks_need_cases(subject: Subject) -> Iterator[Diagnostic]:
     """Checks are evaluated on test cases, so without one they never are."""
     if subject.dataset.checks and not subject.dataset.tests:
         yield warning(
