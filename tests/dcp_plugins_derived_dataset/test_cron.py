@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
-from croniter import CroniterError, croniter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,10 +25,11 @@ VALID = st.tuples(*(st.lists(_items(field), min_size=1, max_size=3).map(",".join
 @settings(max_examples=200, deadline=None)
 @given(VALID)
 def test_what_croniter_schedules_is_accepted_and_what_never_comes_is_told(expression: str) -> None:
+    peer = pytest.importorskip("croniter", reason="croniter, which Airflow uses, is the judge")
     problem = check_cron(expression)
     try:
-        croniter(expression, datetime(2026, 1, 1)).get_next()
-    except CroniterError:
+        peer.croniter(expression, datetime(2026, 1, 1)).get_next()
+    except peer.CroniterError:
         return  # it is stricter about some odd lists; what it accepts is what matters
     assert problem is None, (expression, problem)
 
@@ -71,7 +71,8 @@ def test_an_error_says_which_part_is_wrong(expression: str, says: str, hint: str
 )
 def test_airflows_additions_are_accepted(expression: str) -> None:
     assert check_cron(expression) is None
-    assert croniter(expression, datetime(2026, 1, 1)).get_next()
+    peer = pytest.importorskip("croniter", reason="croniter, which Airflow uses, is the judge")
+    assert peer.croniter(expression, datetime(2026, 1, 1)).get_next()
 
 
 @pytest.mark.parametrize("expression", ["0 0 30 2 *", "0 0 31 2,4,6 *", "0 0 30-31 FEB *"])
