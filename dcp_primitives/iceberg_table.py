@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dcp_core.context import Context
-from dcp_core.errors import ConflictError, DestructiveError, InvalidSpecError
+from dcp_core.errors import ConflictError, DestructiveError, InvalidSpecError, TransientError
 from dcp_core.interfaces import Primitive
 from dcp_core.model import Effect, FieldChange, Resource, ResourceKey, State
 from dcp_core.planning import owner_of
@@ -111,7 +111,7 @@ class IcebergTablePrimitive(Primitive):
             ConflictError: Somebody else created it meanwhile.
             TransientError: The catalog cannot be reached.
         """
-        from pyiceberg.exceptions import TableAlreadyExistsError
+        from pyiceberg.exceptions import NoSuchNamespaceError, TableAlreadyExistsError
 
         from dcp_primitives.iceberg.evolving import new_table
 
@@ -119,7 +119,7 @@ class IcebergTablePrimitive(Primitive):
         catalogs.prepare(catalog)
         wanted = new_table(desired.values, owner_of(resource))
         with catalogs.reaching(catalog.name):
-            catalog.create_namespace_if_not_exists(_namespace(resource))
+            _ensure_namespace(catalog, resource)
             try:
                 catalog.create_table(
                     resource.name,
@@ -135,6 +135,8 @@ class IcebergTablePrimitive(Primitive):
                     raise ConflictError(
                         f"table {resource.name} was created by somebody else meanwhile", hint="plan again"
                     ) from None
+            except NoSuchNamespaceError:
+                raise TransientError(f"the namespace of {resource.name} was dropped meanwhile") from None
         ctx.log.info("created table %s in catalog %s", resource.name, catalog.name)
 
     def update(self, resource: Resource, desired: State, actual: State, ctx: Context) -> None:
@@ -265,6 +267,15 @@ def _fresh_location(resource: Resource, ctx: Context) -> str | None:
     """None for the catalog's own choice; a folder beside it when that still holds a dropped table's files."""
     earlier = dropping.dropped(resource.name, ctx)
     return f"{earlier[0].location}-{uuid.uuid4().hex[:8]}" if earlier else None
+
+
+def _ensure_namespace(catalog: Catalog, resource: Resource) -> None:
+    try:
+        catalog.create_namespace_if_not_exists(_namespace(resource))
+    except Exception:
+        # A SQL catalog fails with its database's own error when another table brings the namespace at the same time.
+        if not catalog.namespace_exists(_namespace(resource)):
+            raise
 
 
 def _drop_empty_namespace(catalog: Catalog, resource: Resource) -> None:

@@ -55,8 +55,15 @@ def prepare(catalog: Catalog) -> None:
         file = database_file(catalog.properties)
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
-        with reaching(catalog.name):
-            catalog.create_tables()  # type: ignore[attr-defined]  # only of SqlCatalog
+        for last_try in (False, False, True):
+            try:
+                with reaching(catalog.name):
+                    catalog.create_tables()  # type: ignore[attr-defined]  # only of SqlCatalog
+                    return
+            except TransientError:
+                # Somebody else makes the same two tables at this moment; the next look finds them there.
+                if last_try:
+                    raise
 
 
 def _load(name: str, properties: dict[str, str]) -> Catalog:

@@ -204,13 +204,12 @@ def test_a_name_that_is_a_path_is_refused_before_anything_is_touched(
     dag: Any, ctx: Context, tmp_path: Path, dag_id: str
 ) -> None:
     resource = dag(dag_id=dag_id)
-    for call in (
-        lambda: PRIMITIVE.get_desired_state(resource, ctx),
-        lambda: PRIMITIVE.get_actual_state(resource, ctx),
-        lambda: PRIMITIVE.delete(resource, ctx),
-    ):
-        with pytest.raises(InvalidSpecError):
-            call()
+    with pytest.raises(InvalidSpecError):
+        PRIMITIVE.get_desired_state(resource, ctx)
+    with pytest.raises(InvalidSpecError):
+        PRIMITIVE.get_actual_state(resource, ctx)
+    with pytest.raises(InvalidSpecError):
+        PRIMITIVE.delete(resource, ctx)
     assert list(tmp_path.iterdir()) == []
 
 

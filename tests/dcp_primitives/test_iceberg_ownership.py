@@ -146,6 +146,13 @@ def test_creating_again_after_a_crash_is_fine_and_over_another_table_is_not(tabl
         tables.primitive.create(other, tables.primitive.get_desired_state(other, tables.ctx), tables.ctx)
 
 
+def test_tables_of_a_new_namespace_are_created_at_the_same_time(tables: Any) -> None:
+    wanted = [tables.resource(ID, table=f"derived_datasets.t{number}") for number in range(12)]
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(tables.apply, wanted))
+    assert len(tables.catalog().list_tables("derived_datasets")) == 12
+
+
 def test_an_update_of_a_table_that_changed_since_the_plan_is_refused(tables: Any) -> None:
     tables.apply(tables.resource(ID))
     wanted = tables.resource(ID, NOTE)
