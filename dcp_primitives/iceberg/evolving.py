@@ -92,6 +92,9 @@ def evolution(
         update.AssertDefaultSpecId.model_validate({"default-spec-id": metadata.default_spec_id}),
         update.AssertDefaultSortOrderId.model_validate({"default-sort-order-id": metadata.default_sort_order_id}),
     ]
+    if metadata.last_partition_id is not None:
+        last = {"last-assigned-partition-id": metadata.last_partition_id}
+        requirements.append(update.AssertLastAssignedPartitionId.model_validate(last))
     schema = evolved_schema(metadata, values, matched)
     updates = [
         *_schema_updates(metadata, schema),
