@@ -21,7 +21,7 @@ import attrs
 from dcp_core.context import LOG, Context
 from dcp_core.documents import from_json, to_json
 from dcp_core.errors import ConflictError, DcpError, LeaseLostError, NotFoundError, TransientError
-from dcp_core.graph import levels
+from dcp_core.graph import levels, without_circles
 from dcp_core.model import Action, ActionKind, JsonValue, Resource, ResourceKey, State
 from dcp_core.planning import owner_of
 from dcp_core.records import (
@@ -56,6 +56,8 @@ class JournalledExecutor:
         ctx: Handed to the primitives; it must not hold this executor (primitives do not nest).
         protected: What the inventory protects, by resource.
         sleep: Waits that many seconds; handed in so that tests never sleep.
+        recorded: What the inventory has, by resource; brought up to date where only a resource's place among the
+            others changed, which is nothing to do on its platform.
     """
 
     lease: Lease
@@ -64,6 +66,7 @@ class JournalledExecutor:
     ctx: Context
     protected: Mapping[ResourceKey, bool] = attrs.Factory(dict)
     sleep: Callable[[float], None] = time.sleep
+    recorded: Mapping[ResourceKey, Resource] = attrs.Factory(dict)
     results: dict[ResourceKey, ActionResult] = attrs.Factory(dict)
     _starts: dict[ResourceKey, int] = attrs.Factory(dict)
 
@@ -77,7 +80,7 @@ class JournalledExecutor:
         for action in unwanted:
             for need in action.resource.depends_on:
                 dependents.setdefault(need, set()).add(action.resource.key)
-        self._phase(unwanted, dependents)
+        self._phase(unwanted, without_circles(tuple(dependents), dependents))
         return tuple(self.results[action.resource.key] for action in actions)
 
     def stop(self, resource: Resource) -> tuple[Execution, ...]:
@@ -141,6 +144,7 @@ class JournalledExecutor:
                 failed = [need for need in needs.get(key, ()) if self._is_bad(need)]
                 settled = _settled(by_key[key], failed)
                 if settled is not None:
+                    self._record(by_key[key])
                     self.results[key] = settled
                 else:
                     todo.append(by_key[key])
@@ -152,6 +156,14 @@ class JournalledExecutor:
 
     def _is_bad(self, key: ResourceKey) -> bool:
         return key in self.results and self.results[key].status in _BAD
+
+    def _record(self, action: Action) -> None:
+        key = action.resource.key
+        if action.kind is ActionKind.NOOP and self.recorded.get(key, action.resource) != action.resource:
+            step = self.journal.start_step(self.lease, f"record:{key}")
+            if step.status is StepStatus.STARTED:
+                change = self._inventory_change(action)
+                self.journal.finish_step(self.lease, step.key, StepStatus.DONE, None, [change])
 
     def _perform(self, action: Action) -> ActionResult:
         """One action, once: from *started* to *done* with the inventory changed in the same transaction."""

@@ -443,7 +443,7 @@ class ControlPlane:
         by_id = {each.id: each for each in logical_plans}
         entries = self.store.inventory(environment.name, tuple(by_id))
         resources = {id: [each.resource for each in entries if each.resource.manifest_id == id] for id in by_id}
-        return tuple(by_id[id] for id in reversed(reading_order(list(resources.items()))))
+        return tuple(by_id[id] for id in reversed(reading_order(list(resources.items()), tolerant=True)))
 
     def _versions(self, rows: Sequence[ManifestPlan]) -> dict[str, str]:
         types = {row.manifest_type for row in rows}

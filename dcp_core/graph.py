@@ -48,6 +48,24 @@ def levels(nodes: Sequence[N], needs: Mapping[N, Iterable[N]]) -> tuple[tuple[N,
     return tuple(groups)
 
 
+def without_circles(nodes: Sequence[N], needs: Mapping[N, Iterable[N]]) -> dict[N, list[N]]:
+    """``needs`` less the ones that close a circle.
+
+    For what is taken away: the inventory may hold old and new versions side by side after a failure, and their
+    needs may contradict each other, which must keep nobody from deleting them.
+    """
+    left = {node: list(needs.get(node, ())) for node in nodes}
+    while True:
+        try:
+            levels(nodes, left)
+            return left
+        except CycleError as error:
+            first, second = error.cycle[:2]
+            for node, wants in left.items():
+                if node == first:
+                    wants[:] = [each for each in wants if each != second]
+
+
 def ordered(nodes: Sequence[N], needs: Mapping[N, Iterable[N]]) -> tuple[N, ...]:
     """The nodes in dependency order, as close to the given order as it allows. Raises CycleError."""
     order: list[N] = []

@@ -15,7 +15,7 @@ import attrs
 from dcp_core.attribution import plugin_bug
 from dcp_core.diagnostics import Diagnostic, Severity
 from dcp_core.errors import InvalidManifestError, UnknownManifestTypeError, UsageError
-from dcp_core.graph import CycleError, ordered
+from dcp_core.graph import CycleError, ordered, without_circles
 from dcp_core.manifest import SUFFIXES, Manifest
 from dcp_core.model import Environment, LogicalPlan, Resource, ResourceKey
 from dcp_core.registry import PLUGINS, Registry
@@ -187,13 +187,18 @@ def tell_type(manifest: Manifest, registry: Registry, given: str | None) -> str:
     return str(claim)
 
 
-def reading_order(plans: Sequence[tuple[str, Iterable[Resource]]]) -> tuple[str, ...]:
-    """Manifest ids so that who is read comes before who reads. Raises CycleError."""
+def reading_order(plans: Sequence[tuple[str, Iterable[Resource]]], *, tolerant: bool = False) -> tuple[str, ...]:
+    """Manifest ids so that who is read comes before who reads.
+
+    Raises:
+        CycleError: They read each other in a circle; never when ``tolerant``, as for what is taken away.
+    """
     provider = {name: id for id, resources in plans for each in resources for name in each.provides}
     needs = {
         id: [provider[name] for each in resources for name in each.reads if name in provider] for id, resources in plans
     }
-    return ordered([id for id, _ in plans], needs)
+    ids = [id for id, _ in plans]
+    return ordered(ids, without_circles(ids, needs) if tolerant else needs)
 
 
 def _type_names(folder: str) -> tuple[str, ...]:

@@ -135,6 +135,7 @@ class Operator:
             ctx,
             {entry.resource.key: entry.protected for entry in entries},
             self.sleep,
+            {entry.resource.key: entry.resource for entry in entries},
         )
         within = attrs.evolve(ctx, executor=executor)
         status, error = None, None

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
-from dcp_core.graph import ordered
+from dcp_core.graph import ordered, without_circles
 from dcp_core.model import (
     Action,
     ActionKind,
@@ -85,7 +85,7 @@ def plan_resources(
     """One action for each resource: wanted ones in dependency order, then deletions in reverse order."""
     wanted = [plan_resource(each, options) for each in states if each.desired is not None]
     unwanted = [plan_deletion(each, options) for each in states if each.desired is None]
-    return (*_in_order(wanted), *reversed(_in_order(unwanted)))
+    return (*_in_order(wanted), *reversed(_in_order(unwanted, tolerant=True)))
 
 
 def plan_resource(states: ResourceStates, options: PlanOptions) -> Action:
@@ -208,9 +208,12 @@ def _protection(states: ResourceStates) -> tuple[FieldChange, ...]:
     return (FieldChange(PROTECT_FIELD, there, wanted),)
 
 
-def _in_order(actions: Sequence[Action]) -> tuple[Action, ...]:
+def _in_order(actions: Sequence[Action], *, tolerant: bool = False) -> tuple[Action, ...]:
     by_key = {action.resource.key: action for action in actions}
-    keys = ordered(tuple(by_key), {key: action.resource.depends_on for key, action in by_key.items()})
+    needs: Mapping[ResourceKey, Iterable[ResourceKey]] = {key: each.resource.depends_on for key, each in by_key.items()}
+    if tolerant:
+        needs = without_circles(tuple(by_key), needs)
+    keys = ordered(tuple(by_key), needs)
     return tuple(by_key[key] for key in keys)
 
 
