@@ -48,6 +48,8 @@ class LocalAttempt:
         self._endpoint = endpoint
         self._issued = issued
         self._scratch = task.folder / "scratch"
+        for left in task.folder.parent.glob("*/scratch"):  # by an attempt whose driver was killed
+            shutil.rmtree(left, ignore_errors=True)
         self._scratch.mkdir(parents=True, exist_ok=True)
         self._process = WorkerProcess(
             task.folder / LOG_FILE, self._scratch, variables=variables, on_note=issued.notes.update

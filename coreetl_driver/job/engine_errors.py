@@ -16,6 +16,7 @@ _NOISE = re.compile(
 )
 _ATTRIBUTE = re.compile(r"attribute ObjectName\(\[(.*?)\]\) is missing from the schema: cannot resolve attribute")
 _NOT_FOUND = re.compile(r"(?:Table not found: )?\[TABLE_OR_VIEW_NOT_FOUND\] Table or view not found: (\S+)")
+_LOST_RACE = re.compile(r"Iceberg commit failed: reference '.*?' expected snapshot .* but found .*", re.DOTALL)
 _MAX_LENGTH = 600
 
 
@@ -35,6 +36,7 @@ def readable(error: BaseException, sql: str = "") -> str:
     message = _PREFIXES.sub("", message)
     message = _OFFSETS.sub(lambda match: _position(sql, int(match.group(1))), message)
     message = _EXPECTED.sub("where the statement cannot go on", message)
+    message = _LOST_RACE.sub("another program committed to the table while the job ran; run it again", message)
     message = _ATTRIBUTE.sub(_column, message)
     message = _NOT_FOUND.sub(r"table \1 does not exist", message)
     message = re.sub(r"\s+", " ", message).strip()

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from coreetl_driver.job.engine_errors import JobError
 
 if TYPE_CHECKING:
     from pyspark.sql.connect.session import SparkSession
+
+
+_CONNECT_TIMEOUT_S = 10.0
 
 
 class Session:
@@ -20,7 +27,11 @@ class Session:
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._server: Any = None
-        remote = settings.get("spark_connect_url") or self._start_sail(settings)
+        remote = settings.get("spark_connect_url")
+        if remote:
+            _require_listener(remote)
+        else:
+            remote = self._start_sail(settings)
         from pyspark.sql.connect.session import SparkSession
 
         self.spark: SparkSession = SparkSession.builder.remote(remote).getOrCreate()
@@ -57,6 +68,15 @@ class Session:
         self._server.start(background=True)
         host, port = self._server.listening_address
         return f"sc://{host}:{port}"
+
+
+def _require_listener(url: str) -> None:
+    """Fail at once where nobody listens: the client itself would try again for more than a minute."""
+    place = urlsplit(url)  # its host and port only go into the message: the rest may hold a token
+    try:
+        socket.create_connection((place.hostname or "", place.port or 15002), timeout=_CONNECT_TIMEOUT_S).close()
+    except (OSError, ValueError) as error:
+        raise JobError(f"no Spark Connect server answers at {place.hostname}:{place.port or 15002}: {error}") from None
 
 
 def quoted(*names: str) -> str:

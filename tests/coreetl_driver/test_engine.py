@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import datetime
+import subprocess
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from coreetl_driver import Column
 from coreetl_driver.engine import Engine
-from dcp_core.errors import InvalidSpecError, PermanentError
+from dcp_core.errors import InvalidSpecError, PermanentError, TransientError
 from dcp_core.settings import Settings
 from tests.coreetl_driver.conftest import PRODUCTION
 
@@ -130,3 +132,39 @@ def test_only_one_plain_query_is_asked_and_a_path_is_never_opened(engine: Engine
         for ask in (engine.analyze, engine.explain, engine.check, engine.rows):
             with pytest.raises(InvalidSpecError):
                 ask(sql)
+
+
+REMOTE = """
+import os, sys
+os.environ["SAIL_CATALOG__LIST"] = '[{name="pedregal", type="memory", initial_database=["default"]}]'
+os.environ["SAIL_CATALOG__DEFAULT_CATALOG"] = '"pedregal"'
+from pysail.spark import SparkConnectServer
+server = SparkConnectServer("127.0.0.1", 0)
+server.start()
+print(server.listening_address[1], flush=True)
+sys.stdin.read()
+server.stop()
+"""
+
+
+def test_with_a_spark_connect_url_it_asks_that_server(tmp_path: Path) -> None:
+    server = subprocess.Popen([sys.executable, "-c", REMOTE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    url = f"sc://127.0.0.1:{int(server.stdout.readline())}"
+    settings = Settings(tmp_path, {"coreetl": {"spark_connect_url": url}}, {})
+    try:
+        with Engine({}, PRODUCTION, (), settings) as remote:
+            assert remote.name.startswith("spark ")
+            given = {"raw.orders": ((Column("order_id", "string"),), [["a"]])}
+            assert remote.rows("SELECT * FROM raw.orders", given)[1] == (("a",),)
+    finally:
+        server.communicate("", timeout=30)
+
+
+def test_a_server_that_is_not_there_is_an_error_in_plain_words(tmp_path: Path) -> None:
+    settings = Settings(tmp_path, {"coreetl": {"spark_connect_url": "sc://127.0.0.1:1"}}, {})
+    with (
+        Engine({}, PRODUCTION, (), settings) as remote,
+        pytest.raises(TransientError, match="no Spark Connect server"),
+    ):
+        remote.analyze("SELECT 1 AS x")

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from coreetl_driver import ExecutionStatus
+from coreetl_driver.compute import GROUP, find_backend
+from coreetl_driver.compute.local import LocalBackend
+from coreetl_driver.driver import Driver
+from dcp_core.errors import NotFoundError, PluginLoadError
+from tests.coreetl_driver.conftest import ENVIRONMENT, Project
+
+
+def install(folder: Path, name: str, backend: str, target: str) -> None:
+    """A distribution's metadata, as an installer leaves it."""
+    info = folder / f"{name.replace('-', '_')}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{GROUP}]\n{backend} = {target}\n")
+
+
+def test_the_local_backend_is_found_by_its_entry_point(project: Project) -> None:
+    backend = find_backend("local", project.settings)
+    assert isinstance(backend, LocalBackend)
+    backend.close()
+
+
+def test_an_unknown_backend_is_refused_when_the_job_is_run_and_the_known_ones_are_named(
+    driver: Driver, project: Project
+) -> None:
+    spec = project.spec("SELECT order_id, qty FROM raw.orders", compute={"backend": "mainframe"})
+    driver.create_job("a_job", ENVIRONMENT, "a", spec, {})
+    with pytest.raises(NotFoundError, match="mainframe") as caught:
+        driver.run_job("a_job", ENVIRONMENT)
+    assert "local" in str(caught.value.hint)
+    assert driver.list_executions() == ()
+
+
+def test_a_broken_backend_is_attributed_and_stops_nobody_else(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path / "site", "broken-backend", "broken", "there_is_no_such_module:Backend")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    with pytest.raises(PluginLoadError, match="there_is_no_such_module") as caught:
+        find_backend("broken", project.settings)
+    assert caught.value.owner == "broken-backend==1.0"
+    find_backend("local", project.settings).close()
+
+
+def test_two_owners_of_one_backend_are_both_named(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path / "site", "second-local", "local", "elsewhere:Backend")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    with pytest.raises(PluginLoadError, match=r"coreetl-driver==.*second-local==1\.0"):
+        find_backend("local", project.settings)
+
+
+def test_overwrites_at_once_leave_one_whole_result_and_the_others_say_why(driver: Driver, project: Project) -> None:
+    driver.create_job("a_job", ENVIRONMENT, "a", project.spec("SELECT order_id, qty FROM raw.orders"), {})
+    driver.wait(driver.run_job("a_job", ENVIRONMENT).execution_id, 60)
+    started = [driver.run_job("a_job", ENVIRONMENT) for _ in range(3)]
+    done = [driver.wait(execution.execution_id, 60) for execution in started]
+    assert any(execution.status is ExecutionStatus.SUCCEEDED for execution in done)
+    for execution in done:
+        if execution.status is not ExecutionStatus.SUCCEEDED:
+            assert execution.error == "another program committed to the table while the job ran; run it again"
+    assert [row["order_id"] for row in project.rows()] == ["a", "b", "c"]
