@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import Factory, asdict, evolve, frozen
+from attrs import Factory, asdict, evolve, field, frozen
 
 from coreetl_driver import CoreetlSettings, api, connect
 from coreetl_driver.column_types import parse_type
@@ -30,6 +30,10 @@ MANIFEST = "dcp.manifest"
 ENVIRONMENT = "dcp.environment"
 SINK = "dcp.sink"
 _EMPTY: tuple[JsonValue, ...] = (None, "", [], {})
+
+
+def _columns(columns: Iterable[api.Column]) -> tuple[api.Column, ...]:
+    return tuple(columns)
 
 
 @frozen
@@ -51,7 +55,7 @@ class CoreetlJob:
 
     job_id: str
     sql: str
-    columns: tuple[api.Column, ...]
+    columns: tuple[api.Column, ...] = field(converter=_columns)
     table: str
     mode: api.SinkMode
     keys: tuple[str, ...] = ()

@@ -124,7 +124,7 @@ class IcebergTablePrimitive(Primitive):
                 catalog.create_table(
                     resource.name,
                     wanted.schema,
-                    location=_fresh_location(resource, ctx),
+                    location=_fresh_location(catalog, resource, ctx),
                     partition_spec=wanted.spec,
                     sort_order=wanted.order,
                     properties=wanted.properties,
@@ -263,10 +263,17 @@ def _namespace(resource: Resource) -> tuple[str, ...]:
     return tuple(resource.name.split(".")[:-1])
 
 
-def _fresh_location(resource: Resource, ctx: Context) -> str | None:
-    """None for the catalog's own choice; a folder beside it when that still holds a dropped table's files."""
-    earlier = dropping.dropped(resource.name, ctx)
-    return f"{earlier[0].location}-{uuid.uuid4().hex[:8]}" if earlier else None
+def _fresh_location(catalog: Catalog, resource: Resource, ctx: Context) -> str | None:
+    """None for the catalog's own choice; a folder beside it when that still holds a dropped table's files.
+
+    A catalog that is a service chooses by itself. The record only says that there is one: where it points to is not
+    followed, since the project may have moved.
+    """
+    warehouse = catalog.properties.get("warehouse")
+    if not warehouse or not catalogs.is_sql(catalog.properties) or not dropping.dropped(resource.name, ctx):
+        return None
+    namespace, _, name = resource.name.rpartition(".")
+    return f"{warehouse.rstrip('/')}/{namespace}/{name}-{uuid.uuid4().hex[:8]}"
 
 
 def _ensure_namespace(catalog: Catalog, resource: Resource) -> None:

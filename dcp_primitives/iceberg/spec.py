@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from attrs import Factory, frozen
+from attrs import Factory, field, frozen
 
 from dcp_core import documents
 from dcp_core.errors import ConflictError, InvalidSpecError
@@ -84,6 +84,10 @@ class SortField:
     nulls: str | None = None
 
 
+def _columns(columns: Iterable[TableColumn]) -> tuple[TableColumn, ...]:
+    return tuple(columns)  # a function of its own, since mypy does not see through `tuple` as a converter
+
+
 @frozen
 class IcebergTable:
     """An Iceberg table in the environment's own catalog.
@@ -101,7 +105,7 @@ class IcebergTable:
     """
 
     table: str
-    columns: tuple[TableColumn, ...]
+    columns: tuple[TableColumn, ...] = field(converter=_columns)
     partition_by: tuple[PartitionField, ...] = ()
     sort_by: tuple[SortField, ...] = ()
     primary_key: tuple[str, ...] = ()

@@ -256,7 +256,17 @@ def test_a_table_created_after_a_drop_leaves_the_dropped_files_alone(tables: Any
     tables.apply(resource)
     second = tables.load().location()
     assert second != first
-    assert not second.startswith(f"{first}/")
+    assert second.startswith(f"{first}-")
+
+
+def test_the_record_of_a_drop_never_says_where_a_new_table_goes(tables: Any, tmp_path: Path) -> None:
+    resource = tables.resource(ID)
+    tables.apply(resource)
+    tables.primitive.delete(resource, tables.ctx)
+    (record,) = (tmp_path / ".dcp" / "dropped" / "production").iterdir()
+    record.write_text(record.read_text().replace(str(tmp_path), "/somewhere/else"))
+    tables.apply(resource)
+    assert tables.load().location().startswith(f"file://{tmp_path}/.dcp/warehouse/pedregal/derived_datasets/")
 
 
 def test_a_table_with_the_mark_of_another_manifest_is_not_dropped(tables: Any) -> None:
