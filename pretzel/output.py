@@ -62,7 +62,9 @@ class Output:
             render(self.screen)
 
     def _write(self, document: dict[str, Any], indent: int | None = None) -> None:
-        text = json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False, default=_plain)
+        # Where the stream's encoding lacks a letter, JSON's own escapes are the only right ones.
+        ascii_only = not (self._stream.encoding or "utf-8").lower().replace("-", "").startswith("utf")
+        text = json.dumps(document, indent=indent, ensure_ascii=ascii_only, allow_nan=False, default=_plain)
         with self._lock:
             self._stream.write(text + "\n")
 

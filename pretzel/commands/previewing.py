@@ -32,7 +32,11 @@ def preview(manifest_type: str | None) -> click.Command:
         logical_plan = loaded[0].logical_plan
         shown = session.control_plane.preview(logical_plan, limit)
         if shown is None:
-            raise NotFoundError(f"{logical_plan.id} keeps no rows", code="preview.nothing")
+            raise NotFoundError(
+                f"{logical_plan.id} has no rows to show in {session.environment.name}",
+                hint="apply makes its table, run fills it",
+                code="preview.nothing",
+            )
 
         def render(screen: Screen) -> None:
             render_preview(screen, shown)

@@ -5,6 +5,7 @@ Source: design.md section 15.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ def render_diagnostics(screen: Screen, diagnostics: Sequence[Diagnostic], root: 
         head = f"{diagnostic.position}: " if diagnostic.position else ""
         style = STYLES.get(severity, "")
         # Continuation lines of a message are indented, so that a line that starts at the margin is a finding.
-        message = diagnostic.message.replace("\n", "\n  ")
+        message = re.sub(r"\n(?=\S)", "\n  ", diagnostic.message)
         screen.line((head, "bold"), (f"{severity}[{diagnostic.code}]: ", style), message)
         if screen.is_terminal and root is not None:
             _excerpt(screen, diagnostic, root, style)

@@ -61,7 +61,10 @@ def note(project: Path) -> Note:
     def write(name: str, text: str = "hello", **fields: Any) -> str:
         content = {"manifest_type": "sticky_note", "name": name, "text": text, **fields}
         path = project / "notes" / f"{name}.yaml"
-        path.write_text("".join(f"{key}: {json.dumps(value)}\n" for key, value in content.items()))
+        path.write_text(
+            "".join(f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in content.items()),
+            encoding="utf-8",
+        )
         return f"notes/{name}.yaml"
 
     return write

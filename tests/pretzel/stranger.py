@@ -6,6 +6,8 @@ Real on purpose: whatever the command line shows was done by this code to real f
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -113,6 +115,9 @@ class Paper(Primitive):
         if resource.spec["text"] == "unwritable":
             raise PermanentError("the pen is dry", code="paper.dry")
         self._write(resource, desired, ctx)
+        if resource.spec["text"] == "deadly" and not (ctx.settings.root / "died").exists():
+            (ctx.settings.root / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def update(self, resource: Resource, desired: State, actual: State, ctx: Context) -> None:
         self._write(resource, desired, ctx)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -242,6 +243,58 @@ def test_ctrl_c_is_130_without_a_traceback(project: Path, site: Path) -> None:
     assert process.returncode == 130
     assert '"code": "interrupted"' in out
     assert "Traceback" not in err
+
+
+def test_what_a_killed_apply_has_begun_is_finished_by_the_next_and_told(
+    pretzel: Pretzel, note: Note, project: Path, site: Path
+) -> None:
+    path = note("a", "deadly")
+    process = _process(project, site, "apply", path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    ended = pretzel("apply", path, "-o", "json")
+    assert ended.status == 0
+    (recovered,) = ended.document["recovered"]
+    assert (recovered["status"], recovered["recovered"]) == ("SUCCEEDED", True)
+    assert [each["status"] for each in ended.document["results"]] == ["NOOP"]
+    assert "(goes on with what was interrupted)" in ended.err
+
+
+@pytest.mark.parametrize(("answer", "status", "is_there"), [("y", 0, False), ("n", 1, True)])
+def test_destroy_asks_on_a_terminal(
+    pretzel: Pretzel, note: Note, project: Path, site: Path, answer: str, status: int, is_there: bool
+) -> None:
+    path = note("a")
+    pretzel("apply", path)
+    ours, theirs = os.openpty()
+    process = _process(project, site, "destroy", path, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    os.write(ours, f"{answer}\n".encode())
+    _, err = process.communicate(timeout=60)
+    os.close(ours)
+    os.close(theirs)
+    assert "DELETE_SHEET a" in err
+    assert "Destroy these in playground_alice? [y/N]" in err
+    assert process.returncode == status
+    assert (project / "papers/playground_alice/a").exists() is is_there
+
+
+def test_letters_that_the_output_lacks_are_escaped_as_json_does_it(project: Path, site: Path, note: Note) -> None:
+    path = note("a", "déjà vu \U0001f600")
+    code = "import sys; from pretzel.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "preview", path, "-o", "json"],
+        capture_output=True,
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(site), "PYTHONIOENCODING": "ascii"},
+    )
+    assert ended.returncode == 0, ended.stdout
+    assert json.loads(ended.stdout)["rows"][0][1] == "déjà vu \U0001f600"
+
+
+def test_a_file_name_that_is_not_text_is_no_reason_to_fail(pretzel: Pretzel) -> None:
+    ended = pretzel("lint", os.fsdecode(b"notes/\xff.yaml"))
+    assert ended.status == 1
+    assert "does not exist" in ended.err
 
 
 def test_the_asked_output_is_read_from_the_words_themselves() -> None:

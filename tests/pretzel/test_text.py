@@ -102,6 +102,12 @@ def test_lint_prints_the_format_of_every_compiler_and_hints_below(pretzel: Pretz
     assert ended.err == "1 warning in 1 manifest\n"
 
 
+def test_a_message_of_several_lines_is_indented_once() -> None:
+    where, stream = screen(terminal=False)
+    render_diagnostics(where, [Diagnostic(Severity.ERROR, "x.y", "one\ntwo\n  three")], None)
+    assert stream.getvalue() == "error[x.y]: one\n  two\n  three\n"
+
+
 def test_a_terminal_is_shown_the_line_and_a_caret(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("name: x\ntext: rude\n")
     where, stream = screen(terminal=True, width=80)
