@@ -29,7 +29,8 @@ class Diagnostic:
 
     Args:
         severity: Whether it invalidates the manifest.
-        code: Stable, dotted, lower case: ``schema.enum``, ``sql.unknown_column``.
+        code: Stable, dotted, lower case: ``schema.enum``, ``sql.unknown_column``; after ``schema.`` the keyword as
+            JSON Schema spells it.
         message: What is wrong and what was expected; names the field.
         path: The field concerned, if any.
         file: Relative to the project root once located.
