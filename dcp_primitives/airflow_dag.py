@@ -17,7 +17,7 @@ from dcp_core.interfaces import Primitive
 from dcp_core.model import FieldChange, Resource, ResourceKey, State
 from dcp_core.planning import owner_of
 from dcp_primitives.airflow.deploying import AirflowSettings, DagFolder
-from dcp_primitives.airflow.rendering import DIGEST, desired_state, render, state_of
+from dcp_primitives.airflow.rendering import DIGEST, EDITED, desired_state, render, state_of
 from dcp_primitives.airflow.spec import KIND, AirflowDag, values_of
 
 __all__ = ["AirflowDag", "AirflowDagPrimitive", "AirflowSettings"]
@@ -47,14 +47,17 @@ class AirflowDagPrimitive(Primitive):
         return {key: revision for key, revision in revisions.items() if revision is not None}
 
     def compare(self, resource: Resource, desired: State | None, actual: State | None) -> tuple[FieldChange, ...]:
-        """Field by field; the digest is shown only when nothing else differs, which means an edit by hand."""
+        """Field by field; when only the text differs, what happened to it in words."""
         if desired is None:
             return ()
         changes = planning.compare_values(desired.values, actual.values if actual else {})
         fields = tuple(change for change in changes if change.field != DIGEST)
         if actual is None:
             return tuple(change for change in fields if change.desired not in (None, [], {}))
-        return fields or changes
+        if fields or not changes:
+            return fields
+        happened = "edited by hand" if actual.info.get(EDITED) else "rendered by another version"
+        return (FieldChange("content", happened, "as the manifest says"),)
 
     def create(self, resource: Resource, desired: State, ctx: Context) -> None:
         """Deploy the file.

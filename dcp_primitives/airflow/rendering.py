@@ -20,6 +20,8 @@ from dcp_core.model import JsonValue, Owner, State, digest_of
 _HEADER = "# dcp airflow dag "
 _PLACE = "DAG_SPEC = {}\n"
 DIGEST = "content_digest"
+EDITED = "edited"
+"""In a state's ``info``: whether the file is not as it was deployed."""
 
 
 def render(values: Mapping[str, JsonValue], owner: Owner) -> str:
@@ -42,8 +44,10 @@ def state_of(text: str, revision: str | None = None) -> State:
     """What a deployed file says; a file of somebody else has no mark and no values but its digest."""
     first, _, body = text.partition("\n")
     owner = _owner(first)
-    values = _spec_in(body) if owner is not None else {}
-    return State({**values, DIGEST: digest_of(body if owner is not None else text)}, owner, revision)
+    if owner is None:
+        return State({DIGEST: digest_of(text)}, None, revision)
+    digest = digest_of(body)
+    return State({**_spec_in(body), DIGEST: digest}, owner, revision, {EDITED: digest not in first})
 
 
 def _body(values: Mapping[str, JsonValue]) -> str:

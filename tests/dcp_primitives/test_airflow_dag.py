@@ -121,7 +121,10 @@ def test_an_edit_by_hand_is_drift_and_is_undone(dag: Any, ctx: Context, folder: 
     file = folder / f"{DAG}.py"
     original = file.read_text()
     file.write_text(original.replace("max_active_runs=1", "max_active_runs=9"))
-    assert apply(dag(), ctx) == ["content_digest"]
+    drifted = PRIMITIVE.get_actual_state(dag(), ctx)
+    (change,) = PRIMITIVE.compare(dag(), PRIMITIVE.get_desired_state(dag(), ctx), drifted)
+    assert (change.field, change.actual) == ("content", "edited by hand")
+    assert apply(dag(), ctx) == ["content"]
     assert file.read_text() == original
     file.write_text(original.replace('"retries": 2', '"retries": 5'))
     assert apply(dag(), ctx) == ["retries"]
