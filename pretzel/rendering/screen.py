@@ -17,6 +17,7 @@ Part = str | tuple[str, str]
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _GAP = 2
 _LEAST_COLUMN = 12
+_UNWRAPPED = 1_000_000
 
 
 def visible(text: str) -> str:
@@ -29,15 +30,16 @@ class Screen:
 
     Args:
         stream: Where.
-        terminal: Whether it is one; by default the stream and ``FORCE_COLOR`` say.
+        terminal: Whether it is one; by default the stream says.
         width: In columns; by default the terminal's. A pipe has none.
     """
 
     def __init__(self, stream: TextIO, *, terminal: bool | None = None, width: int | None = None) -> None:
         self.stream = stream
-        forced = bool(os.environ.get("FORCE_COLOR"))
-        self.is_terminal = (stream.isatty() or forced) if terminal is None else terminal
-        self._width = width
+        self.is_terminal = stream.isatty() if terminal is None else terminal
+        # Colours can be forced into a pipe (CI logs show them); its text is not wrapped all the same.
+        self._is_styled = self.is_terminal or bool(os.environ.get("FORCE_COLOR"))
+        self._width = width if self.is_terminal else _UNWRAPPED
         self._console: Console | None = None
 
     @property
@@ -48,7 +50,7 @@ class Screen:
 
             self._console = Console(
                 file=self.stream,
-                force_terminal=self.is_terminal,
+                force_terminal=self._is_styled,
                 width=self._width,
                 markup=False,
                 emoji=False,
@@ -58,7 +60,7 @@ class Screen:
 
     def line(self, *parts: Part, indent: int = 0) -> None:
         """One line, or several where the text has line breaks; a terminal's continuation lines are indented too."""
-        if not self.is_terminal:
+        if not self._is_styled:
             text = visible("".join(part if isinstance(part, str) else part[0] for part in parts))
             margin = " " * indent
             self.stream.write("\n".join(f"{margin}{each}".rstrip() for each in text.split("\n")) + "\n")

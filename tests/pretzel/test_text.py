@@ -79,6 +79,18 @@ def test_colours_tell_kinds_apart_on_a_terminal_unless_nobody_wants_them(monkeyp
     assert "\x1b[3" not in stream.getvalue()
 
 
+def test_colours_forced_into_a_pipe_do_not_wrap_its_text(
+    pretzel: Pretzel, note: Note, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = note(LONG)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    out = pretzel("plan", path).out
+    assert "\x1b[32m" in out
+    assert f"  + CREATE_SHEET  {LONG}" in ANSI.sub("", out).splitlines()
+
+
 def test_data_is_not_read_as_markup_on_a_terminal_either(pretzel: Pretzel, note: Note) -> None:
     finding = Diagnostic(Severity.WARNING, "schema.enum", "no [bold]markup[/bold] :smile:", file="a.yaml", line=1)
     for terminal in (True, False):
