@@ -118,5 +118,8 @@ def of_bug(error: BaseException) -> Failure:
 def interrupted() -> Failure:
     """Ctrl-C."""
     return Failure(
-        exits.INTERRUPTED, "interrupted", "interrupted", hint="the same command again finishes what was begun"
+        exits.INTERRUPTED,
+        "interrupted",
+        "interrupted",
+        hint="an apply or destroy that was cut off is finished by the next",
     )
