@@ -66,7 +66,10 @@ class Project:
     def dataset(self, name: str, manifest: str | None = None, sql: str = SQL) -> Path:
         """Write a derived dataset's two files; gives the manifest's path."""
         self.write(f"{FOLDER}/{name}.sql", sql)
-        return self.write(f"{FOLDER}/{name}.yaml", (manifest or MANIFEST).replace("{name}", name).replace("{{", "{").replace("}}", "}"))
+        return self.write(
+            f"{FOLDER}/{name}.yaml",
+            (manifest or MANIFEST).replace("{name}", name).replace("{{", "{").replace("}}", "}"),
+        )
 
     def control_plane(self, **options: Any) -> ControlPlane:
         """In this process; close it."""

@@ -13,7 +13,9 @@ class Policy:
     def lint(self, logical_plan: LogicalPlan) -> Generator[None, Any, Any]:
         findings = yield
         if logical_plan.metadata.tier is None:
-            finding = Diagnostic(Severity.WARNING, "acme.tier", "our house wants a tier", ("metadata",), owner="acme-policy")
+            finding = Diagnostic(
+                Severity.WARNING, "acme.tier", "our house wants a tier", ("metadata",), owner="acme-policy"
+            )
             findings = [*findings, (finding,)]
         return findings
 
