@@ -1,0 +1,24 @@
+"""``python -m benchmarks [NAME …]``."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks import run, start_up
+
+BENCHMARKS = {"start_up": start_up.main, "run": run.main}
+
+
+def main(names: list[str]) -> int:
+    """Print the benchmarks of these names, all without any."""
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        print(f"no benchmark {unknown[0]}; there are: {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 64
+    for name in names or BENCHMARKS:
+        BENCHMARKS[name]()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
