@@ -39,7 +39,7 @@ def from_json(value: JsonValue, cls: type[T]) -> T:
     """
     try:
         return _converter().structure(value, cls)
-    except (cattrs.BaseValidationError, ValueError, TypeError, KeyError) as error:
+    except (cattrs.BaseValidationError, ValueError, TypeError, KeyError, AttributeError) as error:
         problems = cattrs.transform_error(error) if isinstance(error, cattrs.BaseValidationError) else [str(error)]
         raise ConflictError(
             f"the document is not a {cls.__name__} of this version: {problems[0]}",
