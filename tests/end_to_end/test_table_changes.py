@@ -33,7 +33,7 @@ def test_columns_are_added_renamed_moved_described_widened_and_made_optional(wor
         {"id": "a", "qty": 1, "weight": 0.5, "price": Decimal("1.23")},
         id="'a'", qty="1", weight="CAST(0.5 AS FLOAT)", price="CAST(1.23 AS DECIMAL(10, 2))",
     )  # fmt: skip
-    sql = {"qty": "2", "weight": "CAST(1.5 AS FLOAT)", "price": "CAST(2.50 AS DECIMAL(10, 2))"}
+    sql: dict[str, Any] = {"qty": "2", "weight": "CAST(1.5 AS FLOAT)", "price": "CAST(2.50 AS DECIMAL(10, 2))"}
 
     story.turn(  # add, in the middle
         manifest_text(
@@ -113,7 +113,7 @@ def test_many_changes_at_once_are_one_commit(workspace: Workspace) -> None:
         properties="{write.target-file-size-bytes: 1048576}", description="Visits.",
     )  # fmt: skip
     row = {"at": datetime(2026, 2, 1, 8, tzinfo=UTC), "id": 2, "remark": "z", "score": 0.5}
-    sql = {"at": "TIMESTAMP '2026-02-01 08:00:00Z'", "id": "2L", "remark": "'z'", "score": "0.5D"}
+    sql: dict[str, Any] = {"at": "TIMESTAMP '2026-02-01 08:00:00Z'", "id": "2L", "remark": "'z'", "score": "0.5D"}
     changes = [
         "columns.id.type", "columns.id.required", "columns.remark.name", "columns.remark.doc", "columns.score",
         "columns.gone", "columns", "partition_by", "sort_by", "properties.write.target-file-size-bytes", "doc",
@@ -143,7 +143,9 @@ def test_nested_fields_are_added_widened_and_moved(workspace: Workspace) -> None
             "lines": [{"qty": 2, "sku": "t", "paid": True}, {"qty": 3, "sku": "u", "paid": None}],
             "to": {"city": "Oulu", "zip": "90100"},
         },
-        changes=["columns.lines.element.qty.type", "columns.lines.element.paid", "columns.lines.element", "columns.to.zip"],
+        changes=[
+            "columns.lines.element.qty.type", "columns.lines.element.paid", "columns.lines.element", "columns.to.zip",
+        ],
         became=lambda old: {
             **old,
             "lines": [{**line, "paid": None} for line in old["lines"]],
@@ -165,7 +167,7 @@ def test_partitioning_sorting_and_properties_come_change_and_go(workspace: Works
     def row(id: int, region: str, day: int) -> Row:
         return {"id": id, "region": region, "on_day": date(2026, 1, day)}
 
-    def sql(id: int, region: str, day: int) -> dict[str, str]:
+    def sql(id: int, region: str, day: int) -> dict[str, Any]:
         return {"id": f"{id}L", "region": f"'{region}'", "on_day": f"DATE '2026-01-0{day}'"}
 
     def layout() -> tuple[list[str], list[str]]:
@@ -250,7 +252,7 @@ def test_dropping_and_narrowing_wait_for_leave_and_empty_the_column(workspace: W
         id="'b'", cents="8L", rate="1.5D",
     )  # fmt: skip
     narrowed = manifest_text("id: string", "cents: int", "rate: float")
-    sql = {"id": "'c'", "cents": "9", "rate": "CAST(2.5 AS FLOAT)"}
+    sql: dict[str, Any] = {"id": "'c'", "cents": "9", "rate": "CAST(2.5 AS FLOAT)"}
     story.is_blocked(narrowed, "destructive", "long cannot become int in place: cents is emptied in 2 rows", **sql)
     story.turn(
         narrowed, {"id": "c", "cents": 9, "rate": 2.5}, changes=["columns.cents.type", "columns.rate.type"],
@@ -266,7 +268,7 @@ def test_dropping_and_narrowing_wait_for_leave_and_empty_the_column(workspace: W
 def test_what_would_corrupt_the_table_is_refused_whatever_is_allowed(workspace: Workspace) -> None:
     story = Story(workspace, "invoices")
     price, region = "price: decimal(12, 2)", "region: string"
-    sql = {"id": "'a'", "price": "CAST(1.23 AS DECIMAL(12, 2))", "region": "'EU'"}
+    sql: dict[str, Any] = {"id": "'a'", "price": "CAST(1.23 AS DECIMAL(12, 2))", "region": "'EU'"}
     row = {"id": "a", "price": Decimal("1.23"), "region": "EU"}
     story.begin(manifest_text("id: string", price, region, partition_by="[region]", sort_by="[id]"), row, **sql)
     story.turn(manifest_text("id: string", price, region), row, changes=["partition_by", "sort_by"], **sql)
@@ -280,9 +282,9 @@ def test_what_would_corrupt_the_table_is_refused_whatever_is_allowed(workspace: 
         "changing the scale of price (2 → 4) would corrupt",
         **{**sql, "price": "CAST(1.23 AS DECIMAL(18, 4))"},
     )
-    without_region = {name: value for name, value in sql.items() if name != "region"}
+    without_region: dict[str, Any] = {name: value for name, value in sql.items() if name != "region"}
     is_refused(manifest_text("id: string", price), "dropping region would corrupt", **without_region)
-    without_id = {name: value for name, value in sql.items() if name != "id"}
+    without_id: dict[str, Any] = {name: value for name, value in sql.items() if name != "id"}
     is_refused(manifest_text(price, region), "dropping id would corrupt", **without_id)
     is_refused(
         manifest_text("id: string", price, "region: int"), "dropping region would corrupt", **{**sql, "region": "1"}
