@@ -320,7 +320,8 @@ class ControlPlane:
             for each in plan.manifests:
                 self._operator().refuse(operating.new_operation(kind, each, self.identity, self._clock()), error)
             raise
-        self._ensure_sandbox(environment)
+        if plan.has_changes:
+            self._ensure_sandbox(environment)
         in_force = self.store.logical_plans(plan.environment)
         for each in plan.manifests:
             operation = operating.new_operation(kind, each, self.identity, self._clock())

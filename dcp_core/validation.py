@@ -9,6 +9,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from dcp_core.diagnostics import Diagnostic, FieldPath, Severity, format_path
@@ -49,15 +50,27 @@ def validate(data: Any, schema: Mapping[str, Any]) -> tuple[Diagnostic, ...]:
     Raises:
         PluginError: The schema itself is not valid.
     """
-    from jsonschema import Draft202012Validator
-
-    validator = Draft202012Validator(schema)
+    validator = _validator_class()(schema)
     try:
         errors = list(validator.iter_errors(data))
     except Exception as error:  # what a schema with an unknown type, reference or pattern raises is not documented
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         raise PluginError(f"the manifest's schema is not valid: {_shorten(what)}") from error
     return tuple(finding for error in errors for finding in _findings(error))
+
+
+@cache
+def _validator_class() -> Any:
+    from jsonschema import Draft202012Validator, ValidationError
+    from jsonschema.validators import extend
+
+    def pattern(_validator: Any, wanted: str, instance: Any, _schema: Any) -> Iterator[Any]:
+        # In JSON Schema's dialect `$` is the end of the text; Python's also matches before a last line break.
+        exact = re.sub(r"(?<!\\)\$$", r"\\Z", wanted)
+        if isinstance(instance, str) and not re.search(exact, instance):
+            yield ValidationError(f"{instance!r} does not match {wanted!r}")
+
+    return extend(Draft202012Validator, {"pattern": pattern})  # type: ignore[no-untyped-call]
 
 
 def _findings(error: Any) -> Iterator[Diagnostic]:

@@ -24,7 +24,6 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
-    text,
 )
 
 METADATA = MetaData(
@@ -85,15 +84,8 @@ operations = Table(
     Column("holder_started", Text, nullable=False),
     Column("holder_user", Text, nullable=False),
     Index("ix_dcp_operations_environment_created_at", "environment", "created_at"),
-    # The lock: one running operation per manifest and environment.
-    Index(
-        "uq_dcp_operations_running",
-        "environment",
-        "manifest_id",
-        unique=True,
-        sqlite_where=text("status = 'RUNNING'"),
-        postgresql_where=text("status = 'RUNNING'"),
-    ),
+    # The lock, one running operation per manifest and environment, is a partial index that only the migration
+    # spells out: naming PostgreSQL's dialect here would import it into every command.
 )
 
 steps = Table(

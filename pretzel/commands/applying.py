@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pretzel import exits
-from pretzel.commands.planning import environment_words, load_manifests, permission_options, plan_loaded
+from pretzel.commands.planning import environment_words, permission_options, plan_loaded
 from pretzel.options import command, paths_argument
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def apply(manifest_type: str | None) -> click.Command:
                 )
             planned, recovered = _saved(session, plan_file)
         else:
-            result = load_manifests(session, paths, manifest_type)
+            result = session.load(paths, manifest_type)
             recovered = recover(session, [each.logical_plan.id for each in result.loaded])
-            planned = plan_loaded(session, result, manifest_type, PlanOptions(adopt, allow_destructive, prune))
+            planned = plan_loaded(session, paths, result, manifest_type, PlanOptions(adopt, allow_destructive, prune))
         step = shlex.join(["pretzel", "run", *paths, *environment_words(session)]) if paths else None
         return carry_out(session, planned, "apply", recovered, step)
 

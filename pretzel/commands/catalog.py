@@ -24,6 +24,8 @@ def _catalog(session: Session) -> int:
     for tools, so mind where it goes. The text for people masks secrets.
     """
     name = session.environment.catalog
+    # An embedded catalog's database lies in this folder, and its driver does not make folders.
+    session.control_plane.settings.state.mkdir(exist_ok=True)
     properties = {"name": name, **session.control_plane.settings.catalog_properties(name)}
 
     def render(screen: Screen) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pretzel import exits
+from pretzel.commands.planning import require_manifests
 from pretzel.options import command, paths_argument
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def lint(manifest_type: str | None) -> click.Command:
 
         control_plane = session.control_plane
         result = control_plane.load(paths, session.environment, manifest_type)
+        require_manifests(paths, result.loaded, result.diagnostics)
         diagnostics = (*result.diagnostics, *control_plane.lint(result.loaded, session.environment))
         ok = not has_errors(diagnostics)
         _diagnostic_events(session, diagnostics)
@@ -60,6 +62,7 @@ def test(manifest_type: str | None) -> click.Command:
 
         control_plane = session.control_plane
         result = control_plane.load(paths, session.environment, manifest_type)
+        require_manifests(paths, result.loaded, result.diagnostics)
         provided = frozenset(name for each in result.loaded for name in each.provides)
         diagnostics: list[Diagnostic] = list(result.diagnostics)
         reports: list[tuple[str, TestReport]] = []
@@ -115,7 +118,11 @@ def _not_repeated(findings: Sequence[Diagnostic], tested: Sequence[Diagnostic]) 
 
 
 def _count(loaded: Sequence[Loaded], diagnostics: Sequence[Diagnostic]) -> int:
-    return len({each.manifest.file for each in loaded} | {each.file for each in diagnostics if each.file})
+    """How many manifests that is; a finding may be about a file beside one."""
+    from dcp_core.manifest import SUFFIXES
+
+    invalid = {each.file for each in diagnostics if each.file and each.file.endswith(SUFFIXES)}
+    return max(1, len({each.manifest.file for each in loaded} | invalid))
 
 
 def _documents(diagnostics: Sequence[Diagnostic]) -> list[dict[str, object]]:

@@ -11,6 +11,7 @@ import click
 
 from pretzel import exits
 from pretzel.commands.applying import carry_out, recover
+from pretzel.commands.planning import require_manifests
 from pretzel.options import command
 
 if TYPE_CHECKING:
@@ -28,8 +29,7 @@ def destroy(manifest_type: str | None) -> click.Command:
         before it does, unless --yes; protected resources stay.
         """
         ids = _manifest_ids(session, paths, manifest_type)
-        if not ids:
-            session.notes.line(f"no manifests in {', '.join(paths)}")
+        require_manifests(paths, ids)
         recovered = recover(session, ids)
         known = session.control_plane.store.logical_plans(session.environment.name)
         there = [id for id in ids if id in known]

@@ -40,8 +40,8 @@ def plan(manifest_type: str | None) -> click.Command:
         from pretzel.rendering.plans import render_plan
 
         options = PlanOptions(adopt, allow_destructive, prune)
-        result = load_manifests(session, paths, manifest_type)
-        planned = plan_loaded(session, result, manifest_type, options)
+        result = session.load(paths, manifest_type)
+        planned = plan_loaded(session, paths, result, manifest_type, options)
         for manifest in planned.manifests:
             for action in manifest.actions:
                 session.output.event("action", {"manifest": manifest.id, **action_document(action)})
@@ -90,22 +90,30 @@ def permission_options() -> list[click.Parameter]:
     ]
 
 
-def load_manifests(session: Session, paths: Sequence[str], manifest_type: str | None) -> LoadResult:
-    """Every manifest among and below ``paths``; says so when there is none.
+def require_manifests(paths: Sequence[str], *found: Sequence[object]) -> None:
+    """Nothing at all to work on is a mistake in the path, not a success.
 
     Raises:
-        InvalidManifestError: With every error of every manifest.
+        NotFoundError: All of ``found`` are empty.
     """
-    result = session.load(paths, manifest_type)
-    if not result.loaded:
-        session.notes.line(f"no manifests in {', '.join(paths)}")
-    return result
+    if any(found):
+        return
+    from dcp_core.errors import NotFoundError
+
+    raise NotFoundError(
+        f"no manifests in {', '.join(paths)}",
+        hint="a manifest is a .yaml or .yml file, in a folder named after its type or with manifest_type:",
+        code="manifest.none",
+    )
 
 
-def plan_loaded(session: Session, result: LoadResult, manifest_type: str | None, options: PlanOptions) -> Plan:
+def plan_loaded(
+    session: Session, paths: Sequence[str], result: LoadResult, manifest_type: str | None, options: PlanOptions
+) -> Plan:
     """The plan of all of them.
 
     Raises:
+        NotFoundError: There is no manifest and no orphan.
         InvalidManifestError: What would change has lint errors. What is unchanged was linted when it was applied.
     """
     planned = session.control_plane.plan(
@@ -115,6 +123,7 @@ def plan_loaded(session: Session, result: LoadResult, manifest_type: str | None,
         manifest_type=manifest_type,
         environment=session.environment,
     )
+    require_manifests(paths, result.loaded, planned.orphaned)
     _refuse_lint_errors(session, planned, result.loaded)
     return planned
 

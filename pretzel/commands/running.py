@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pretzel import exits
-from pretzel.commands.planning import environment_words, load_manifests
+from pretzel.commands.planning import environment_words, require_manifests
 from pretzel.options import command, paths_argument
 
 if TYPE_CHECKING:
@@ -35,13 +35,11 @@ def run(manifest_type: str | None) -> click.Command:
         from pretzel.rendering.operations import render_runs
 
         params = _params(param)
-        loaded = load_manifests(session, paths, manifest_type).loaded
+        loaded = session.load(paths, manifest_type).loaded
+        require_manifests(paths, loaded)
         explained = _explain(session, loaded) if explain else []
         for row in explained:
             session.output.event("explanation", row)
-        if not loaded:
-            session.output.result(runs_document((), session.environment.name), lambda screen: None)
-            return exits.DONE
         with session.progress:
             results = session.control_plane.run([each.logical_plan for each in loaded], params)
         session.tell_created_sandboxes()

@@ -38,7 +38,9 @@ def test_migrating_an_empty_file_gives_the_tables_that_the_code_knows(url: str) 
     ensure_current(database)
     with database.reading() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-        assert compare_metadata(context, METADATA) == []
+        # The lock is the migration's alone: the code must not import PostgreSQL's dialect for it.
+        differing = compare_metadata(context, METADATA)
+        assert [(kind, index.name) for kind, index in differing] == [("remove_index", "uq_dcp_operations_running")]
         assert context.get_current_revision() == REVISIONS[-1]
         running = "SELECT sql FROM sqlite_master WHERE name = 'uq_dcp_operations_running'"
         assert "UNIQUE" in connection.execute(text(running)).scalar_one()

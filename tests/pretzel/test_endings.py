@@ -68,9 +68,10 @@ def test_a_path_that_does_not_exist_is_a_failure_with_a_suggestion(pretzel: Pret
     assert "orders.yaml" in ended.err.split("hint:")[1]
 
 
-def test_a_folder_without_manifests_is_told(pretzel: Pretzel) -> None:
-    ended = pretzel("plan", "notes")
-    assert ended.status == 0
+@pytest.mark.parametrize("command", ["lint", "test", "plan", "apply", "run"])
+def test_a_folder_without_manifests_is_a_mistake(pretzel: Pretzel, command: str) -> None:
+    ended = pretzel(command, "notes")
+    assert ended.status == 1
     assert "no manifests in notes" in ended.err
 
 
