@@ -165,8 +165,8 @@ class PrimitiveSpec:
 
     @hookspec(firstresult=True)
     def compare(self, resource: Resource, desired: State | None, actual: State | None) -> tuple[FieldChange, ...]:
-        """The differences, each with its effect; () when equal. Pure. ``desired`` None asks about deletion:
-        a DESTRUCTIVE change says that deleting loses data."""
+        """The differences, each with its effect; () when equal. Pure. ``actual`` None asks what a new
+        one will have; ``desired`` None asks about deletion: a DESTRUCTIVE change says that deleting loses data."""
         raise NotImplementedError
 
     @hookspec(firstresult=True)

@@ -12,7 +12,7 @@ import attrs
 
 from dcp_core.context import Context
 from dcp_core.errors import PluginLoadError, StalePlanError, UnknownKindError
-from dcp_core.model import Action, Resource, ResourceKey, State
+from dcp_core.model import Action, ActionKind, Resource, ResourceKey, State
 from dcp_core.planning import ResourceStates
 from dcp_core.records import InventoryEntry
 from dcp_core.registry import Registry
@@ -77,10 +77,12 @@ def read_actual(resources: Iterable[Resource], registry: Registry, ctx: Context)
 def check_fresh(actions: Sequence[Action], registry: Registry, ctx: Context) -> None:
     """Read the resources again and compare them with what the plan was based on.
 
+    NOOP is a claim too: that the resource is as wanted. Only of BLOCKED ones nothing is claimed or done.
+
     Raises:
         StalePlanError: One has changed; the message names it.
     """
-    concerned = [action for action in actions if action.is_change]
+    concerned = [action for action in actions if action.kind is not ActionKind.BLOCKED]
     read = read_actual([action.resource for action in concerned], registry, ctx)
     for action in concerned:
         actual = read[action.resource.kind].states.get(action.resource.key)
@@ -106,9 +108,7 @@ def _wanted_row(
         return ResourceStates(resource, desired, None, entry, (), read.unavailable)
     desired = registry.primitive(resource.kind, "get_desired_state", resource=resource, ctx=ctx)
     actual = read.states.get(resource.key)
-    changes = ()
-    if actual is not None:
-        changes = registry.primitive(resource.kind, "compare", resource=resource, desired=desired, actual=actual)
+    changes = registry.primitive(resource.kind, "compare", resource=resource, desired=desired, actual=actual)
     return ResourceStates(resource, desired, actual, entry, tuple(changes))
 
 
