@@ -207,8 +207,12 @@ def test_a_failure_skips_what_depends_on_it_and_the_rest_goes_on(desk: Desk) -> 
     assert operation.status is OperationStatus.PARTIAL
     by_name = {each.key.name.removeprefix("playground_alice__"): each for each in operation.results}
     assert {name: each.status for name, each in by_name.items()} == {
-        "x": STATUS.FAILED, "y": STATUS.SKIPPED, "z": STATUS.SKIPPED, "free": STATUS.SUCCEEDED, "last": STATUS.SUCCEEDED,
-    }  # fmt: skip
+        "x": STATUS.FAILED,
+        "y": STATUS.SKIPPED,
+        "z": STATUS.SKIPPED,
+        "free": STATUS.SUCCEEDED,
+        "last": STATUS.SUCCEEDED,
+    }
     assert by_name["x"].error == "no space; buy a shelf"
     assert "playground_alice__x" in (by_name["y"].error or "")
     assert set(desk.world.items) == {"playground_alice__free", "playground_alice__last"}
@@ -248,6 +252,18 @@ def test_a_stale_plan_is_refused_before_anything_is_done_and_names_the_resource(
         dcp.apply(plan)
     assert desk.world.items["playground_alice__x"].values == {"text": "1"}
     assert [each.outcome for each in dcp.store.audit_records()] == [OperationStatus.REFUSED, OperationStatus.SUCCEEDED]
+
+
+def test_a_plan_is_stale_too_when_what_it_left_alone_has_changed(desk: Desk) -> None:
+    dcp = desk.open()
+    apply(dcp, shelf("a", item("x", text="1"), item("y", text="1")))
+    for wanted in (shelf("a", item("x", text="2"), item("y", text="1")), shelf("a", item("y", text="1"))):
+        plan = dcp.plan(wanted)
+        desk.world.items["playground_alice__y"] = State({"text": "3"}, desk.world.items["playground_alice__y"].owner)
+        with pytest.raises(StalePlanError, match="playground_alice__y has changed"):
+            dcp.apply(plan)
+        desk.world.items["playground_alice__y"] = State({"text": "1"}, desk.world.items["playground_alice__y"].owner)
+    assert desk.world.items["playground_alice__x"].values == {"text": "1"}
 
 
 @pytest.mark.parametrize(("then", "words"), [(None, "was deleted"), (State({}), "was created")])
