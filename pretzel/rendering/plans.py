@@ -6,7 +6,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 from dcp_core.model import ActionKind, Effect, FieldChange
-from pretzel.rendering.values import flattened, is_long, value_text
+from pretzel.rendering.values import is_long, value_text
 
 if TYPE_CHECKING:
     from dcp_core.model import Action, ManifestPlan, Plan
@@ -73,14 +73,12 @@ def _manifest(
     screen.line((manifest.id, "bold"), f" in {environment}{deed}")
     labels = max(len(action.label) for action in actions)
     for action in actions:
-        _action(screen, action, labels)
-        if everything and action.kind is ActionKind.CREATE and action.desired is not None and not action.changes:
-            for field, value in flattened(action.desired.values):
-                _change(screen, FieldChange(field, None, value))
+        # Of what is created, the manifest says it all; field by field it is there for whoever asks.
+        _action(screen, action, labels, fields=everything or action.kind is not ActionKind.CREATE)
     screen.blank()
 
 
-def _action(screen: Screen, action: Action, labels: int) -> None:
+def _action(screen: Screen, action: Action, labels: int, *, fields: bool) -> None:
     sign, style = SIGNS[action.kind]
     reason = "" if action.reason in _PLAIN_REASONS else f"  ({action.reason.replace('_', ' ')})"
     warned = "  loses data" if action.destructive else ""
@@ -90,7 +88,7 @@ def _action(screen: Screen, action: Action, labels: int) -> None:
     if action.message:
         wanted = f"would {action.wants.value}: " if action.wants else ""
         screen.line(f"{wanted}{action.message}", indent=6)
-    if action.kind is not ActionKind.DELETE:
+    if fields and action.kind is not ActionKind.DELETE:
         for change in action.changes:
             _change(screen, change)
 

@@ -152,17 +152,19 @@ def test_changes_are_shown_field_by_field_and_text_line_by_line() -> None:
 
 
 def test_unchanged_resources_are_counted_and_listed_on_demand() -> None:
-    planned = plan_of(action(ActionKind.NOOP, "same"), action(ActionKind.CREATE, "new"))
+    field = FieldChange("columns.c", None, "int")
+    planned = plan_of(action(ActionKind.NOOP, "same"), action(ActionKind.CREATE, "new", changes=(field,)))
     short, stream = screen(terminal=False)
     render_plan(short, planned, next_step="pretzel apply x")
     assert "same" not in stream.getvalue()
+    assert "columns.c" not in stream.getvalue()
     assert stream.getvalue().endswith(
         "Plan: 1 to create, 0 to change, 0 to delete, 1 unchanged.\nNext: pretzel apply x\n"
     )
     full, stream = screen(terminal=False)
     render_plan(full, planned, everything=True)
     assert "  = NOOP_TABLE    same" in stream.getvalue()
-    assert "      + columns.c: type int" in stream.getvalue()
+    assert "      + columns.c: int" in stream.getvalue()
 
 
 def test_nothing_to_do_is_said_in_words() -> None:
