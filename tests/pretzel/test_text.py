@@ -153,7 +153,7 @@ def test_changes_are_shown_field_by_field_and_text_line_by_line() -> None:
 
 def test_unchanged_resources_are_counted_and_listed_on_demand() -> None:
     field = FieldChange("columns.c", None, "int")
-    planned = plan_of(action(ActionKind.NOOP, "same"), action(ActionKind.CREATE, "new", changes=(field,)))
+    planned = plan_of(action(ActionKind.NOOP, "same"), action(ActionKind.CREATE, "new", field))
     short, stream = screen(terminal=False)
     render_plan(short, planned, next_step="pretzel apply x")
     assert "same" not in stream.getvalue()
