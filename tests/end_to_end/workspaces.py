@@ -103,11 +103,13 @@ class Workspace:
         return found
 
     def columns(self, table: str) -> dict[str, str]:
-        """Name and type of each column in its order, as Sail sees them; pyiceberg agrees on the names."""
+        """Name and type of each column, in the table's order, as Sail and pyiceberg agree that they are."""
         columns, _ = self.engine.rows(f"SELECT * FROM {table}", limit=0)
+        types = {column.name: str(parse_type(column.type)) for column in columns}
+        # Not in the order of `columns`: Sail 0.7.2 moves the columns of identity partitions to the end of SELECT *.
         names = [field.name for field in self.table(table).schema().fields]
-        assert names == [column.name for column in columns]
-        return {column.name: str(parse_type(column.type)) for column in columns}
+        assert sorted(names) == sorted(types)
+        return {name: types[name] for name in names}
 
     def table(self, table: str) -> Any:
         """Through pyiceberg."""
