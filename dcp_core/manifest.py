@@ -22,6 +22,7 @@ from dcp_core.model import Source
 from dcp_core.yaml_positions import Position, load_yaml
 
 MAX_FILE_BYTES = 1024 * 1024
+MAX_NAME_LENGTH = 1024
 SUFFIXES = (".yaml", ".yml")
 
 
@@ -90,6 +91,8 @@ class Manifest:
 
         if not name or "\0" in name:
             refuse("file.name", "the file's name is empty or has a NUL character")
+        if len(name) > MAX_NAME_LENGTH:
+            refuse("file.name", f"the file's name has {len(name):,} characters; at most {MAX_NAME_LENGTH:,} are taken")
         target = Path(os.path.realpath(self.folder / name))
         if not target.is_relative_to(self.root):
             refuse("file.outside", f'"{name}" is outside the project', "keep it beside the manifest")
