@@ -70,12 +70,11 @@ def test_nothing_but_the_testing_package_imports_pytest() -> None:
 
 def test_yaml_is_parsed_in_c() -> None:
     """ruamel falls back to pure Python silently, up to eight times slower."""
-    import _ruamel_yaml
-    from ruamel.yaml import YAML
-    from ruamel.yaml.cyaml import CParser
+    from ruamel.yaml import YAML, cyaml
 
-    assert issubclass(YAML(typ="safe").Parser, CParser)
-    assert _ruamel_yaml.get_version_string()
+    parser = YAML(typ="safe").Parser
+    assert issubclass(parser, vars(cyaml)["CParser"])
+    assert importlib.import_module("_ruamel_yaml").get_version_string()
 
 
 @pytest.mark.parametrize("package", PACKAGES)

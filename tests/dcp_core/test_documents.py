@@ -60,8 +60,9 @@ metadata = st.builds(
 sources = st.builds(Source, text, text, st.dictionaries(text, text, max_size=2))
 logical_plans = st.builds(LogicalPlan, text, text, text, specs, metadata, sources, text)
 resources = st.builds(
-    Resource, text, text, text, text, specs, st.lists(keys, max_size=2).map(tuple), st.lists(text, max_size=2).map(tuple),
-    st.lists(text, max_size=2).map(tuple), st.booleans(), st.none() | st.booleans(), paths,
+    Resource, text, text, text, text, specs, st.lists(keys, max_size=2).map(tuple),
+    st.lists(text, max_size=2).map(tuple), st.lists(text, max_size=2).map(tuple), st.booleans(),
+    st.none() | st.booleans(), paths,
 )  # fmt: skip
 states = st.builds(State, specs, owners, st.none() | text, specs)
 changes = st.builds(FieldChange, text, json_values, json_values, st.sampled_from(Effect), st.none() | text)
@@ -77,11 +78,12 @@ plans = st.builds(
 )  # fmt: skip
 results = st.builds(ActionResult, keys, text, st.sampled_from(ResultStatus), st.none() | text, st.none() | text)
 operations = st.builds(
-    Operation, text, text, manifest_plans, text, st.sampled_from(OperationStatus), st.lists(results, max_size=2).map(tuple),
-    st.none() | text, st.none() | times, st.none() | times, st.booleans(),
+    Operation, text, text, manifest_plans, text, st.sampled_from(OperationStatus),
+    st.lists(results, max_size=2).map(tuple), st.none() | text, st.none() | times, st.none() | times, st.booleans(),
 )  # fmt: skip
 executions = st.builds(
-    Execution, text, keys, text, st.sampled_from(ExecutionStatus), st.none() | text, st.none() | st.integers(0), st.none()
+    Execution, text, keys, text, st.sampled_from(ExecutionStatus), st.none() | text,
+    st.none() | st.integers(0), st.none(),
 )  # fmt: skip
 entries = st.builds(InventoryEntry, resources, st.booleans(), text, text)
 audits = st.builds(

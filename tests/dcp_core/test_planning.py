@@ -38,7 +38,7 @@ def resource(name: str = "x", *needs: str, **fields: Any) -> Resource:
 
 
 def wanted(
-    *changes: FieldChange, actual: Owner | None | str = OURS, entry: bool | None = None, protect: bool | None = None
+    *changes: FieldChange, actual: Owner | str | None = OURS, entry: bool | None = None, protect: bool | None = None
 ) -> ResourceStates:
     """A resource that is wanted; ``actual`` is its mark, or "absent"; ``entry``: in the inventory, protected or not."""
     of = resource(protect=protect)
@@ -47,7 +47,7 @@ def wanted(
     return ResourceStates(of, State({"v": 2}, OURS), there, known, changes)
 
 
-def unwanted(*changes: FieldChange, actual: Owner | None | str = OURS, protected: bool = False) -> ResourceStates:
+def unwanted(*changes: FieldChange, actual: Owner | str | None = OURS, protected: bool = False) -> ResourceStates:
     there = None if actual == "absent" else State({"v": 1}, actual)  # type: ignore[arg-type]
     return ResourceStates(resource(), None, there, InventoryEntry(resource(), protected), changes)
 
