@@ -190,3 +190,17 @@ def test_a_change_of_mode_is_a_change_of_the_job_and_keeps_the_rows(workspace: W
     refill(workspace, order("a", 10))
     workspace.run(path)
     assert read(workspace) == rows(order("a", 10), order("b", 2), order("c", 3, day=2))
+
+
+@pytest.mark.parametrize("mode", ["append", "overwrite", "overwrite_partitions", "merge"])
+def test_every_mode_writes_by_name_though_the_engine_puts_partition_columns_last(
+    workspace: Workspace, mode: str
+) -> None:
+    fields = [f"name: {name}, type: string, nullable: {'true' if name == 'c' else 'false'}" for name in "abc"]
+    manifest = manifest_text(*fields, mode=mode, primary_key="[b]", partition_by="[a, b]")
+    path = applied(
+        workspace, manifest, "SELECT concat('c', order_id) AS c, concat('b', order_id) AS b, 'a' AS a FROM raw.orders"
+    )
+    for _ in range(1 if mode == "append" else 2):
+        assert workspace.run(path) == 3
+    assert workspace.rows("derived_datasets.daily") == [{"a": "a", "b": f"b{each}", "c": f"c{each}"} for each in "abc"]
