@@ -389,11 +389,20 @@ def test_run_follows_who_reads_whom_and_skips_readers_of_what_failed(desk: Desk)
 
 
 def test_a_run_that_cannot_start_is_a_result_and_is_recorded(desk: Desk) -> None:
-    dcp = desk.open()
-    (result,) = dcp.run(shelf("a", item("x", runnable=True)))
+    dcp, wanted = desk.open(), shelf("a", item("x", runnable=True))
+    apply(dcp, wanted)
+    desk.world.fail("start", "playground_alice__x", KeyError("oops"))
+    (result,) = dcp.run(wanted)
     assert not result.ok
     assert "acme-shelf==1.0: start" in (result.error or "")
     assert dcp.store.audit_records()[0].outcome is OperationStatus.FAILED
+
+
+def test_a_run_of_what_was_never_applied_starts_nothing(desk: Desk) -> None:
+    (result,) = desk.open().run(shelf("a", item("x", runnable=True)))
+    assert not result.ok
+    assert result.error
+    assert desk.world.called("start") == []
 
 
 def test_preview_shows_rows_of_the_first_resource_that_has_any(desk: Desk) -> None:
