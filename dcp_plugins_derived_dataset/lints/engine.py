@@ -128,6 +128,25 @@ def unpivot_nulls(subject: Subject) -> Iterator[Diagnostic]:
             )
 
 
+def star_in_union(subject: Subject) -> Iterator[Diagnostic]:
+    """Sail moves the columns of identity partitions to the end of SELECT *; UNION and its like go by position."""
+    from sqlglot import exp
+
+    tree = subject.query.typed_tree  # where stars over subqueries and CTEs are spelled out
+    for node in tree.find_all(exp.SetOperation, bfs=False) if tree is not None else ():
+        for side in (node.left, node.right) if not node.args.get("by_name") else ():
+            query = side.unnest()
+            for star in query.selects if isinstance(query, exp.Select) else ():
+                if star.is_star:
+                    yield _differs(
+                        subject,
+                        "star_in_union",
+                        "puts the columns that a table is partitioned by last in SELECT *, and this goes by position",
+                        subject.query.place_of(star),
+                        "name the columns",
+                    )
+
+
 def percentile_approx(subject: Subject) -> Iterator[Diagnostic]:
     """Spark gives a value of the input."""
     from sqlglot import exp

@@ -52,6 +52,7 @@ LINTS: tuple[Lint, ...] = (
     engine.sum_overflow,
     engine.date_plus_bigint,
     engine.unpivot_nulls,
+    engine.star_in_union,
     engine.percentile_approx,
     engine.bround,
     engine.qualify,

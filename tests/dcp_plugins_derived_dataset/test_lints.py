@@ -76,6 +76,22 @@ ENGINE: list[tuple[str, dict[str, str], str, int, int, str]] = [
         "SELECT a FROM (SELECT a, ROW_NUMBER() OVER (ORDER BY a) AS n FROM r.t) WHERE n = 1",
     ),
     ("engine.group_by_all", LONG, "SELECT a FROM r.t\nGROUP BY ALL", 2, 1, "SELECT a FROM r.t GROUP BY a"),
+    (
+        "engine.star_in_union",
+        LONG,
+        "SELECT 1 AS a UNION ALL\n(SELECT * FROM r.t)",
+        2,
+        9,
+        "WITH n AS (SELECT x AS a FROM r.t) SELECT * FROM n UNION ALL SELECT a FROM (SELECT * FROM r.t)",
+    ),
+    (
+        "engine.star_in_union",
+        LONG,
+        "SELECT t.* FROM r.t INTERSECT SELECT 1",
+        1,
+        8,
+        "SELECT a FROM (SELECT 1 AS a UNION SELECT COUNT(*) FROM r.t) CROSS JOIN r.t",
+    ),
     ("engine.star_except", LONG, "SELECT * EXCEPT (b) FROM r.t", 1, 8, "SELECT * FROM r.t"),
     (
         "engine.recursive_cte",
