@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dcp_core.context import Context
-    from dcp_core.control_plane import ControlPlane, RunResult
+    from dcp_core.control_plane import ControlPlane
     from dcp_core.diagnostics import Diagnostic, Severity
     from dcp_core.errors import DcpError, InvalidManifestError, PermanentError, TransientError
     from dcp_core.hookspecs import hookimpl
@@ -50,11 +50,12 @@ if TYPE_CHECKING:
         TestResult,
     )
     from dcp_core.registry import Registry
+    from dcp_core.running import RunResult
     from dcp_core.settings import Secret, Settings
 
 _HOMES = {
     "context": ("Context",),
-    "control_plane": ("ControlPlane", "RunResult"),
+    "control_plane": ("ControlPlane",),
     "diagnostics": ("Diagnostic", "Severity"),
     "errors": ("DcpError", "InvalidManifestError", "PermanentError", "TransientError"),
     "hookspecs": ("hookimpl",),
@@ -69,6 +70,7 @@ _HOMES = {
         "Parameter", "Preview", "ResultStatus", "Sandbox", "TestReport", "TestResult",
     ),
     "registry": ("Registry",),
+    "running": ("RunResult",),
     "settings": ("Secret", "Settings"),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -12,37 +12,31 @@ from types import TracebackType
 
 import attrs
 
-from dcp_core import operating, planning
+from dcp_core import operating
 from dcp_core.context import Context, SharedObjects
 from dcp_core.diagnostics import Diagnostic
 from dcp_core.errors import (
-    DcpError,
     InvalidManifestError,
-    NotFoundError,
-    PluginLoadError,
     StalePlanError,
-    UnknownManifestTypeError,
     UsageError,
 )
-from dcp_core.loading import Loaded, LoadResult, load, reading_order
+from dcp_core.loading import Loaded, LoadResult, load
 from dcp_core.manifest import Manifest
-from dcp_core.memory_store import MemoryStore
 from dcp_core.model import (
     PLAYGROUND_PREFIX,
-    Action,
     Environment,
     LogicalPlan,
-    ManifestPlan,
     Plan,
     PlanOptions,
-    Resource,
     playground_user,
 )
-from dcp_core.records import Execution, Operation, Preview, Sandbox, TestReport
-from dcp_core.registry import EXTENSIONS, PLUGINS, PRIMITIVES, STORES, Registry
-from dcp_core.sandboxes import IdentitySettings, ensure_sandbox
+from dcp_core.planner import Planner, decompose, one_environment
+from dcp_core.records import Operation, Preview, Sandbox, TestReport
+from dcp_core.registry import EXTENSIONS, PLUGINS, STORES, Registry
+from dcp_core.running import Runner, RunResult
+from dcp_core.sandboxes import IdentitySettings, PlaygroundSettings, ensure_sandbox
 from dcp_core.settings import Settings
-from dcp_core.states import check_fresh, read_states
+from dcp_core.states import check_fresh
 from dcp_core.store import Holder, StateStore
 
 
@@ -66,28 +60,6 @@ class ExtensionSettings:
     """
 
     required: tuple[str, ...] = ()
-
-
-@attrs.frozen
-class RunResult:
-    """How running one manifest ended.
-
-    Args:
-        manifest_id: Which one.
-        executions: Final ones, one for each runnable resource.
-        error: Why nothing ran, or what went wrong around it.
-        skipped: Whether it was not tried because a manifest it reads failed.
-    """
-
-    manifest_id: str
-    executions: tuple[Execution, ...] = ()
-    error: str | None = None
-    skipped: bool = False
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything that runs succeeded."""
-        return self.error is None and all(each.status == "SUCCEEDED" for each in self.executions)
 
 
 class ControlPlane:
@@ -171,14 +143,20 @@ class ControlPlane:
             self._store = opened
         return self._store
 
-    def environment(self, name: str | None = None, *, overlay: bool = False) -> Environment:
+    def environment(self, name: str | None = None, *, overlay: bool | None = None) -> Environment:
         """The environment of that name; None means the playground in use, else the identity's own.
+
+        Args:
+            name: ``production`` or ``playground_<user>``.
+            overlay: Whether reads prefer the playground's own copies; None asks ``[playground] reads``.
 
         Raises:
             UsageError: No such name can be.
         """
         if name is None:
             name = self.store.chosen_sandbox(self.identity) or PLAYGROUND_PREFIX + playground_user(self.identity)
+        if overlay is None:
+            overlay = self.settings.section("playground", PlaygroundSettings).reads == "overlay"
         return Environment.named(name, overlay=overlay)
 
     def context(
@@ -262,24 +240,9 @@ class ControlPlane:
             TransientError: A service is down.
             InvalidSpecError: A primitive refuses a specification.
         """
-        plans = (logical_plans,) if isinstance(logical_plans, LogicalPlan) else tuple(logical_plans)
-        environment = environment or _one_environment(plans)
-        ctx = self.context(environment, options=options)
-        inventory = self.store.inventory(environment.name)
-        wanted: dict[str, tuple[Resource, ...]] = {each.id: self._decompose(each) for each in plans}
-        by_id = {each.id: each for each in plans}
-        orphaned = self._orphans(environment, by_id, folders, manifest_type)
-        doomed = self._doomed(orphaned, environment) if options.prune else ()
-        states = read_states({**wanted, **{each.id: () for each in doomed}}, inventory, self.registry, ctx)
-        rows = [
-            ManifestPlan(by_id[id], self._actions(by_id[id], states[id], ctx))
-            for id in reading_order(list(wanted.items()))
-        ]
-        rows += [ManifestPlan(each, self._actions(each, states[each.id], ctx), destroys=True) for each in doomed]
-        return Plan(
-            environment.name, tuple(rows), options, self._versions(rows), tuple(each.id for each in orphaned),
-            environment.overlay,
-        )  # fmt: skip
+        plans = _sequence(logical_plans)
+        environment = environment or one_environment(plans)
+        return self._planner().plan(plans, environment, options, folders, manifest_type)
 
     def plan_destruction(self, environment: Environment, manifest_ids: Sequence[str] | None = None) -> Plan:
         """Delete everything that the inventory has of these manifests (None: of all); readers go first.
@@ -287,19 +250,7 @@ class ControlPlane:
         Raises:
             NotFoundError: The inventory has nothing of one of them.
         """
-        options = PlanOptions(allow_destructive=True)
-        ctx = self.context(environment, options=options)
-        known = self.store.logical_plans(environment.name)
-        for id in manifest_ids or ():
-            if id not in known:
-                raise NotFoundError(
-                    f"{id} has nothing in {environment.name}", hint="`pretzel plan` shows what there is"
-                )
-        doomed = self._doomed([known[id] for id in (known if manifest_ids is None else manifest_ids)], environment)
-        inventory = self.store.inventory(environment.name)
-        states = read_states({each.id: () for each in doomed}, inventory, self.registry, ctx)
-        rows = [ManifestPlan(each, self._actions(each, states[each.id], ctx), destroys=True) for each in doomed]
-        return Plan(environment.name, tuple(rows), options, self._versions(rows))
+        return self._planner().plan_destruction(environment, manifest_ids)
 
     def apply(self, plan: Plan, *, kind: str = operating.APPLY) -> tuple[Operation, ...]:
         """Do what the plan says, manifest by manifest; the result of each is in its operation.
@@ -314,7 +265,7 @@ class ControlPlane:
         environment = Environment.named(plan.environment)
         operations = list(self.recover(environment, [each.id for each in plan.manifests]))
         try:
-            self._check_versions(plan)
+            self._planner().check_versions(plan)
             check_fresh(plan.actions, self.registry, self.context(environment))
         except StalePlanError as error:
             for each in plan.manifests:
@@ -349,25 +300,16 @@ class ControlPlane:
     def run(
         self, logical_plans: LogicalPlan | Sequence[LogicalPlan], params: Mapping[str, str] | None = None
     ) -> tuple[RunResult, ...]:
-        """Run the jobs of these manifests, who is read before who reads; readers of a failed one are skipped."""
-        plans = (logical_plans,) if isinstance(logical_plans, LogicalPlan) else tuple(logical_plans)
-        environment = _one_environment(plans)
-        self._ensure_sandbox(environment)
-        by_id = {each.id: each for each in plans}
-        resources = {each.id: self._decompose(each) for each in plans}
-        failed: set[str] = set()
-        results = []
-        for id in reading_order(list(resources.items())):
-            reads = {name for each in resources[id] for name in each.reads}
-            provides = {name for each in resources[id] for name in each.provides}
-            if reads & failed:
-                result = RunResult(id, error=f"{sorted(reads & failed)[0]} was not refreshed", skipped=True)
-            else:
-                result = self._run_one(by_id[id], params or {})
-            if not result.ok:
-                failed |= provides
-            results.append(result)
-        return tuple(results)
+        """Run the applied jobs of these manifests, who is read before who reads; readers of a failed one are skipped.
+
+        What runs is the version last applied; a result whose manifest has changed since says so in ``note``.
+        """
+        plans = _sequence(logical_plans)
+        environment = one_environment(plans)
+        runner = Runner(self._operator(), self.identity)
+        if runner.has_applied(plans):
+            self._ensure_sandbox(environment)
+        return runner.run(plans, params or {})
 
     def preview(self, logical_plan: LogicalPlan, limit: int = 20) -> Preview | None:
         """Rows of the first resource that has any; None when the manifest keeps no rows.
@@ -376,23 +318,13 @@ class ControlPlane:
             NotFoundError: The resource is not there yet.
         """
         ctx = self.context(Environment.named(logical_plan.environment))
-        for resource in self._decompose(logical_plan):
+        for resource in decompose(logical_plan, self.registry):
             shown: Preview | None = self.registry.primitive(
                 resource.kind, "preview", resource=resource, limit=limit, ctx=ctx
             )
             if shown is not None:
                 return shown
         return None
-
-    def _run_one(self, logical_plan: LogicalPlan, params: Mapping[str, str]) -> RunResult:
-        plan = ManifestPlan(logical_plan, ())
-        operation = operating.new_operation(operating.RUN, plan, self.identity, self._clock())
-        try:
-            executions = self._operator().run(operation, params, MemoryStore(self._clock))
-        except DcpError as error:
-            words = f"{error}; {error.hint}" if error.hint else str(error)
-            return RunResult(logical_plan.id, error=words)
-        return RunResult(logical_plan.id, executions)
 
     def _ensure_sandbox(self, environment: Environment) -> None:
         ctx = self.context(environment)
@@ -404,62 +336,8 @@ class ControlPlane:
         holder = self._holder or _this_process(self.identity)
         return operating.Operator(self.store, self.registry, holder, self.context, self._clock)
 
-    def _decompose(self, logical_plan: LogicalPlan) -> tuple[Resource, ...]:
-        return tuple(self.registry.plugin(logical_plan.plugin_type, "decompose", logical_plan=logical_plan))
-
-    def _actions(
-        self, logical_plan: LogicalPlan, states: tuple[planning.ResourceStates, ...], ctx: Context
-    ) -> tuple[Action, ...]:
-        try:
-            return tuple(
-                self.registry.plugin(
-                    logical_plan.plugin_type, "plan", logical_plan=logical_plan, states=states, ctx=ctx
-                )
-            )
-        except (UnknownManifestTypeError, PluginLoadError):
-            if any(each.desired is not None for each in states):
-                raise
-            # What an uninstalled plugin left behind can still be taken away.
-            return planning.plan_resources(logical_plan, states, ctx.options)
-
-    def _orphans(
-        self,
-        environment: Environment,
-        wanted: Mapping[str, LogicalPlan],
-        folders: Sequence[Path],
-        manifest_type: str | None,
-    ) -> list[LogicalPlan]:
-        if not folders:
-            return []
-        return [
-            each
-            for id, each in self.store.logical_plans(environment.name).items()
-            if id not in wanted
-            and manifest_type in (None, each.plugin_type)
-            and any((self.settings.root / each.source.file).is_relative_to(folder) for folder in folders)
-        ]
-
-    def _doomed(self, logical_plans: Sequence[LogicalPlan], environment: Environment) -> tuple[LogicalPlan, ...]:
-        """In the order of destruction: who reads goes before who is read."""
-        by_id = {each.id: each for each in logical_plans}
-        entries = self.store.inventory(environment.name, tuple(by_id))
-        resources = {id: [each.resource for each in entries if each.resource.manifest_id == id] for id in by_id}
-        return tuple(by_id[id] for id in reversed(reading_order(list(resources.items()), tolerant=True)))
-
-    def _versions(self, rows: Sequence[ManifestPlan]) -> dict[str, str]:
-        types = {row.manifest_type for row in rows}
-        kinds = {action.resource.kind for row in rows for action in row.actions}
-        named = [(PLUGINS, name) for name in sorted(types)] + [(PRIMITIVES, kind) for kind in sorted(kinds)]
-        return {name: self.registry.owner(group, name) for group, name in named}
-
-    def _check_versions(self, plan: Plan) -> None:
-        now = self._versions(plan.manifests)
-        for name, version in plan.plugins.items():
-            if now.get(name) != version:
-                raise StalePlanError(
-                    f"the plan was made with {version} for {name}, and {now.get(name) or 'nothing'} is installed",
-                    hint="plan again",
-                )
+    def _planner(self) -> Planner:
+        return Planner(self.settings.root, self.registry, self.store, self.context)
 
 
 def _provided(loaded: Sequence[Loaded]) -> frozenset[str]:
@@ -471,11 +349,8 @@ def _owned(manifest: Manifest, findings: Iterable[Diagnostic], owner: str) -> It
         yield manifest.locate(each if each.owner else attrs.evolve(each, owner=owner))
 
 
-def _one_environment(plans: Sequence[LogicalPlan]) -> Environment:
-    names = {each.environment for each in plans}
-    if len(names) != 1:
-        raise UsageError(f"expected logical plans of one environment, got {sorted(names) or 'none'}")
-    return Environment.named(names.pop())
+def _sequence(logical_plans: LogicalPlan | Sequence[LogicalPlan]) -> tuple[LogicalPlan, ...]:
+    return (logical_plans,) if isinstance(logical_plans, LogicalPlan) else tuple(logical_plans)
 
 
 def _login_name() -> str:

@@ -8,6 +8,7 @@ Source: design.md section 8.
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Literal
 
 import attrs
 
@@ -25,9 +26,11 @@ class PlaygroundSettings:
 
     Args:
         ttl_days: How long a new playground lives, in days, > 0.
+        reads: ``production``, or ``overlay`` to prefer the playground's own copy of a table where there is one.
     """
 
-    ttl_days: int = 14
+    ttl_days: int = attrs.field(default=14, validator=attrs.validators.gt(0))
+    reads: Literal["production", "overlay"] = "production"
 
 
 @attrs.frozen

@@ -19,7 +19,17 @@ from dcp_core import documents, planning
 from dcp_core.context import Context
 from dcp_core.errors import ConflictError, InvalidSpecError, NotFoundError
 from dcp_core.interfaces import Primitive
-from dcp_core.model import Environment, FieldChange, JsonValue, LogicalPlan, Owner, Resource, ResourceKey, State
+from dcp_core.model import (
+    PRODUCTION,
+    Environment,
+    FieldChange,
+    JsonValue,
+    LogicalPlan,
+    Owner,
+    Resource,
+    ResourceKey,
+    State,
+)
 from dcp_core.model import digest_of as json_digest
 from dcp_core.planning import owner_of
 from dcp_core.records import Execution, ExecutionStatus
@@ -318,5 +328,13 @@ def _execution(resource: Resource, execution: api.Execution) -> Execution:
         status=ExecutionStatus(execution.status.value),
         backend=execution.backend,
         rows_written=execution.rows_written,
-        error=execution.error,
+        error=_explained(resource, execution.error),
     )
+
+
+def _explained(resource: Resource, error: str | None) -> str | None:
+    """The engine's words, and what to do when a playground's job misses a table that may be in the playground."""
+    reads_production = not resource.spec.get("read_overlay") and resource.environment != PRODUCTION
+    if error is None or "does not exist" not in error or not reads_production:
+        return error
+    return f"{error} in production; where it is in your playground, apply and run with --reads overlay"

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from dcp_core.records import OperationStatus
 
 if TYPE_CHECKING:
-    from dcp_core.control_plane import RunResult
     from dcp_core.diagnostics import Diagnostic
     from dcp_core.model import Action, ManifestPlan, Plan
     from dcp_core.records import (
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
         TestResult,
     )
     from dcp_core.registry import Registered
+    from dcp_core.running import RunResult
 
 _WORST_FIRST = ("FAILED", "PARTIAL", "CANCELLED", "SUCCEEDED")
 
@@ -159,7 +159,7 @@ def execution_document(execution: Execution, manifest_id: str | None = None) -> 
 
 
 def _run_rows(result: RunResult, environment: str) -> list[dict[str, Any]]:
-    rows = [execution_document(each, result.manifest_id) for each in result.executions]
+    rows = [{**execution_document(each, result.manifest_id), "note": result.note} for each in result.executions]
     if result.error is not None:
         rows.append(
             {
@@ -171,6 +171,7 @@ def _run_rows(result: RunResult, environment: str) -> list[dict[str, Any]]:
                 "status": "CANCELLED" if result.skipped else "FAILED",
                 "rows_written": None,
                 "error": result.error,
+                "note": result.note,
             }
         )
     return rows

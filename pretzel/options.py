@@ -27,7 +27,7 @@ def shared_options() -> list[click.Parameter]:
         _shared(["--config"], type=click.Path(dir_okay=False), metavar="FILE",
                 help="The dcp.toml to use; by default the nearest one upwards."),
         _shared(["--reads"], type=click.Choice(("production", "overlay")),
-                help="overlay: read the playground's own copy of a dataset where there is one."),
+                help="overlay: read the playground's own copy of a table where there is one."),
         _shared(["--debug"], is_flag=True, help="Show debug messages, and the traceback of a bug."),
     ]  # fmt: skip
 
@@ -69,7 +69,7 @@ def command(
             environment_name=given(ctx, "environment"),
             config=given(ctx, "config"),
             server=given(ctx, "server"),
-            overlay=given(ctx, "reads") == "overlay",
+            overlay=None if given(ctx, "reads") is None else given(ctx, "reads") == "overlay",
             debug=bool(given(ctx, "debug")),
         ) as session:
             return function(session, *args, **kwargs)

@@ -29,7 +29,7 @@ class Session:
         environment_name: As given with ``-e``; None for the playground in use.
         config: Path of a ``dcp.toml``; None for the nearest.
         server: Address of a Graph Runner.
-        overlay: Whether reads prefer the playground's own copies.
+        overlay: Whether reads prefer the playground's own copies; None leaves it to the settings.
         debug: Whether debug messages are shown.
     """
 
@@ -40,7 +40,7 @@ class Session:
         environment_name: str | None = None,
         config: str | None = None,
         server: str | None = None,
-        overlay: bool = False,
+        overlay: bool | None = None,
         debug: bool = False,
     ) -> None:
         self.output = Output(output)

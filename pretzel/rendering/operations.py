@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from dcp_core.records import ExecutionStatus, OperationStatus, ResultStatus
 
 if TYPE_CHECKING:
-    from dcp_core.control_plane import RunResult
     from dcp_core.records import Execution, Operation, TestResult
+    from dcp_core.running import RunResult
     from pretzel.rendering.screen import Screen
 
 STYLES = {
@@ -81,6 +81,8 @@ def render_runs(screen: Screen, results: Sequence[RunResult], *, next_step: str 
             screen.line(result.error, indent=2)
         elif not result.executions:
             screen.line(f"{result.manifest_id}: nothing in it runs")
+        if result.note:
+            screen.line((f"note: {result.note}", "yellow"), indent=2)
     if next_step and results and all(result.ok for result in results):
         screen.line(f"Next: {next_step}")
 

@@ -1,0 +1,97 @@
+"""Runs the jobs of many manifests: who is read before who reads.
+
+Source: design.md sections 10 and 13.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from dcp_core import operating
+from dcp_core.errors import DcpError
+from dcp_core.loading import reading_order
+from dcp_core.memory_store import MemoryStore
+from dcp_core.model import LogicalPlan, ManifestPlan
+from dcp_core.planner import decompose, one_environment
+from dcp_core.records import Execution
+
+NOT_APPLIED = "it was never applied here; `pretzel apply` makes its job"
+CHANGED = "the manifest has changed since it was applied; this ran the version applied"
+
+
+@attrs.frozen
+class RunResult:
+    """How running one manifest ended.
+
+    Args:
+        manifest_id: Which one.
+        executions: Final ones, one for each runnable resource.
+        error: Why nothing ran, or what went wrong around it.
+        skipped: Whether it was not tried because a manifest it reads failed.
+        note: What the user should know all the same.
+    """
+
+    manifest_id: str
+    executions: tuple[Execution, ...] = ()
+    error: str | None = None
+    skipped: bool = False
+    note: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that runs succeeded."""
+        return self.error is None and all(each.status == "SUCCEEDED" for each in self.executions)
+
+
+@attrs.frozen
+class Runner:
+    """Runs manifests one after the other.
+
+    Args:
+        operator: Runs one of them.
+        identity: Who asks.
+    """
+
+    operator: operating.Operator
+    identity: str
+
+    def has_applied(self, plans: Sequence[LogicalPlan]) -> bool:
+        """Whether any of them was applied in its environment."""
+        applied = self.operator.store.logical_plans(one_environment(plans).name)
+        return any(each.id in applied for each in plans)
+
+    def run(self, plans: Sequence[LogicalPlan], params: Mapping[str, str]) -> tuple[RunResult, ...]:
+        """See ``ControlPlane.run``."""
+        by_id = {each.id: each for each in plans}
+        applied = self.operator.store.logical_plans(one_environment(plans).name)
+        resources = {each.id: decompose(each, self.operator.registry) for each in plans}
+        failed: set[str] = set()
+        results = []
+        for id in reading_order(list(resources.items())):
+            reads = {name for each in resources[id] for name in each.reads}
+            provides = {name for each in resources[id] for name in each.provides}
+            if reads & failed:
+                result = RunResult(id, error=f"{sorted(reads & failed)[0]} was not refreshed", skipped=True)
+            elif id not in applied:
+                result = RunResult(id, error=NOT_APPLIED)
+            else:
+                result = self._run_one(by_id[id], params)
+                changed = by_id[id].digest != applied[id].digest
+                result = attrs.evolve(result, note=CHANGED if changed else None)
+            if not result.ok:
+                failed |= provides
+            results.append(result)
+        return tuple(results)
+
+    def _run_one(self, logical_plan: LogicalPlan, params: Mapping[str, str]) -> RunResult:
+        operator = self.operator
+        plan = ManifestPlan(logical_plan, ())
+        operation = operating.new_operation(operating.RUN, plan, self.identity, operator.clock())
+        try:
+            executions = operator.run(operation, params, MemoryStore(operator.clock))
+        except DcpError as error:
+            words = f"{error}; {error.hint}" if error.hint else str(error)
+            return RunResult(logical_plan.id, error=words)
+        return RunResult(logical_plan.id, executions)
