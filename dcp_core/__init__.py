@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dcp_core.context import Context
     from dcp_core.control_plane import ControlPlane
     from dcp_core.diagnostics import Diagnostic, Severity
-    from dcp_core.errors import DcpError, InvalidManifestError, PermanentError, TransientError
+    from dcp_core.errors import ConflictError, DcpError, InvalidManifestError, PermanentError, TransientError
     from dcp_core.hookspecs import hookimpl
     from dcp_core.interfaces import Plugin, Primitive
     from dcp_core.manifest import Manifest
@@ -57,7 +57,7 @@ _HOMES = {
     "context": ("Context",),
     "control_plane": ("ControlPlane",),
     "diagnostics": ("Diagnostic", "Severity"),
-    "errors": ("DcpError", "InvalidManifestError", "PermanentError", "TransientError"),
+    "errors": ("ConflictError", "DcpError", "InvalidManifestError", "PermanentError", "TransientError"),
     "hookspecs": ("hookimpl",),
     "interfaces": ("Plugin", "Primitive"),
     "manifest": ("Manifest",),
@@ -76,7 +76,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Action", "ActionKind", "ActionResult", "Command", "Context", "ControlPlane", "DcpError", "Decision", "Diagnostic",
+    "Action", "ActionKind", "ActionResult", "Command", "ConflictError", "Context", "ControlPlane", "DcpError", "Decision", "Diagnostic",
     "Effect", "Environment", "Execution", "ExecutionStatus", "FieldChange", "InvalidManifestError", "LogicalPlan",
     "Manifest", "ManifestPlan", "Metadata", "Operation", "OperationStatus", "Owner", "Parameter", "PermanentError",
     "Plan", "PlanOptions", "Plugin", "Preview", "Primitive", "Registry", "Resource", "ResourceKey", "ResultStatus",

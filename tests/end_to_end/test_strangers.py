@@ -50,14 +50,14 @@ def test_a_strangers_type_and_primitive_are_routed_planned_applied_and_destroyed
     planned = project.pretzel("plan", "row_count", "-o", "json").document
     assert [row["label"] for row in planned["manifests"][0]["actions"]] == ["CREATE_FILE"]
     assert project.pretzel("apply", "row_count").status == 0
-    assert '"rows": 3' in file.read_text()
+    assert "[3," in file.read_text()
     assert project.pretzel("plan", "row_count", "--detailed-exitcode").status == 0
 
     project.write("row_count/sales.yaml", "name: sales\nrows: 4\n")
     changes = project.pretzel("plan", "row_count", "-o", "json").document["manifests"][0]["actions"][0]["changes"]
     assert [(each["field"], each["actual"], each["desired"]) for each in changes] == [("rows", 3, 4)]
     assert project.pretzel("row-count", "apply", "row_count/sales.yaml").status == 0
-    assert '"rows": 4' in file.read_text()
+    assert "[4," in file.read_text()
 
     assert project.pretzel("destroy", "row_count", "--yes").status == 0
     assert not file.exists()

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from dcp_core import Context, Environment, LogicalPlan, Manifest, Metadata, Owner, Plugin, Primitive, Resource, State
+from dcp_core import ConflictError, Context, Environment, LogicalPlan, Manifest, Metadata, Owner
+from dcp_core import Plugin, Primitive, Resource, State
 
 
 class RowCount(Plugin):
     manifest_type = "row_count"
 
-    def get_manifest_schema(self) -> Mapping[str, Any]:
-        return {
-            "type": "object",
-            "required": ["name", "rows"],
-            "additionalProperties": False,
-            "properties": {"name": {"type": "string", "pattern": "^[a-z_]+$"}, "rows": {"type": "integer"}},
-        }
+    def get_manifest_schema(self) -> dict[str, object]:
+        fields = {"name": {"type": "string", "pattern": "^[a-z_]+$"}, "rows": {"type": "integer"}}
+        return {"type": "object", "required": ["name", "rows"], "additionalProperties": False, "properties": fields}
 
     def parse_manifest(self, manifest: Manifest, environment: Environment) -> LogicalPlan:
         id = f"row_count/{manifest.data['name']}"
@@ -41,16 +36,21 @@ class TextFile(Primitive):
         path = self._path(resource, ctx)
         if not path.exists():
             return None
-        values = json.loads(path.read_text())
-        return State({"rows": values["rows"]}, Owner(*values["owner"]))
+        rows, *owner = json.loads(path.read_text())
+        return State({"rows": rows}, Owner(*owner))
 
     def create(self, resource: Resource, desired: State, ctx: Context) -> None:
-        path = self._path(resource, ctx)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({**desired.values, "owner": [resource.manifest_id, resource.environment]}))
+        self._path(resource, ctx).parent.mkdir(parents=True, exist_ok=True)
+        content = [desired.values["rows"], resource.manifest_id, resource.environment]
+        self._path(resource, ctx).write_text(json.dumps(content))
 
     def update(self, resource: Resource, desired: State, actual: State, ctx: Context) -> None:
+        if self.get_actual_state(resource, ctx) not in (actual, desired):
+            raise ConflictError(f"{resource.name} was changed meanwhile")
         self.create(resource, desired, ctx)
 
     def delete(self, resource: Resource, ctx: Context) -> None:
+        actual = self.get_actual_state(resource, ctx)
+        if actual is not None and actual.owner != Owner(resource.manifest_id, resource.environment):
+            raise ConflictError(f"{resource.name} is somebody else's")
         self._path(resource, ctx).unlink(missing_ok=True)
