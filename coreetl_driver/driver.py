@@ -57,6 +57,8 @@ class Driver:
         self._folder = settings.state / "coreetl" / "executions"
         self._backends: dict[str, Backend] = {}
         self._live: dict[str, _Live] = {}
+        self._waiting: set[str] = set()
+        self._recovered: dict[tuple[str, str], list[str]] = {}
         self._lock = threading.RLock()
         self._me = Owner.current()
         self._closed = False
@@ -171,6 +173,9 @@ class Driver:
         with self._lock:
             self._closed = True
             live = dict(self._live)
+            waiting = tuple(self._waiting)
+        for execution_id in waiting:
+            self._registry.change(execution_id, self._me, owner=None)
         for execution_id, running in live.items():
             running.handed_over = True
             outcome = running.attempt.stop()
@@ -212,12 +217,57 @@ class Driver:
             self._finish(execution.execution_id, Outcome(ExecutionStatus.FAILED, error=reason))
         else:
             self._registry.change(execution.execution_id, self._me, attempt=execution.attempt + 1)
+            self._recovered.setdefault((execution.environment, execution.job_id), []).append(execution.execution_id)
             self._start(self._registry.get_run(execution.execution_id), job, None)
         return self.get_execution(execution.execution_id)
 
     # Running
 
     def _start(self, run: Run, job: Job, user_token: Secret | None) -> None:
+        """Begin at once, or when the job's recovered executions have ended: two at a time would undo each other."""
+        execution = run.execution
+        with self._lock:
+            recovered = self._recovered.get((execution.environment, execution.job_id), [])
+            recovered[:] = [each for each in recovered if not self.get_execution(each).status.is_final]
+            earlier = [each for each in recovered if each != execution.execution_id]
+        if not earlier:
+            self._begin(run, job, user_token)
+            return
+        self._waiting.add(execution.execution_id)
+        threading.Thread(
+            target=self._begin_after,
+            args=(earlier, run, job, user_token),
+            name=f"coreetl-{execution.execution_id[:8]}-waits",
+            daemon=True,
+        ).start()
+
+    def _begin_after(self, earlier: Sequence[str], run: Run, job: Job, user_token: Secret | None) -> None:
+        execution_id = run.execution.execution_id
+        beaten_at = time.monotonic()
+        try:
+            for each in earlier:
+                while not self._closed and not self.wait(each, self._own.poll_interval_s).status.is_final:
+                    if self._registry.get_run(execution_id).stop_requested:
+                        break
+                    if time.monotonic() - beaten_at > HEARTBEAT_S:
+                        beaten_at = time.monotonic()
+                        if not self._heartbeat(execution_id):
+                            return  # somebody else runs it now
+            with self._lock:
+                if self._registry.get_run(execution_id).stop_requested:
+                    self._finish(execution_id, Outcome(ExecutionStatus.CANCELLED))
+                elif not self._closed:
+                    self._begin(run, job, user_token)
+        except Exception:  # an execution must not stay PENDING for ever because of a bug here
+            if not self._closed:
+                _LOG.exception("execution %s cannot begin", execution_id)
+                self._finish(
+                    execution_id, Outcome(ExecutionStatus.FAILED, error="the driver failed before it ran; see its log")
+                )
+        finally:
+            self._waiting.discard(execution_id)
+
+    def _begin(self, run: Run, job: Job, user_token: Secret | None) -> None:
         execution_id = run.execution.execution_id
         try:
             task = self._task(run, job, user_token)

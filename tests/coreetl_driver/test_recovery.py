@@ -92,7 +92,29 @@ def test_a_run_whose_driver_died_before_it_wrote_is_run_again_and_writes_once(dr
     done = [driver.wait(found, 60) for found in (execution_id, new.execution_id)]
     assert [execution.status for execution in done] == [ExecutionStatus.SUCCEEDED] * 2
     assert (done[0].attempt, done[1].attempt) == (2, 1)
+    assert done[0].finished_at is not None
+    assert done[1].started_at is not None
+    assert done[0].finished_at <= done[1].started_at  # at once, one would fail with the other's commit
     assert len(project.rows()) == 6
+
+
+def test_what_waits_for_a_recovered_run_can_be_stopped_and_is_handed_over_with_it(project: Project) -> None:
+    first = Driver(project.settings)
+    first.create_job("a_job", ENVIRONMENT, "a", project.spec(ENDLESS), {})
+    process, lost = other_driver(project)
+    process.kill()
+    process.wait()
+    waiting = first.run_job("a_job", ENVIRONMENT)
+    assert waiting.status is ExecutionStatus.PENDING
+    first.close()
+    second = Driver(project.settings)
+    assert [each.execution_id for each in second.recover()] == [lost, waiting.execution_id]
+    assert second.get_execution(waiting.execution_id).status is ExecutionStatus.PENDING
+    stopped = second.stop_job("a_job", ENVIRONMENT)
+    assert {(each.execution_id, each.status) for each in stopped} == {
+        (lost, ExecutionStatus.CANCELLED), (waiting.execution_id, ExecutionStatus.CANCELLED)
+    }  # fmt: skip
+    second.close()
 
 
 def test_a_run_that_had_committed_when_its_driver_died_has_succeeded(driver: Driver, project: Project) -> None:
