@@ -76,12 +76,12 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Action", "ActionKind", "ActionResult", "Command", "ConflictError", "Context", "ControlPlane", "DcpError", "Decision", "Diagnostic",
-    "Effect", "Environment", "Execution", "ExecutionStatus", "FieldChange", "InvalidManifestError", "LogicalPlan",
-    "Manifest", "ManifestPlan", "Metadata", "Operation", "OperationStatus", "Owner", "Parameter", "PermanentError",
-    "Plan", "PlanOptions", "Plugin", "Preview", "Primitive", "Registry", "Resource", "ResourceKey", "ResultStatus",
-    "RunResult", "Sandbox", "Secret", "Settings", "Severity", "Source", "State", "TestReport", "TestResult",
-    "TransientError", "hookimpl",
+    "Action", "ActionKind", "ActionResult", "Command", "ConflictError", "Context", "ControlPlane", "DcpError",
+    "Decision", "Diagnostic", "Effect", "Environment", "Execution", "ExecutionStatus", "FieldChange",
+    "InvalidManifestError", "LogicalPlan", "Manifest", "ManifestPlan", "Metadata", "Operation", "OperationStatus",
+    "Owner", "Parameter", "PermanentError", "Plan", "PlanOptions", "Plugin", "Preview", "Primitive", "Registry",
+    "Resource", "ResourceKey", "ResultStatus", "RunResult", "Sandbox", "Secret", "Settings", "Severity", "Source",
+    "State", "TestReport", "TestResult", "TransientError", "hookimpl",
 ]  # fmt: skip
 
 

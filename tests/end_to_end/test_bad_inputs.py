@@ -23,6 +23,8 @@ workflow:
   schedule: "0 * * * *"
   sql: daily_orders.sql
 """
+FIELDS = "    - {name: order_id, type: string}\n    - {name: amount, type: long}\n"
+NAME = "name: daily_orders\n"
 FOLDER = "manifests/derived_dataset"
 YAML, QUERY = f"{FOLDER}/daily_orders.yaml", f"{FOLDER}/daily_orders.sql"
 
@@ -52,16 +54,16 @@ MANIFESTS: list[tuple[str, str | bytes, str, str]] = [
     ("huge file", b"# " + b"x" * (1024 * 1024), "file.size", ""),
     ("not UTF-8", GOOD.encode() + b"# \xff\n", "file.encoding", "11:3"),
     ("UTF-16", GOOD.encode("utf-16"), "file.encoding", "1:1"),
-    ("unknown type", GOOD.replace("name: order_id, type: string", "name: order_id, type: strng"), "schema.enum", "6:30"),
+    ("unknown type", GOOD.replace("type: string", "type: strng"), "schema.enum", "6:30"),
     ("unknown key", GOOD.replace("schedule:", "shedule:"), "schema.unknown_key", "9:3"),
     ("missing section", GOOD.replace("metadata:\n  technical_owner: logistics-de\n", ""), "schema.required", "1:1"),
-    ("wrong type", GOOD.replace("name: daily_orders\n", "name: [a]\n"), "schema.type", "4:9"),
-    ("null for a name", GOOD.replace("name: daily_orders\n", "name:\n"), "schema.type", "4:"),
-    ("fields is a mapping", GOOD.replace("    - {name: order_id, type: string}\n    - {name: amount, type: long}\n", "    a: b\n"), "schema.type", "6:5"),
-    ("no fields", GOOD.replace("    - {name: order_id, type: string}\n    - {name: amount, type: long}\n", "    []\n"), "schema.minItems", "6:5"),
-    ("hostile name", GOOD.replace("name: daily_orders\n", "name: ../../x\n"), "schema.pattern", "4:9"),
-    ("hostile name with quotes", GOOD.replace("name: daily_orders\n", "name: 'a`; DROP TABLE b'\n"), "schema.pattern", "4:9"),
-    ("newline in a name", GOOD.replace("name: daily_orders\n", 'name: "daily_orders\\n"\n'), "schema.pattern", "4:9"),
+    ("wrong type", GOOD.replace(NAME, "name: [a]\n"), "schema.type", "4:9"),
+    ("null for a name", GOOD.replace(NAME, "name:\n"), "schema.type", "4:"),
+    ("fields is a mapping", GOOD.replace(FIELDS, "    a: b\n"), "schema.type", "6:5"),
+    ("no fields", GOOD.replace(FIELDS, "    []\n"), "schema.minItems", "6:5"),
+    ("hostile name", GOOD.replace(NAME, "name: ../../x\n"), "schema.pattern", "4:9"),
+    ("hostile name with quotes", GOOD.replace(NAME, "name: 'a`; DROP TABLE b'\n"), "schema.pattern", "4:9"),
+    ("newline in a name", GOOD.replace(NAME, 'name: "daily_orders\\n"\n'), "schema.pattern", "4:9"),
     ("NUL in the file name", GOOD.replace("daily_orders.sql", '"a\\0.sql"'), "", "10:8"),
     ("hostile file", GOOD.replace("daily_orders.sql", "../../../../etc/passwd.sql"), "file.outside", "10:8"),
     ("absolute file", GOOD.replace("daily_orders.sql", "/etc/passwd.sql"), "file.outside", "10:8"),
