@@ -46,6 +46,10 @@ def write(
 
     if mode is SinkMode.MERGE:
         return _merge(session, output, target, keys, announce)
+    if session.is_sail:
+        # Sail 0.7.2 looks the columns that it writes up in lower case ("No field named orderid. Did you mean
+        # "OrderId"?"), and matches them with the table's whatever their case. MERGE does not need it.
+        output = output.toDF(*(name.lower() for name in output.columns))
     if mode is SinkMode.APPEND:
         output.writeTo(target).append()
     elif mode is SinkMode.OVERWRITE_PARTITIONS:

@@ -193,14 +193,22 @@ def test_a_change_of_mode_is_a_change_of_the_job_and_keeps_the_rows(workspace: W
 
 
 @pytest.mark.parametrize("mode", ["append", "overwrite", "overwrite_partitions", "merge"])
-def test_every_mode_writes_by_name_though_the_engine_puts_partition_columns_last(
-    workspace: Workspace, mode: str
+@pytest.mark.parametrize("names", [("a", "b", "c"), ("a", "B", "C")])
+def test_every_mode_writes_by_name_whatever_order_and_case_the_engine_gives(
+    workspace: Workspace, mode: str, names: tuple[str, str, str]
 ) -> None:
-    fields = [f"name: {name}, type: string, nullable: {'true' if name == 'c' else 'false'}" for name in "abc"]
-    manifest = manifest_text(*fields, mode=mode, primary_key="[b]", partition_by="[a, b]")
-    path = applied(
-        workspace, manifest, "SELECT concat('c', order_id) AS c, concat('b', order_id) AS b, 'a' AS a FROM raw.orders"
+    # Sail puts partition columns last, and takes what it writes for lower case.
+    first, key, last = names
+    fields = [f"name: {name}, type: string, nullable: {'true' if name == last else 'false'}" for name in names]
+    fields.append("nested: struct<Inner: int>")
+    manifest = manifest_text(*fields, mode=mode, primary_key=f"[{key}]", partition_by=f"[{first}, {key}]")
+    sql = (
+        f"SELECT named_struct('Inner', 1) AS nested, concat('c', order_id) AS {last}, "
+        f"concat('b', order_id) AS {key}, 'a' AS {first} FROM raw.orders"
     )
+    path = applied(workspace, manifest, sql)
     for _ in range(1 if mode == "append" else 2):
         assert workspace.run(path) == 3
-    assert workspace.rows("derived_datasets.daily") == [{"a": "a", "b": f"b{each}", "c": f"c{each}"} for each in "abc"]
+    assert workspace.rows("derived_datasets.daily") == [
+        {first: "a", key: f"b{each}", last: f"c{each}", "nested": {"Inner": 1}} for each in "abc"
+    ]
