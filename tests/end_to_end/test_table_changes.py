@@ -218,6 +218,51 @@ def test_partitioning_sorting_and_properties_come_change_and_go(workspace: Works
     assert sorted(kept["id"].to_pylist()) == [3, 4, 5]
 
 
+def test_the_values_of_a_map_and_the_elements_of_a_list_are_widened(workspace: Workspace) -> None:
+    story = Story(workspace, "maps")
+    story.begin(
+        manifest_text("by_sku: map<string, struct<qty: int>>", "sizes: array<int>"),
+        {"by_sku": {"s": {"qty": 1}}, "sizes": [1]},
+        by_sku="map('s', named_struct('qty', 1))", sizes="array(1)",
+    )  # fmt: skip
+    story.turn(
+        manifest_text("by_sku: map<string, struct<qty: long, note: string>>", "sizes: array<long>"),
+        {"by_sku": {"t": {"qty": 2, "note": "x"}}, "sizes": [3_000_000_000]},
+        changes=["columns.by_sku.value.qty.type", "columns.by_sku.value.note", "columns.sizes.element.type"],
+        became=lambda old: {**old, "by_sku": {"s": {"qty": 1, "note": None}}},
+        by_sku="map('t', named_struct('qty', 2L, 'note', 'x'))", sizes="array(3000000000L)",
+    )  # fmt: skip
+
+
+def test_a_column_that_is_there_wins_over_a_former_name(workspace: Workspace) -> None:
+    story = Story(workspace, "heirs")
+    story.begin(manifest_text("total: string", "net: long"), {"total": "old", "net": 1}, total="'old'", net="1L")
+    manifest = manifest_text("name: total, type: long, renamed_from: net")
+    story.is_blocked(manifest, "destructive", "total is emptied in 1 row; drops column net (long) of 1 row", total="2L")
+    story.turn(
+        manifest, {"total": 2}, changes=["columns.total.type", "columns.net"], allow_destructive=True,
+        became=lambda old: {"total": None}, total="2L",
+    )  # fmt: skip
+
+
+def test_a_name_that_changes_case_only_is_a_rename(workspace: Workspace) -> None:
+    story = Story(workspace, "cases")
+    story.begin(
+        manifest_text("order_id: string", "amount: long"), {"order_id": "a", "amount": 1}, order_id="'a'", amount="1L"
+    )
+    story.turn(
+        manifest_text("orderId: string", "amount: long"), {"orderId": "b", "amount": 2},
+        changes=["columns.orderId", "columns.order_id"],
+        allow_destructive=True, became=lambda old: {"orderId": None, "amount": old["amount"]},
+        orderId="'b'", amount="2L",
+    )  # fmt: skip
+    story.turn(
+        manifest_text("orderID: string", "amount: long"), {"orderID": "c", "amount": 3},
+        changes=["columns.orderID.name"],
+        became=lambda old: {"orderID": old["orderId"], "amount": old["amount"]}, orderID="'c'", amount="3L",
+    )  # fmt: skip
+
+
 def test_a_renamed_partition_column_keeps_its_partitions(workspace: Workspace) -> None:
     story = Story(workspace, "parcels")
     story.begin(

@@ -96,9 +96,11 @@ class Workspace:
 
     def rows(self, table: str) -> list[Row]:
         """All rows in a stable order, as pyiceberg and Sail agree that they are."""
-        found = in_order(self.project.rows(table))
-        columns, rows = self.engine.rows(f"SELECT * FROM {table}")
-        seen = in_order([dict(zip([column.name for column in columns], row, strict=True)) for row in rows])
+        found = in_order(
+            [{name: _as_mapping(value) for name, value in row.items()} for row in self.project.rows(table)]
+        )
+        columns, seen_rows = self.engine.rows(f"SELECT * FROM {table}")
+        seen = in_order([dict(zip([column.name for column in columns], row, strict=True)) for row in seen_rows])
         assert seen == found, "Sail and pyiceberg read different rows"
         return found
 
@@ -235,6 +237,13 @@ class Story:
         assert ("UPDATE_JOB", "SKIPPED") in statuses
         assert self.workspace.table(self.table).metadata_location == before
         assert self.workspace.rows(self.table) == in_order(self.rows)
+
+
+def _as_mapping(value: Any) -> Any:
+    """Arrow gives a map as pairs."""
+    if isinstance(value, list) and value and all(isinstance(each, tuple) for each in value):
+        return dict(value)
+    return value
 
 
 def in_order(rows: Sequence[Mapping[str, Any]]) -> list[Row]:
