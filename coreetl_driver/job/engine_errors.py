@@ -17,6 +17,13 @@ _NOISE = re.compile(
 _ATTRIBUTE = re.compile(r"attribute ObjectName\(\[(.*?)\]\) is missing from the schema: cannot resolve attribute")
 _NOT_FOUND = re.compile(r"(?:Table not found: )?\[TABLE_OR_VIEW_NOT_FOUND\] Table or view not found: (\S+)")
 _LOST_RACE = re.compile(r"Iceberg commit failed: reference '.*?' expected snapshot .* but found .*", re.DOTALL)
+_MIXED = re.compile(r"dynamic partition overwrite is not supported for Iceberg tables with incomparable .*", re.DOTALL)
+# What an object store's client says that was told neither where the store is nor who it is.
+_STORAGE = re.compile(
+    r"(?:failed to lookup address information: .*|URL scheme is not allowed.*|.*InvalidAccessKeyId.*|"
+    r".*SignatureDoesNotMatch.*|.*169\.254\.169\.254.*)",
+    re.DOTALL,
+)
 _MAX_LENGTH = 600
 
 
@@ -38,6 +45,16 @@ def readable(error: BaseException, sql: str = "") -> str:
     message = _EXPECTED.sub("where the statement cannot go on", message)
     message = _LOST_RACE.sub("another program committed to the table while the job ran; run it again", message)
     message = _ATTRIBUTE.sub(_column, message)
+    message = _MIXED.sub(
+        "the table still has files of an earlier partitioning, among which the embedded engine cannot replace "
+        "partitions; one run with mode overwrite rewrites them",
+        message,
+    )
+    if _STORAGE.fullmatch(message):
+        message = (
+            f"the engine cannot use the store of a table's files: {message}; an object store's address, region and "
+            "credentials reach it by the variables that [coreetl] worker_environment names"
+        )
     message = _NOT_FOUND.sub(r"table \1 does not exist", message)
     message = re.sub(r"\s+", " ", message).strip()
     return message if len(message) <= _MAX_LENGTH else message[: _MAX_LENGTH - 1] + "…"

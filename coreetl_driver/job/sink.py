@@ -7,7 +7,7 @@ Rows go by name through ``writeTo``, never by position (``insertInto``) and neve
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from coreetl_driver.api import SinkMode
 from coreetl_driver.job.engine_errors import JobError
@@ -15,7 +15,6 @@ from coreetl_driver.job.session import Session, quoted
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
-    from pyspark.sql.types import DataType
 
 _VIEW = "coreetl_output"
 
@@ -57,9 +56,10 @@ def write(
             "overwrite_partitions replaces the partitions that the result has rows for; an empty result changes nothing"
         )
         output.writeTo(target).overwritePartitions()
-    elif session.is_sail and any(_has_required(field) for field in session.spark.table(target).schema.fields):
+    elif session.is_sail:
         # Sail 0.7.2 refuses overwrite(true) on a table with a NOT NULL column ("declared as non-nullable but
-        # contains null values"). Its INSERT OVERWRITE replaces the whole table, and BY NAME is not positional.
+        # contains null values") and on one with files of an earlier partitioning ("incomparable live partition
+        # specs"). Its INSERT OVERWRITE replaces the whole table, and BY NAME is not positional.
         output.createOrReplaceTempView(_VIEW)
         session.spark.sql(f"INSERT OVERWRITE TABLE {target} BY NAME SELECT * FROM {_VIEW}").collect()
     else:
@@ -99,19 +99,3 @@ def _merge(
         "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
     ).collect()
     return rows
-
-
-def _has_required(field: Any) -> bool:
-    return not field.nullable or _contains_required(field.dataType)
-
-
-def _contains_required(type_: DataType) -> bool:
-    from pyspark.sql.types import ArrayType, MapType, StructType
-
-    if isinstance(type_, StructType):
-        return any(_has_required(field) for field in type_.fields)
-    if isinstance(type_, ArrayType):
-        return not type_.containsNull or _contains_required(type_.elementType)
-    if isinstance(type_, MapType):
-        return not type_.valueContainsNull or _contains_required(type_.valueType)
-    return False

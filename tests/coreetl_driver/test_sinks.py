@@ -205,6 +205,19 @@ def test_every_mode_works_after_the_partitioning_changed(driver: Driver, project
     assert values(project) == [("a", 1)]
 
 
+def test_a_table_with_files_of_two_partitionings_is_overwritten_whole(driver: Driver, project: Project) -> None:
+    sql = "SELECT order_id, qty FROM raw.orders"
+    run(driver, project.spec(sql))
+    with project.playground.load_table("dd.daily").update_spec() as update:
+        update.add_identity("order_id")
+    run(driver, project.spec("SELECT 'd' AS order_id, 4 AS qty", mode="append"))
+    failed = run(driver, project.spec(sql, mode="overwrite_partitions"))
+    assert "mode overwrite rewrites them" in str(failed.error)
+    assert len(values(project)) == 4
+    run(driver, project.spec(sql))
+    assert values(project) == [("a", 1), ("b", 2), ("c", 3)]
+
+
 def test_reads_prefer_the_overlay_and_fall_back_to_production(driver: Driver, project: Project) -> None:
     import pyarrow as pa
 
