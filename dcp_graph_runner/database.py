@@ -92,7 +92,14 @@ class Database:
     def _engine(self, url: URL) -> Engine:
         if not _is_sqlite(url):
             # pool_pre_ping: a server that restarted meanwhile must not fail the first statement after it.
-            return create_engine(url, pool_pre_ping=True, hide_parameters=True)
+            try:
+                return create_engine(url, pool_pre_ping=True, hide_parameters=True)
+            except ModuleNotFoundError as error:
+                raise SettingsError(
+                    f"the state database's URL needs the module {error.name}, which is not installed",
+                    where=self.where,
+                    hint="pip install 'dcp-graph-runner[postgresql]' and write postgresql+psycopg://…",
+                ) from None
         try:
             Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:

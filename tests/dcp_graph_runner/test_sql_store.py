@@ -237,6 +237,13 @@ def test_a_url_that_cannot_be_used_is_refused(bad: str, clock: Clock) -> None:
         open_store(bad, clock)
 
 
+def test_a_driver_that_is_not_installed_is_named_with_the_way_to_get_it(clock: Clock) -> None:
+    with pytest.raises(SettingsError, match="pg8000") as refused:
+        open_store("postgresql+pg8000://alice:hunter2@127.0.0.1/x", clock)
+    assert "dcp-graph-runner[postgresql]" in str(refused.value.hint)
+    assert "hunter2" not in repr(vars(refused.value)) + str(refused.value)
+
+
 def test_a_password_in_a_url_never_shows(clock: Clock) -> None:
     for bad in ("mysql://alice:hunter2@host/x", "alice:hunter2@host no url"):
         with pytest.raises(SettingsError) as refused:
