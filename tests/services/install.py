@@ -1,0 +1,112 @@
+"""Gets the servers that these tests start: ``python -m tests.services.install``.
+
+Each goes into a virtual environment of its own under ``.services/``, from PyPI, at the versions in ``requirements/``;
+the driver of PostgreSQL goes into the project's own environment, at the version in ``constraints.txt``. What is there
+already is left alone. What cannot be had is no failure: its tests are skipped and say why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES = ROOT / ".services"
+REQUIREMENTS = Path(__file__).parent / "requirements"
+NAMES = ("airflow", "postgresql", "seaweedfs")
+_TIMEOUT_S = 900
+
+
+def folder(name: str) -> Path:
+    """The virtual environment of one server."""
+    return SERVICES / name
+
+
+def missing(name: str) -> str | None:
+    """Why a server cannot be used; None when it can."""
+    if is_installed(name):
+        return None
+    reason = _reason(name)
+    return reason.read_text() if reason.is_file() else f"{name} is not installed; run `make test-services`"
+
+
+def is_installed(name: str) -> bool:
+    """Whether the versions that ``requirements/`` names now are there."""
+    stamp = _stamp(name)
+    return stamp.is_file() and stamp.read_text() == _digest(name)
+
+
+def main() -> None:
+    """Install what is missing, one after the other."""
+    SERVICES.mkdir(exist_ok=True)
+    for name in NAMES:
+        if not is_installed(name):
+            _report(name, _install(name))
+    if importlib.util.find_spec("psycopg") is None:
+        constraints = str(ROOT / "constraints.txt")
+        _report("psycopg", _pip(Path(sys.executable), "-c", constraints, "psycopg[binary]"))
+
+
+def _install(name: str) -> str | None:
+    """Why it cannot be had; None when it is there now."""
+    began = time.monotonic()
+    print(f"Installing {name} into .services/{name} …", flush=True)
+    made = _run([sys.executable, "-m", "venv", "--clear", str(folder(name))])
+    # The list is whole: without looking for more, pip takes seconds instead of a minute.
+    problem = made or _pip(folder(name) / "bin" / "python", "--no-deps", "-r", str(REQUIREMENTS / f"{name}.txt"))
+    if problem:
+        _reason(name).write_text(f"{name} cannot be installed: {problem}")
+        return problem
+    _reason(name).unlink(missing_ok=True)
+    _stamp(name).write_text(_digest(name))
+    print(f"  done in {time.monotonic() - began:.0f} s")
+    return None
+
+
+def _pip(python: Path, *arguments: str) -> str | None:
+    command = [
+        str(python),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-compile",
+        "--disable-pip-version-check",
+        *arguments,
+    ]
+    return _run(command)
+
+
+def _run(command: list[str]) -> str | None:
+    """The last line of what went wrong; None when nothing did."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+    return None if done.returncode == 0 else (lines[-1] if lines else f"exit status {done.returncode}")
+
+
+def _report(name: str, problem: str | None) -> None:
+    if problem:
+        print(f"{name} cannot be had, its tests will be skipped: {problem}", file=sys.stderr)
+
+
+def _stamp(name: str) -> Path:
+    return folder(name) / ".installed"
+
+
+def _reason(name: str) -> Path:
+    return SERVICES / f"{name}.reason"
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256((REQUIREMENTS / f"{name}.txt").read_bytes() + sys.version.encode()).hexdigest()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""The state in a real PostgreSQL: the contract of every store, several processes, and the command line."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dcp_core.errors import SettingsError, TransientError
+from dcp_core.records import OperationStatus
+from dcp_core.store import StateStore
+from dcp_graph_runner.database import Database
+from dcp_graph_runner.schema import ensure_current
+from dcp_graph_runner.sql_store import SqlStore, open_store
+from tests.dcp_graph_runner import processes
+from tests.dcp_graph_runner.store_contract import ALICE, START, Clock, StoreContract, apply, entry, operation
+from tests.end_to_end.projects import PLAYGROUND, Project, order, orders_schema
+from tests.services import servers
+
+psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed; run `make test-services`")
+NEVER = 1_000_000
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def url(postgresql: str) -> str:
+    """An empty database of its own."""
+    name = f"dcp_{next(_NUMBERS)}"
+    with psycopg.connect(f"{postgresql.replace('+psycopg', '')}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"{postgresql}/{name}"
+
+
+class TestOnPostgresql(StoreContract):
+    @pytest.fixture
+    def store(self, clock: Clock, url: str) -> Iterator[StateStore]:
+        store = open_store(url, clock)
+        yield store
+        store.close()
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[SqlStore]:
+    """With the wall clock: what other processes share."""
+    database = Database(url)
+    ensure_current(database)
+    store = SqlStore(database, processes.now)
+    yield store
+    store.close()
+
+
+def test_processes_that_open_an_empty_database_at_once_all_find_it_made(url: str) -> None:
+    barrier = processes.context().Barrier(4)
+    together = [processes.start(processes.open_together, url, barrier) for _ in range(4)]
+    assert [processes.ended(one) for one in together] == [0] * 4
+    store = open_store(url, processes.now)
+    assert store.operations() == ()
+    store.close()
+
+
+def test_of_two_processes_that_begin_at_once_exactly_one_wins(url: str, store: SqlStore) -> None:
+    rounds = 15
+    made = processes.context()
+    barrier, wins = made.Barrier(2), made.SimpleQueue()
+    racers = [processes.start(processes.begin_together, url, barrier, wins, rounds) for _ in range(2)]
+    assert [processes.ended(racer) for racer in racers] == [0, 0]
+    won = []
+    while not wins.empty():
+        won.append(wins.get())
+    assert sorted(won) == list(range(rounds))
+    assert len(store.operations()) == rounds
+
+
+def test_three_processes_and_many_operations_leave_no_anomaly(tmp_path: Path, url: str, store: SqlStore) -> None:
+    count = 20
+    crowd = [processes.start(processes.storm, url, str(tmp_path), seed, count) for seed in range(3)]
+    assert [processes.ended(one) for one in crowd] == [0, 0, 0]
+    assert not (tmp_path / "anomaly").exists()
+    done = store.operations(limit=1000)
+    assert len(done) == 3 * count
+    assert {one.status for one in done} == {OperationStatus.SUCCEEDED}
+    assert store.verify_audit() == 3 * count
+    assert len(store.inventory(ALICE)) == 3 * count
+
+
+@pytest.mark.parametrize("kill_at", [3, 8, 14, 20])
+def test_killed_in_the_middle_the_next_process_finishes_the_operation(
+    tmp_path: Path, url: str, store: SqlStore, kill_at: int
+) -> None:
+    log = tmp_path / "log"
+    assert processes.run(processes.work, url, str(log), kill_at) == -9
+    assert processes.run(processes.work, url, str(log), NEVER) == 0
+    (ended,) = store.operations()
+    assert ended.status is OperationStatus.SUCCEEDED
+    assert store.verify_audit() == 1
+    assert [one.resource.name for one in store.inventory(ALICE)] == list(processes.STEPS)
+
+
+def test_what_was_written_is_there_for_another_connection(url: str) -> None:
+    first, second = open_store(url, lambda: START), open_store(url, lambda: START)
+    apply(first, operation(), entry("a"))
+    assert second.inventory(ALICE) == (entry("a"),)
+    assert [one.id for one in second.operations()] == ["op_1"]
+    first.close()
+    second.close()
+
+
+def test_a_server_that_ends_a_connection_is_found_again(postgresql: str, url: str, store: SqlStore) -> None:
+    apply(store, operation(), entry("a"))
+    name = url.rpartition("/")[2]
+    with psycopg.connect(f"{postgresql.replace('+psycopg', '')}/postgres", autocommit=True) as connection:
+        ended = connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+        ).fetchall()
+    assert ended
+    assert store.inventory(ALICE) == (entry("a"),)
+
+
+def test_a_server_that_is_away_may_be_tried_again_and_the_password_does_not_show() -> None:
+    (port,) = servers.free_ports(1)
+    with pytest.raises(TransientError) as failed:
+        open_store(f"postgresql+psycopg://dcp:hunter2@127.0.0.1:{port}/dcp", processes.now)
+    assert "hunter2" not in repr(vars(failed.value)) + str(failed.value)
+
+
+def test_a_database_that_does_not_exist_is_named(postgresql: str) -> None:
+    with pytest.raises((TransientError, SettingsError), match="nowhere"):
+        open_store(f"{postgresql}/nowhere", processes.now)
+
+
+def test_the_command_line_keeps_its_state_there(tmp_path: Path, url: str) -> None:
+    project = Project(tmp_path, {"STORE_URL": url})
+    project.write("dcp.toml", '[store]\nurl = "${STORE_URL}"\n')
+    project.source("raw.orders", [order("a", 1), order("b", 2)], orders_schema())
+    manifest = str(project.dataset("daily_orders"))
+
+    applied = project.pretzel("apply", manifest, "-o", "json")
+    assert applied.document["status"] == "SUCCEEDED", applied.err
+    assert project.pretzel("plan", manifest, "--detailed-exitcode").status == 0
+    again = project.pretzel("apply", manifest, "-o", "json").document
+    assert {result["status"] for result in again["results"]} == {"NOOP"}
+
+    store = open_store(url, processes.now)
+    assert [one.resource.kind for one in store.inventory(PLAYGROUND)] == ["iceberg_table", "coreetl_job", "airflow_dag"]
+    assert [sandbox.id for sandbox in store.sandboxes()] == [PLAYGROUND]
+    store.close()
+    assert not (tmp_path / ".dcp" / "state.db").exists()
+
+    destroyed = project.pretzel("destroy", manifest, "--yes", "-o", "json").document
+    assert destroyed["status"] == "SUCCEEDED"
+    audit = project.pretzel("audit", "list", "-o", "json").document
+    assert [line["kind"] for line in audit["records"]][:1] == ["destroy"]
