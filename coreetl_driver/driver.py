@@ -24,7 +24,7 @@ from coreetl_driver.api import Execution, ExecutionStatus, Job, JobSpec
 from coreetl_driver.compute import Attempt, Backend, Outcome, Task, find_backend
 from coreetl_driver.job_registry import JobRegistry, Run, now
 from coreetl_driver.owners import Owner
-from coreetl_driver.specs import check_names, check_spec, chosen_parameters
+from coreetl_driver.specs import check_catalogs, check_names, check_spec, chosen_parameters
 from dcp_core.errors import DcpError, PermanentError, TransientError
 from dcp_core.settings import Secret, Settings
 
@@ -68,6 +68,7 @@ class Driver:
     def create_job(self, job_id: str, environment: str, name: str, spec: JobSpec, labels: Mapping[str, str]) -> Job:
         check_names(job_id, environment)
         check_spec(spec)
+        check_catalogs(environment, spec)
         return self._registry.create_job(job_id, environment, name, spec, labels)
 
     def update_job(
@@ -79,6 +80,7 @@ class Driver:
         expected_version: int | None = None,
     ) -> Job:
         check_spec(spec)
+        check_catalogs(environment, spec)
         return self._registry.update_job(job_id, environment, spec, labels, expected_version)
 
     def delete_job(self, job_id: str, environment: str) -> None:
@@ -103,6 +105,7 @@ class Driver:
         user: str | None = None,
     ) -> Execution:
         job = self._registry.get_job(job_id, environment)
+        check_catalogs(environment, job.spec)
         check_spec(job.spec)  # again: the registry is a file that somebody may have written to
         chosen = chosen_parameters(job.spec, params or {})
         backend = str(job.spec.compute.get("backend") or self._own.backend)

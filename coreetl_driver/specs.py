@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from coreetl_driver.api import JobSpec, SinkMode
 from coreetl_driver.sql import parameters, require_query
 from coreetl_driver.types import parse_type
-from dcp_core.errors import InvalidSpecError
+from dcp_core.errors import InvalidSpecError, UsageError
+from dcp_core.model import Environment
 
 # Names that are safe in URLs, file names and SQL.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
@@ -26,6 +27,30 @@ def check_names(job_id: str, environment: str) -> None:
     for what, name in (("job id", job_id), ("environment", environment)):
         if not _NAME.fullmatch(name) or ".." in name:
             raise InvalidSpecError(f"{what} {name!r} may hold letters, digits, '_', '-' and '.' only")
+
+
+def check_catalogs(environment: str, spec: JobSpec) -> None:
+    """Refuse a job that writes to a catalog that is not its environment's own, or reads another playground's.
+
+    The endpoint grants what the specification names; so what it may name is decided here.
+
+    Raises:
+        InvalidSpecError: Never retried.
+
+    Source: design.md section 8.
+    """
+    try:
+        known = Environment.named(environment)
+    except UsageError as error:
+        raise InvalidSpecError(error.message, hint=error.hint) from None
+    if spec.sink.catalog != known.catalog:
+        raise InvalidSpecError(
+            f"environment {environment!r} may not write catalog {spec.sink.catalog!r}",
+            hint=f"it writes {known.catalog}",
+        )
+    for catalog in spec.catalogs:
+        if catalog not in (known.catalog, known.reads):
+            raise InvalidSpecError(f"environment {environment!r} may not read catalog {catalog!r}")
 
 
 def check_spec(spec: JobSpec) -> None:

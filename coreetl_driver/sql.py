@@ -150,7 +150,7 @@ def without_comments(sql: str) -> str:
     for token in Spark().tokenize(sql):
         if not sql.startswith("/*", token.start):  # a hint only advises: it goes with the comments
             text[token.start : token.end + 1] = sql[token.start : token.end + 1]
-    return "".join(text).rstrip().rstrip(";")
+    return "".join(text).rstrip(" \t\r\n;")
 
 
 def _parse(sql: str) -> tuple[exp.Query | None, tuple[Problem, ...]]:
@@ -163,7 +163,9 @@ def _parse(sql: str) -> tuple[exp.Query | None, tuple[Problem, ...]]:
     if "\x00" in sql:
         return None, (Problem("sql.syntax", "the SQL holds a NUL character"),)
     try:
-        statements = [statement for statement in sqlglot.parse(sql, read="spark") if statement is not None]
+        parsed = sqlglot.parse(sql, read="spark")
+        # What stands behind the last semicolon may be a comment alone.
+        statements = [each for each in parsed if each is not None and not isinstance(each, exp.Semicolon)]
     except RecursionError:
         return None, (_too_deep(),)
     except SqlglotError as error:

@@ -12,7 +12,7 @@ from coreetl_driver import CoreETLDriver, ExecutionStatus, connect
 from coreetl_driver.server import DriverServer
 from dcp_core.errors import ConflictError, InvalidSpecError, NotFoundError, TransientError, UnauthorizedError
 from dcp_core.settings import Settings
-from tests.coreetl_driver.conftest import ENDLESS, ENVIRONMENT, OTHER_TOKEN, TOKEN, Project
+from tests.coreetl_driver.conftest import ENDLESS, ENVIRONMENT, OTHER_TOKEN, PRODUCTION, TOKEN, Project
 
 SQL = "SELECT order_id, qty FROM raw.orders"
 
@@ -75,9 +75,16 @@ class TestEitherDriver:
         assert either.create_job("daily_job", ENVIRONMENT, "Daily", project.spec(SQL), {}).version == 2
 
     def test_jobs_are_listed_by_environment_and_id(self, either: CoreETLDriver, project: Project) -> None:
-        for environment in (ENVIRONMENT, "playground_bob"):
+        mine = project.spec(SQL)
+        bob = "pedregal-playground-bob"
+        bobs = attrs.evolve(
+            mine,
+            sink=attrs.evolve(mine.sink, catalog=bob),
+            catalogs={PRODUCTION: mine.catalogs[PRODUCTION], bob: project.settings.catalog_properties(bob)},
+        )
+        for environment, spec in ((ENVIRONMENT, mine), ("playground_bob", bobs)):
             for job_id in ("a_job", "b_job"):
-                either.create_job(job_id, environment, job_id, project.spec(SQL), {})
+                either.create_job(job_id, environment, job_id, spec, {})
         listed = either.list_jobs(ENVIRONMENT)
         assert [(job.environment, job.job_id) for job in listed] == [(ENVIRONMENT, "a_job"), (ENVIRONMENT, "b_job")]
         assert [job.environment for job in either.list_jobs(job_ids=["b_job", "nope"])] == [
@@ -85,6 +92,18 @@ class TestEitherDriver:
             "playground_bob",
         ]
         assert either.list_jobs(ENVIRONMENT, []) == ()
+
+    def test_a_job_writes_its_own_environments_catalog_only_and_reads_no_other_playgrounds(
+        self, either: CoreETLDriver, project: Project
+    ) -> None:
+        spec = project.spec(SQL)
+        to_production = attrs.evolve(spec, sink=attrs.evolve(spec.sink, catalog=PRODUCTION))
+        with pytest.raises(InvalidSpecError, match="'playground_alice' may not write catalog 'pedregal'"):
+            either.create_job("a_job", ENVIRONMENT, "a", to_production, {})
+        from_bob = attrs.evolve(spec, catalogs={**spec.catalogs, "pedregal-playground-bob": {}})
+        with pytest.raises(InvalidSpecError, match="'playground_alice' may not read catalog 'pedregal-playground-bob'"):
+            either.create_job("a_job", ENVIRONMENT, "a", from_bob, {})
+        assert either.list_jobs(ENVIRONMENT) == ()
 
     def test_hostile_sql_is_refused_when_the_job_is_stored(self, either: CoreETLDriver, project: Project) -> None:
         with pytest.raises(InvalidSpecError, match="/etc/passwd"):

@@ -77,6 +77,8 @@ HARMLESS = [
     "SELECT a AS `per day / order`, 'text: a/b' AS y FROM raw.orders",
     "SELECT sum(qty) OVER (PARTITION BY order_id ORDER BY ts) AS q FROM raw.orders",
     "SELECT * FROM raw.orders WHERE ts >= CAST(:since AS timestamp)",
+    "SELECT 1 AS x; -- the end",
+    "SELECT 1 AS x ;\n/* the */ ; -- end",
     "SELECT 1 -- a comment\n AS x /* another */",
     "SELECT * FROM kafka.events",
 ]
@@ -134,6 +136,10 @@ def test_comments_become_blanks_and_nothing_moves() -> None:
     assert "'a -- b'" in plain
     assert plain.index("1 AS y") == sql.index("1 AS y")
     assert ";" not in plain
+
+
+def test_nothing_is_left_behind_the_query() -> None:
+    assert without_comments("SELECT 1 AS x ;\n/* the */ ; -- end") == "SELECT 1 AS x"
 
 
 def test_parameters_are_found_by_name() -> None:
