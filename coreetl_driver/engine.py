@@ -18,10 +18,10 @@ from typing import Any, Self
 from coreetl_driver import CoreetlSettings
 from coreetl_driver.api import Column
 from coreetl_driver.catalog_endpoint import CatalogEndpoint, Grant
+from coreetl_driver.column_types import parse_engine_type
 from coreetl_driver.compute.local import session_request
 from coreetl_driver.compute.worker_process import WorkerDied, WorkerProcess
 from coreetl_driver.sql import parameters, require_query, source_tables
-from coreetl_driver.types import parse_type
 from coreetl_driver.values import decode, encode
 from dcp_core.errors import PermanentError, TransientError
 from dcp_core.settings import Settings
@@ -125,7 +125,7 @@ class Engine:
         values = _arguments(sql, params)
         answer = self._ask({"op": "rows", "sql": rewritten, "views": views, "limit": limit, "params": values})
         columns = _columns(answer["columns"])
-        types = [parse_type(column.type) for column in columns]
+        types = [parse_engine_type(column.type) for column in columns]
         rows = tuple(
             tuple(decode(value, type_) for value, type_ in zip(row, types, strict=True)) for row in answer["rows"]
         )
@@ -150,7 +150,7 @@ class Engine:
         for source, (columns, rows) in inputs.items():
             self._views += 1
             names[source.lower()] = f"coreetl_input_{self._views}"
-            types = [(column.name, parse_type(column.type)) for column in columns]
+            types = [(column.name, parse_engine_type(column.type)) for column in columns]
             # Checked here, where the error can name the input and its row.
             for index, row in enumerate(rows):
                 if len(row) != len(types):
@@ -162,7 +162,7 @@ class Engine:
             views.append(
                 {
                     "name": names[source.lower()],
-                    "columns": [[column, str(type_)] for column, type_ in types],
+                    "columns": [[column, of.spark] for column, of in types],
                     "rows": [[encode(value) for value in row] for row in rows],
                 }
             )
@@ -229,4 +229,4 @@ def _arguments(sql: str, params: Mapping[str, str] | None) -> dict[str, Any]:
 
 
 def _columns(found: Sequence[Sequence[Any]]) -> tuple[Column, ...]:
-    return tuple(Column(name, str(parse_type(type_)), required=not nullable) for name, type_, nullable in found)
+    return tuple(Column(name, parse_engine_type(of).spark, required=not nullable) for name, of, nullable in found)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 
 from coreetl_driver.api import JobSpec, SinkMode
+from coreetl_driver.column_types import parse_engine_type
 from coreetl_driver.sql import parameters, require_query
-from coreetl_driver.types import parse_type
 from dcp_core.errors import InvalidSpecError, UsageError
 from dcp_core.model import Environment
 
@@ -75,7 +75,7 @@ def check_spec(spec: JobSpec) -> None:
     if not names or len(set(names)) != len(names):
         raise InvalidSpecError("a job declares its output columns, each once")
     for column in spec.columns:
-        parse_type(column.type)
+        parse_engine_type(column.type)  # not only manifests make jobs
     unknown = [key for key in spec.sink.keys if key not in names]
     if unknown:
         raise InvalidSpecError(f"merge key {unknown[0]!r} is not a declared column")

@@ -6,10 +6,10 @@ import base64
 import datetime
 import decimal
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from coreetl_driver.types import Type
+from coreetl_driver.column_types import ArrayType, ColumnType, MapType, ScalarType, StructType
 from dcp_core.errors import InvalidSpecError
 
 
@@ -30,8 +30,8 @@ def encode(value: Any) -> Any:
     return str(value)  # Decimal, UUID, intervals
 
 
-def decode(value: Any, type_: Type, where: str = "value") -> Any:
-    """The Python value of a column of ``type_``, from what ``encode`` or a person's YAML gives.
+def decode(value: Any, of: ColumnType, where: str = "value") -> Any:
+    """The Python value of a column of type ``of``, from what ``encode`` or a person's YAML gives.
 
     Raises:
         InvalidSpecError: The value does not fit the type; ``where`` is named. Never retried.
@@ -39,46 +39,46 @@ def decode(value: Any, type_: Type, where: str = "value") -> Any:
     if value is None:
         return None
     try:
-        return _decode(value, type_, where)
+        match of:
+            case ScalarType():
+                return _scalar(value, of)
+            case ArrayType(element):
+                return [decode(item, element, f"{where}[{index}]") for index, item in enumerate(value)]
+            case MapType(key, inner):
+                return {decode(k, key, where): decode(v, inner, f"{where}[{k!r}]") for k, v in _pairs(value)}
+            case StructType(fields):
+                return _struct(dict(_pairs(value)), fields, where)
     except (ValueError, TypeError, ArithmeticError, KeyError):
-        raise InvalidSpecError(f"{where}: {value!r} is not a value of type {type_}") from None
+        raise InvalidSpecError(f"{where}: {value!r} is not a value of type {of.spark}") from None
 
 
-def _decode(value: Any, type_: Type, where: str) -> Any:
-    kind = type_.kind
-    if kind in ("tinyint", "smallint", "int", "bigint"):
-        if isinstance(value, bool) or int(value) != (value if not isinstance(value, str) else int(value)):
-            raise ValueError
-        return int(value)
-    if kind == "decimal":
-        return _decimal(value, type_)
-    if kind in ("float", "double"):
-        if isinstance(value, bool):
-            raise ValueError
-        return float(value)
-    if kind == "boolean":
-        if not isinstance(value, bool):
-            raise ValueError
-        return value
-    if kind == "string":
-        return value if isinstance(value, str) else _refuse()
-    if kind == "binary":
-        return value if isinstance(value, bytes) else base64.b64decode(value, validate=True)
-    if kind == "date":
-        return value if _is_date(value) else datetime.date.fromisoformat(value)
-    if kind in ("timestamp", "timestamp_ntz"):
-        return _timestamp(value, with_zone=kind == "timestamp")
-    if kind == "array":
-        return [decode(item, type_.fields[0][1], f"{where}[{index}]") for index, item in enumerate(value)]
-    if kind == "map":
-        key_type, value_type = type_.fields[0][1], type_.fields[1][1]
-        return {decode(k, key_type, where): decode(v, value_type, f"{where}[{k!r}]") for k, v in _pairs(value)}
-    if kind == "struct":
-        given = dict(_pairs(value))
-        unknown = set(given) - {name for name, _ in type_.fields}
-        if unknown:
-            raise InvalidSpecError(f"{where}: the struct has no field {min(unknown)!r}")
-        return {name: decode(given.get(name), inner, f"{where}.{name}") for name, inner in type_.fields}
+def _struct(given: Mapping[str, Any], fields: Sequence[tuple[str, ColumnType]], where: str) -> dict[str, Any]:
+    unknown = set(given) - {name for name, _ in fields}
+    if unknown:
+        raise InvalidSpecError(f"{where}: the struct has no field {min(unknown)!r}")
+    return {name: decode(given.get(name), inner, f"{where}.{name}") for name, inner in fields}
+
+
+def _scalar(value: Any, of: ScalarType) -> Any:
+    match of.name:
+        case "tinyint" | "smallint" | "int" | "long":
+            if isinstance(value, bool) or int(value) != (value if not isinstance(value, str) else int(value)):
+                raise ValueError
+            return int(value)
+        case "decimal":
+            return _decimal(value, of)
+        case "float" | "double":
+            return float(value) if not isinstance(value, bool) else _refuse()
+        case "boolean":
+            return value if isinstance(value, bool) else _refuse()
+        case "string":
+            return value if isinstance(value, str) else _refuse()
+        case "binary":
+            return value if isinstance(value, bytes) else base64.b64decode(value, validate=True)
+        case "date":
+            return value if _is_date(value) else datetime.date.fromisoformat(value)
+        case "timestamptz" | "timestamp_ntz":
+            return _timestamp(value, with_zone=of.name == "timestamptz")
     return value
 
 
@@ -94,12 +94,12 @@ def _is_date(value: Any) -> bool:
     return isinstance(value, datetime.date) and not isinstance(value, datetime.datetime)
 
 
-def _decimal(value: Any, type_: Type) -> decimal.Decimal:
+def _decimal(value: Any, of: ScalarType) -> decimal.Decimal:
     if isinstance(value, bool):
         raise TypeError
     exact = decimal.Decimal(str(value))
-    scaled = exact.quantize(decimal.Decimal(1).scaleb(-type_.scale), context=decimal.Context(prec=60))
-    if scaled != exact or len(scaled.as_tuple().digits) > type_.precision:
+    scaled = exact.quantize(decimal.Decimal(1).scaleb(-(of.scale or 0)), context=decimal.Context(prec=60))
+    if scaled != exact or len(scaled.as_tuple().digits) > (of.precision or 0):
         raise ValueError
     return scaled
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from coreetl_driver.column_types import parse_engine_type
 from coreetl_driver.job.engine_errors import JobError
 from coreetl_driver.job.session import quoted
-from coreetl_driver.types import parse_type, problem_writing
+from coreetl_driver.writing import problem_writing
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -44,8 +45,8 @@ def conform(output: DataFrame, declared: Sequence[str], table: StructType, targe
     columns = []
     for name, field in wanted.items():
         if name in available and name in declared:
-            actual = parse_type(available[name].dataType.simpleString())
-            problem = problem_writing(actual, parse_type(field.dataType.simpleString()))
+            actual = parse_engine_type(available[name].dataType.simpleString())
+            problem = problem_writing(actual, parse_engine_type(field.dataType.simpleString()))
             if problem:
                 problems.append(f"column {name!r}: {problem} (write a CAST)")
             columns.append(functions.col(quoted(name)).cast(field.dataType).alias(name))

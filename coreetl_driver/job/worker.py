@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from coreetl_driver.api import SinkMode
+from coreetl_driver.column_types import parse_engine_type
 from coreetl_driver.job.confinement import confine_writes, sink_folders
 from coreetl_driver.job.engine_errors import JobError, readable
 from coreetl_driver.job.output import conform
 from coreetl_driver.job.session import Session, quoted
 from coreetl_driver.job.sink import write
 from coreetl_driver.sql import check_query, without_comments
-from coreetl_driver.types import parse_type
 from coreetl_driver.values import decode, encode
 
 if TYPE_CHECKING:
@@ -98,10 +98,10 @@ class Worker:
 
     def _make_view(self, view: Mapping[str, Any]) -> None:
         names = [name for name, _ in view["columns"]]
-        types = [parse_type(text) for _, text in view["columns"]]
-        ddl = ", ".join(f"{quoted(name)} {type_}" for name, type_ in zip(names, types, strict=True))
+        types = [parse_engine_type(text) for _, text in view["columns"]]
+        ddl = ", ".join(f"{quoted(name)} {of.spark}" for name, of in zip(names, types, strict=True))
         rows = [
-            tuple(decode(value, type_, name) for name, type_, value in zip(names, types, row, strict=True))
+            tuple(decode(value, of, name) for name, of, value in zip(names, types, row, strict=True))
             for row in view["rows"]
         ]
         self._session.spark.createDataFrame(rows, ddl).createOrReplaceTempView(view["name"])

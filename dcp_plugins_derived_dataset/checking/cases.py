@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from coreetl_driver.api import Column
-from coreetl_driver.types import parse_type
+from coreetl_driver.column_types import ColumnType, parse_engine_type
 from coreetl_driver.values import decode, encode
 from dcp_core.errors import InvalidSpecError, PermanentError
 from dcp_core.records import TestResult
@@ -118,7 +118,7 @@ def _check_rows(check: Check, columns: Sequence[Column], rows: Sequence[Sequence
             yield f"{', '.join(check.unique)} is not unique: {'; '.join(repeated[:_SHOWN])}"
     if check.accepted_values:
         index = at[check.accepted_values.field.lower()]
-        of = parse_type(columns[index].type)
+        of = parse_engine_type(columns[index].type)
         accepted = {str(encode(_decoded(value, of))) for value in check.accepted_values.values}
         found = dict.fromkeys(str(encode(row[index])) for row in rows if row[index] is not None)
         others = [value for value in found if value not in accepted]
@@ -126,7 +126,7 @@ def _check_rows(check: Check, columns: Sequence[Column], rows: Sequence[Sequence
             yield f"{check.accepted_values.field} has other values: {', '.join(others[:_SHOWN])}"
 
 
-def _decoded(value: Any, of: Any) -> Any:
+def _decoded(value: Any, of: ColumnType) -> Any:
     try:
         return decode(value, of)
     except InvalidSpecError:

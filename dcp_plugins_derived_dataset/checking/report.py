@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 import attrs
 
 from coreetl_driver.api import Column
-from coreetl_driver.types import parse_type, problem_writing
+from coreetl_driver.column_types import parse_engine_type, parse_type
+from coreetl_driver.writing import problem_writing
 from dcp_core.context import Context
 from dcp_core.diagnostics import Diagnostic, Severity
 from dcp_core.errors import PermanentError
@@ -142,7 +143,7 @@ def check_output(subject: Subject, columns: Sequence[Column]) -> Iterator[Diagno
             hint = nearest(field.name, [each.name for each in columns]) or "add it to the SELECT"
             yield Diagnostic(Severity.ERROR, "sql.missing_column", message, path=(*path, "name"), hint=hint)
             continue
-        problem = problem_writing(parse_type(column.type), parse_type(field.type))
+        problem = problem_writing(parse_engine_type(column.type), parse_type(field.type))
         if problem:
             message = f'"{field.name}" is {column.type} in the query: {problem}'
             hint = f"CAST(… AS {field.type}), or declare it as {column.type}"

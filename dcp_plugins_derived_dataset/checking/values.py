@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 
 from coreetl_driver.api import Column
-from coreetl_driver.types import Type, parse_type
+from coreetl_driver.column_types import ColumnType, parse_engine_type, parse_type
 from coreetl_driver.values import decode, encode
 from dcp_core.errors import InvalidSpecError
 from dcp_plugins_derived_dataset.spec import CaseInput, Dataset
@@ -113,12 +113,14 @@ def compare_rows(
     return _ordered_difference(wanted, got) if ordered else _multiset_difference(wanted, got)
 
 
-def _type_of(dataset: Dataset, name: str, columns: Sequence[Column]) -> Type:
+def _type_of(dataset: Dataset, name: str, columns: Sequence[Column]) -> ColumnType:
     field = dataset.field_named(name)
-    return parse_type(field.type if field else next(column.type for column in columns if column.name == name))
+    if field is not None:
+        return parse_type(field.type)
+    return parse_engine_type(next(column.type for column in columns if column.name == name))
 
 
-def _as_type(value: Any, of: Type) -> Any:
+def _as_type(value: Any, of: ColumnType) -> Any:
     """An engine's value as the declared type where it fits; where it does not, the difference is worth showing."""
     try:
         return decode(value, of)

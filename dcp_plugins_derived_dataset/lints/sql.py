@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from coreetl_driver.api import SinkMode
-from coreetl_driver.types import parse_type, problem_writing
+from coreetl_driver.column_types import parse_engine_type, parse_type
+from coreetl_driver.writing import problem_writing
 from dcp_core.diagnostics import Diagnostic, Severity
 from dcp_core.errors import InvalidSpecError
 from dcp_core.model import Environment
@@ -87,7 +88,7 @@ def type_mismatches(subject: Subject) -> Iterator[Diagnostic]:
         if field is None or found is None:
             continue
         try:
-            problem = problem_writing(parse_type(found), parse_type(field.type))
+            problem = problem_writing(parse_engine_type(found), parse_type(field.type))
         except InvalidSpecError:
             continue  # an unreadable type is another lint's finding
         if problem:
