@@ -59,13 +59,15 @@ EXPECTED_TYPES = (
     "boolean, int, long, float, double, decimal(p, s), string, binary, date, timestamp, timestamp_ntz, "
     "array<…>, map<…, …>, struct<name: type, …>"
 )
-_SPARK = {"long": "bigint", "timestamptz": "timestamp"}
+_SPARK = {"long": "bigint", "timestamptz": "timestamp", "null": "void"}
 _ELSEWHERE = {"varchar": "string", "char": "string", "text": "string", "datetime": "timestamp", "number": "decimal"}
 _SIZED = ("varchar", "char", "fixed", "time")
 _PUNCTUATION = r"`(?:[^`]|``)+`|\d+|[<>(),:\[\]]"
 _DECLARED_TOKEN = re.compile(rf"\s*+([A-Za-z_][A-Za-z0-9_]*|{_PUNCTUATION})")
 # Engines do not quote the names of fields, whatever is in them: what stands before a colon at once is a name.
-_REPORTED_TOKEN = re.compile(rf"\s*+((?<=[<,])[^`<>(),:\[\]]{{1,255}}?(?=:)|[A-Za-z_][\w$-]*|{_PUNCTUATION})")
+_REPORTED_TOKEN = re.compile(
+    rf"\s*+((?<=[<,])[^`<>(),:\[\]][^<>(),:\[\]]{{,254}}?(?=:)|[A-Za-z_][\w$-]*|{_PUNCTUATION})"
+)
 _MAX_DEPTH = 32
 
 

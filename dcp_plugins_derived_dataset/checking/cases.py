@@ -156,4 +156,4 @@ def _check_expression(
 def _known_type(dataset: Dataset, column: Column) -> str:
     """An output that is NULL throughout has no type of its own."""
     field = dataset.field_named(column.name)
-    return field.type if field and column.type == "null" else column.type
+    return field.type if field and column.type == "void" else column.type
