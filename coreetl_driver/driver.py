@@ -52,8 +52,7 @@ class Driver:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._own = settings.section("coreetl", CoreetlSettings)
-        state = str(settings.state)
-        self._registry = JobRegistry(self._own.store.replace("{state}", state).replace("{root}", str(settings.root)))
+        self._registry = JobRegistry(self._own.store)
         self._folder = settings.state / "coreetl" / "executions"
         self._backends: dict[str, Backend] = {}
         self._live: dict[str, _Live] = {}

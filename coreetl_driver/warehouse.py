@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+
+from coreetl_driver.embedded import sqlite_file
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -44,9 +46,15 @@ class Warehouse:
         """Import pyiceberg in the background while something else starts."""
         threading.Thread(target=_import_pyiceberg, name="coreetl-warm-up", daemon=True).start()
 
-    def open(self, store: Store) -> Catalog:
-        """The pyiceberg catalog of a name and its properties."""
+    def open(self, store: Store) -> Catalog | None:
+        """The pyiceberg catalog of a name and its properties; None for an embedded one that nobody has written to.
+
+        Opening that one would create its database, and looking must not create anything.
+        """
         name, properties = store
+        file = sqlite_file(properties.get("uri", ""))
+        if file is not None and not file.is_file():
+            return None
         key = (name, frozenset(properties.items()))
         with self._lock:
             if key not in self._catalogs:
@@ -57,20 +65,31 @@ class Warehouse:
 
     def namespaces(self, stores: Iterable[Store], parent: tuple[str, ...]) -> dict[str, Any]:
         """The REST document of all namespaces under ``parent``, of all stores together."""
-        found = {namespace for store in stores for namespace in self.open(store).list_namespaces(parent)}
+        from pyiceberg.exceptions import NoSuchNamespaceError
+
+        found: set[tuple[str, ...]] = set()
+        known = not parent  # the top is there, in an empty catalog too
+        for catalog in self._open_all(stores):
+            try:
+                found.update(catalog.list_namespaces(parent))
+                known = True
+            except NoSuchNamespaceError:
+                continue
+        if not known:
+            raise _no_namespace(parent)
         return {"namespaces": [list(namespace) for namespace in sorted(found)]}
 
     def namespace(self, stores: Iterable[Store], namespace: tuple[str, ...]) -> dict[str, Any]:
         """The REST document of one namespace, of the first store that has it."""
         from pyiceberg.exceptions import NoSuchNamespaceError
 
-        for store in stores:
+        for catalog in self._open_all(stores):
             try:
-                properties = self.open(store).load_namespace_properties(namespace)
+                properties = catalog.load_namespace_properties(namespace)
             except NoSuchNamespaceError:
                 continue
             return {"namespace": list(namespace), "properties": dict(properties)}
-        raise WarehouseError(404, "NoSuchNamespaceException", f"there is no namespace {'.'.join(namespace)!r}")
+        raise _no_namespace(namespace)
 
     def tables(self, stores: Iterable[Store], namespace: tuple[str, ...]) -> dict[str, Any]:
         """The REST document of the tables of a namespace, of all stores together."""
@@ -78,14 +97,14 @@ class Warehouse:
 
         found: set[tuple[str, ...]] = set()
         known = False
-        for store in stores:
+        for catalog in self._open_all(stores):
             try:
-                found.update(self.open(store).list_tables(namespace))
+                found.update(catalog.list_tables(namespace))
                 known = True
             except NoSuchNamespaceError:
                 continue
         if not known:
-            raise WarehouseError(404, "NoSuchNamespaceException", f"there is no namespace {'.'.join(namespace)!r}")
+            raise _no_namespace(namespace)
         entries = [{"namespace": list(identifier[:-1]), "name": identifier[-1]} for identifier in sorted(found)]
         return {"identifiers": entries}
 
@@ -109,10 +128,14 @@ class Warehouse:
         """One table, None when there is none."""
         from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 
+        catalog = self.open(store)
         try:
-            return self.open(store).load_table(identifier)
+            return None if catalog is None else catalog.load_table(identifier)
         except (NoSuchTableError, NoSuchNamespaceError):
             return None
+
+    def _open_all(self, stores: Iterable[Store]) -> Iterator[Catalog]:
+        return (catalog for catalog in map(self.open, stores) if catalog is not None)
 
     def commit(
         self, store: Store, identifier: tuple[str, ...], body: Mapping[str, Any], marks: Mapping[str, str]
@@ -144,7 +167,7 @@ class Warehouse:
             for key, value in marks.items():
                 update.snapshot.summary[key] = value
         try:
-            response = self.open(store).commit_table(table, request.requirements, request.updates)
+            response = table.catalog.commit_table(table, request.requirements, request.updates)
         except CommitFailedException as error:
             raise WarehouseError(409, "CommitFailedException", str(error)) from None
         document = {
@@ -160,6 +183,10 @@ def committed_snapshot(table: Table, execution_id: str) -> dict[str, str] | None
         if snapshot.summary is not None and snapshot.summary["coreetl.execution-id"] == execution_id:
             return dict(snapshot.summary.additional_properties)
     return None
+
+
+def _no_namespace(namespace: tuple[str, ...]) -> WarehouseError:
+    return WarehouseError(404, "NoSuchNamespaceException", f"there is no namespace {'.'.join(namespace)!r}")
 
 
 def _parse_commit(identifier: tuple[str, ...], body: Mapping[str, Any]) -> CommitTableRequest:

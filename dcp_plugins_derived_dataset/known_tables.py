@@ -10,8 +10,8 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
+from coreetl_driver.embedded import sqlite_file
 from dcp_core.errors import SettingsError
 from dcp_core.model import Environment
 from dcp_core.settings import Settings
@@ -41,7 +41,7 @@ def catalogs_of(environment: Environment) -> tuple[str, ...]:
 
 def has_catalog(settings: Settings, environment: Environment) -> bool:
     """Whether the catalog is more than an embedded one that nobody has written to yet."""
-    file = _sqlite_file(settings.catalog_properties(environment.reads, resolve=False))
+    file = _database_file(settings.catalog_properties(environment.reads, resolve=False))
     return file is None or file.is_file()
 
 
@@ -50,22 +50,19 @@ def _tables_in(settings: Settings, catalog: str) -> set[str] | None:
         properties = settings.catalog_properties(catalog)
     except SettingsError:
         return None  # a variable with a password is not set here: the engine's business, not a lint's
-    file = _sqlite_file(properties)
+    file = _database_file(properties)
     if file is None:
         return None
     if not file.is_file():
         return set()
     try:
-        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=_TIMEOUT_S)) as connection:
+        with closing(
+            sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=_TIMEOUT_S)
+        ) as connection:
             return {name for (name,) in connection.execute(_QUERY, (catalog,))}
     except sqlite3.Error:
         return None
 
 
-def _sqlite_file(properties: dict[str, str]) -> Path | None:
-    if properties.get("type") != "sql":
-        return None
-    uri = urlsplit(properties.get("uri", ""))
-    if not uri.scheme.startswith("sqlite") or not uri.path.startswith("/"):
-        return None
-    return Path(unquote(uri.path[1:] if uri.path.startswith("//") else uri.path))
+def _database_file(properties: dict[str, str]) -> Path | None:
+    return sqlite_file(properties.get("uri", "")) if properties.get("type") == "sql" else None

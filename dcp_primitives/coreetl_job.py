@@ -15,6 +15,7 @@ from attrs import Factory, asdict, evolve, field, frozen
 
 from coreetl_driver import CoreetlSettings, api, connect
 from coreetl_driver.column_types import parse_type
+from coreetl_driver.embedded import sqlite_file
 from dcp_core import documents, planning
 from dcp_core.context import Context
 from dcp_core.errors import ConflictError, InvalidSpecError, NotFoundError
@@ -33,12 +34,13 @@ from dcp_core.model import (
 from dcp_core.model import digest_of as json_digest
 from dcp_core.planning import owner_of
 from dcp_core.records import Execution, ExecutionStatus
-from dcp_primitives.embedded import sqlite_file
+from dcp_core.settings import CONFIG_FILE
 
 KIND = "coreetl_job"
 MANIFEST = "dcp.manifest"
 ENVIRONMENT = "dcp.environment"
 SINK = "dcp.sink"
+_BACKEND_VARIABLE = "DCP_COREETL_BACKEND"
 _EMPTY: tuple[JsonValue, ...] = (None, "", [], {})
 
 
@@ -104,11 +106,15 @@ class CoreetlJobPrimitive(Primitive):
     def get_desired_state(self, resource: Resource, ctx: Context) -> State:
         """The job specification, with digests in place of catalog properties.
 
+        ``info["backend"]`` is where the job will run, None where the driver's service decides;
+        ``info["backend_reason"]`` says why. The actual state has both too.
+
         Raises:
             InvalidSpecError: The spec contradicts itself.
             SettingsError: A catalog is not configured.
         """
-        return State(_values(_job_spec(resource, ctx), _job(resource).sink_uri), owner_of(resource))
+        spec = _job_spec(resource, ctx)
+        return State(_values(spec, _job(resource).sink_uri), owner_of(resource), info=_backend_info(spec, ctx))
 
     def get_actual_state(self, resource: Resource, ctx: Context) -> State | None:
         return self.get_actual_states((resource,), ctx)[resource.key]
@@ -125,7 +131,8 @@ class CoreetlJobPrimitive(Primitive):
         for environment in {resource.environment for resource in resources}:
             names = [resource.name for resource in resources if resource.environment == environment]
             for job in _driver(ctx).list_jobs(environment, names):
-                states[ResourceKey(KIND, job.job_id)] = _state(job)
+                info = _backend_info(job.spec, ctx)
+                states[ResourceKey(KIND, job.job_id)] = evolve(_state(job), info=info)
         return states
 
     def compare(self, resource: Resource, desired: State | None, actual: State | None) -> tuple[FieldChange, ...]:
@@ -232,9 +239,25 @@ def _driver(ctx: Context) -> api.CoreETLDriver:
 def _never_used(ctx: Context) -> bool:
     """Whether the driver in process has no registry yet: looking must not create one."""
     section = ctx.settings.section("coreetl", CoreetlSettings)
-    store = section.store.replace("{state}", str(ctx.settings.state)).replace("{root}", str(ctx.settings.root))
-    file = None if section.url else sqlite_file(store)
+    file = None if section.url else sqlite_file(section.store)
     return file is not None and not file.is_file()
+
+
+def _backend_info(spec: api.JobSpec, ctx: Context) -> dict[str, JsonValue]:
+    """Where a job will run and why, as ``run --explain`` tells it; a service has settings of its own."""
+    chosen = spec.compute.get("backend")
+    section = ctx.settings.section("coreetl", CoreetlSettings)
+    if chosen:
+        backend, reason = str(chosen), "compute.backend in the manifest"
+    elif section.url:
+        backend, reason = None, f"the driver at {section.url} decides"
+    elif _BACKEND_VARIABLE in ctx.settings.environ:
+        backend, reason = section.backend, _BACKEND_VARIABLE
+    elif "backend" in ctx.settings.values.get("coreetl", {}):
+        backend, reason = section.backend, f"[coreetl] backend in {CONFIG_FILE}"
+    else:
+        backend, reason = section.backend, "the default"
+    return {"backend": backend, "backend_reason": reason}
 
 
 def _job(resource: Resource) -> CoreetlJob:

@@ -42,9 +42,7 @@ class DagFolder:
     @classmethod
     def of(cls, ctx: Context) -> DagFolder:
         """The folder that the settings name."""
-        text = ctx.settings.section("airflow", AirflowSettings).dags_folder
-        filled = text.replace("{state}", str(ctx.settings.state)).replace("{root}", str(ctx.settings.root))
-        return cls(ctx.settings.root / filled)
+        return cls(ctx.settings.root / ctx.settings.section("airflow", AirflowSettings).dags_folder)
 
     def file(self, dag_id: str) -> Path:
         """Where the DAG's file is.

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlparse
 
+from coreetl_driver.embedded import sqlite_file
 from dcp_core.context import Context
 from dcp_core.errors import PermanentError, SettingsError, TransientError
-from dcp_primitives.embedded import sqlite_file
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog

@@ -17,6 +17,7 @@ from pyiceberg.exceptions import ForbiddenError, NoSuchTableError, UnauthorizedE
 from pyiceberg.types import StringType
 
 from coreetl_driver.catalog_endpoint import CatalogEndpoint, Pass
+from dcp_core.settings import Settings
 from tests.coreetl_driver.conftest import ENVIRONMENT, PLAYGROUND, PRODUCTION, Project, grant, make_table
 
 ROWS = pa.table({"order_id": ["x"], "qty": pa.array([1], pa.int64())})
@@ -196,6 +197,40 @@ def test_odd_paths_are_answered_and_never_crash(endpoint: CatalogEndpoint, proje
         "/": 403,
     }.items():
         assert (path, call(issued, "GET", path)[0]) == (path, status)
+
+
+def test_an_embedded_catalog_that_nobody_has_written_to_is_empty_and_is_not_made_by_reading(
+    endpoint: CatalogEndpoint, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    untouched = Project(Settings(tmp_path / "new", {}, {}), None, None)  # type: ignore[arg-type]  # no catalogs yet
+    issued = endpoint.grant(grant(untouched))
+    assert call(issued, "GET", "/pedregal/v1/namespaces") == (200, {"namespaces": []})
+    sink = f"/{PLAYGROUND}/v1/namespaces/dd/tables/daily"
+    for method, path, kind in (
+        ("GET", "/pedregal/v1/namespaces?parent=raw", "NoSuchNamespaceException"),
+        ("GET", "/pedregal/v1/namespaces/raw", "NoSuchNamespaceException"),
+        ("GET", "/pedregal/v1/namespaces/raw/tables", "NoSuchNamespaceException"),
+        ("GET", "/pedregal/v1/namespaces/raw/tables/orders", "NoSuchTableException"),
+        ("POST", sink, "NoSuchTableException"),
+    ):
+        status, document = call(issued, method, path, {} if method == "POST" else None)
+        assert (path, status, document["error"]["type"]) == (path, 404, kind)
+    assert not client(issued, PRODUCTION).table_exists("raw.orders")
+    assert endpoint.committed(issued.grant) is None
+    assert list(tmp_path.iterdir()) == []
+    assert caplog.records == []
+
+
+def test_a_catalog_that_comes_to_be_while_the_endpoint_serves_is_seen(
+    endpoint: CatalogEndpoint, tmp_path: Path
+) -> None:
+    settings = Settings(tmp_path, {}, {})
+    issued = endpoint.grant(grant(Project(settings, None, None)))  # type: ignore[arg-type]  # no catalogs yet
+    assert call(issued, "GET", "/pedregal/v1/namespaces") == (200, {"namespaces": []})
+    settings.state.mkdir()
+    load_catalog(PRODUCTION, **settings.catalog_properties(PRODUCTION)).create_namespace("raw")
+    assert call(issued, "GET", "/pedregal/v1/namespaces") == (200, {"namespaces": [["raw"]]})
+    assert call(issued, "GET", "/pedregal/v1/namespaces?parent=nope")[0] == 404
 
 
 def test_a_worker_that_ignores_every_rule_cannot_change_production(

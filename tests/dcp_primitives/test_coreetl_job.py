@@ -87,6 +87,39 @@ def test_a_job_is_created_with_its_mark_and_then_nothing_is_left_to_do(job: Any,
     assert actual.values["read_overlay"] == []
 
 
+@pytest.mark.parametrize(
+    ("coreetl", "variables", "compute", "backend", "reason"),
+    [
+        ({}, {}, {}, "local", "the default"),
+        ({"backend": "emr"}, {}, {}, "emr", "[coreetl] backend in dcp.toml"),
+        ({"backend": "emr"}, {"DCP_COREETL_BACKEND": "sk8"}, {}, "sk8", "DCP_COREETL_BACKEND"),
+        ({"backend": "emr"}, {}, {"backend": "databricks"}, "databricks", "compute.backend in the manifest"),
+    ],
+)
+def test_a_job_says_which_backend_it_will_run_on_and_why(
+    job: Any,
+    alice: Context,
+    coreetl: dict[str, str],
+    variables: dict[str, str],
+    compute: dict[str, str],
+    backend: str,
+    reason: str,
+) -> None:
+    configured = evolve(alice, settings=evolve(alice.settings, values={"coreetl": coreetl}, environ=variables))
+    apply(job(compute=compute), configured)
+    said = {"backend": backend, "backend_reason": reason}
+    assert PRIMITIVE.get_desired_state(job(compute=compute), configured).info == said
+    actual = PRIMITIVE.get_actual_state(job(compute=compute), configured)
+    assert actual is not None
+    assert actual.info == said
+
+
+def test_where_the_drivers_service_decides_a_job_says_so(job: Any, alice: Context) -> None:
+    served = evolve(alice.settings, values={"coreetl": {"url": "grpc://driver:7070", "backend": "emr"}})
+    said = {"backend": None, "backend_reason": "the driver at grpc://driver:7070 decides"}
+    assert PRIMITIVE.get_desired_state(job(), evolve(alice, settings=served)).info == said
+
+
 def test_each_change_of_a_job_is_shown_and_made(job: Any, alice: Context) -> None:
     apply(job(), alice)
     assert apply(job(sql="SELECT order_id, 1 AS qty FROM raw.orders"), alice) == ["sql"]
