@@ -61,7 +61,7 @@ def test_the_plugin_spec_holds_the_whole_dataset(dataset: Dataset) -> None:
     assert Dataset.of(logical_plan(dataset)) == dataset
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the first example pays the imports
 @given(DATASETS, st.sampled_from(["production", "playground_alice"]))
 def test_the_same_plan_always_wants_the_same_resources_each_after_what_it_needs(
     dataset: Dataset, environment: str
