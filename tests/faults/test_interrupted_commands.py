@@ -64,9 +64,12 @@ def test_of_two_applies_at_once_one_does_it_and_the_other_does_no_harm(world: Wo
         store = world.store()
         records = store.audit_records(PLAYGROUND)
         store.close()
-        assert sorted(str(each.outcome) for each in records) in (["SUCCEEDED"], ["REFUSED", "SUCCEEDED"])
-        loser = next((each for each in ended if each.status != 0), None)
-        assert (len(records) == 2) == (loser is not None)
+        # The second one may find nothing to do, be refused, or (having looked in the middle) record what it found.
+        created = [each for each in records if "CREATE_TABLE" in " ".join(each.actions) and each.outcome == "SUCCEEDED"]
+        assert len(created) == 1
+        refused = [each for each in records if each.outcome == "REFUSED"]
+        assert len(refused) == sum(each.status != 0 for each in ended)
+        assert len(records) <= 2
         world.restore()
 
 
