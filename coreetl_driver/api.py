@@ -184,6 +184,7 @@ class Execution:
         rows_written: Rows added to the table; None until it succeeded.
         error: Why it failed, for people; None otherwise.
         attempt: 1, and one more each time a restarted driver had to run it again.
+        params: What it runs with, defaults included.
     """
 
     execution_id: str
@@ -200,6 +201,7 @@ class Execution:
     finished_at: datetime.datetime | None = None
     idempotency_key: str | None = None
     user: str | None = None
+    params: Mapping[str, str] = field(factory=dict, converter=_mapping)
 
 
 def digest_of(spec: JobSpec, labels: Mapping[str, str]) -> str:

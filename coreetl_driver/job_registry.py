@@ -231,7 +231,7 @@ class JobRegistry:
         with self._begin() as connection:
             return bool(connection.execute(statement.values(values)).rowcount == 1)
 
-    def take_over(self, run: Run, owner: Owner, attempt: int) -> bool:
+    def take_over(self, run: Run, owner: Owner) -> bool:
         """Become the owner of an execution; False when another process was faster."""
         former = EXECUTIONS.c.owner.is_(None) if run.owner is None else EXECUTIONS.c.owner == str(run.owner)
         statement = (
@@ -242,7 +242,7 @@ class JobRegistry:
                 EXECUTIONS.c.attempt == run.execution.attempt,
                 former,
             )
-            .values(owner=str(owner), heartbeat_at=now(), attempt=attempt, worker=None)
+            .values(owner=str(owner), heartbeat_at=now(), worker=None)
         )
         with self._begin() as connection:
             return bool(connection.execute(statement).rowcount == 1)
@@ -346,10 +346,11 @@ def _to_run(row: sa.Row[Any]) -> Run:
         finished_at=_utc(row.finished_at),
         idempotency_key=row.idempotency_key,
         user=row.user_name,
+        params=json.loads(row.params),
     )
     return Run(
         execution,
-        json.loads(row.params),
+        execution.params,
         row.stop_requested,
         Owner.parse(row.owner),
         _utc(row.heartbeat_at),

@@ -108,6 +108,7 @@ def execution_to_message(execution: Execution) -> pb.Execution:
         finished_at=_timestamp(execution.finished_at),
         idempotency_key=execution.idempotency_key,
         user=execution.user,
+        params=dict(execution.params),
     )
 
 
@@ -136,6 +137,7 @@ def execution_from_message(message: pb.Execution) -> Execution:
         finished_at=moment("finished_at"),
         idempotency_key=optional("idempotency_key"),
         user=optional("user"),
+        params=dict(message.params),
     )
 
 

@@ -68,6 +68,8 @@ class JournalledExecutor:
     sleep: Callable[[float], None] = time.sleep
     recorded: Mapping[ResourceKey, Resource] = attrs.Factory(dict)
     results: dict[ResourceKey, ActionResult] = attrs.Factory(dict)
+    started: list[tuple[Resource, Execution]] = attrs.Factory(list)
+    begun: list[Resource] = attrs.Factory(list)
     _starts: dict[ResourceKey, int] = attrs.Factory(dict)
 
     def execute(self, actions: Sequence[Action]) -> tuple[ActionResult, ...]:
@@ -95,23 +97,30 @@ class JournalledExecutor:
         return tuple(from_json(each, Execution) for each in stopped)
 
     def start(self, resource: Resource, params: Mapping[str, str]) -> Execution:
-        """Once for each call in order, by an idempotency key of the operation."""
+        """Once for each call in order, by an idempotency key of the operation.
+
+        A step that is done is asked for again: the key gives the same execution, and a driver that lives in this
+        process takes it up when the process that started it is gone.
+        """
         number = self._starts[resource.key] = self._starts.get(resource.key, 0) + 1
         key = f"start:{resource.key}:{number}"
-        started = self.once(
-            key,
-            lambda: to_json(
-                self.registry.primitive(
-                    resource.kind,
-                    "start",
-                    resource=resource,
-                    params=dict(params),
-                    idempotency_key=f"{self.lease.operation.id}:{key}",
-                    ctx=self.ctx,
-                )
-            ),
+        step = self.journal.start_step(self.lease, key)
+        self.begun.append(resource)
+        execution = self._retried(
+            lambda: self.registry.primitive(
+                resource.kind,
+                "start",
+                resource=resource,
+                params=dict(params),
+                idempotency_key=f"{self.lease.operation.id}:{key}",
+                ctx=self.ctx,
+            )
         )
-        return from_json(started, Execution)
+        if step.status is not StepStatus.DONE:
+            self.journal.finish_step(self.lease, key, StepStatus.DONE, to_json(execution))
+        self.started.append((resource, execution))
+        started: Execution = execution
+        return started
 
     def wait(self, resource: Resource, execution: Execution) -> Execution:
         """Polls until the execution is final."""
@@ -128,10 +137,10 @@ class JournalledExecutor:
                 return found
             self.sleep(POLL_S)
 
-    def stopped(self) -> tuple[Resource, ...]:
+    def stopped(self) -> tuple[tuple[Resource, Execution], ...]:
         """From the journal, so that it holds after a crash too."""
         return tuple(
-            from_json(step.result["resource"], Resource)
+            (from_json(step.result["resource"], Resource), from_json(step.result["execution"], Execution))
             for key, step in self.journal.steps(self.lease).items()
             if key.startswith("observe:") and step.status is StepStatus.DONE and step.result["execution"] is not None
         )

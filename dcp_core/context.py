@@ -45,8 +45,8 @@ class Executor(Protocol):
         """Until the execution is final; shows progress."""
         ...
 
-    def stopped(self) -> tuple[Resource, ...]:
-        """The resources of this operation that ``stop`` found running."""
+    def stopped(self) -> tuple[tuple[Resource, Execution], ...]:
+        """The resources of this operation that ``stop`` found running, and what of them ran."""
         ...
 
 
@@ -132,7 +132,7 @@ class Context:
         """Wait until ``execution`` is final."""
         return self._executor().wait(resource, execution)
 
-    def stopped(self) -> tuple[Resource, ...]:
+    def stopped(self) -> tuple[tuple[Resource, Execution], ...]:
         """What ``stop`` found running in this operation, also before a crash."""
         return self._executor().stopped()
 

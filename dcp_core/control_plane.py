@@ -31,7 +31,7 @@ from dcp_core.model import (
     playground_user,
 )
 from dcp_core.planner import Planner, decompose, one_environment
-from dcp_core.records import Operation, Preview, Sandbox, TestReport
+from dcp_core.records import Execution, Operation, Preview, Sandbox, TestReport
 from dcp_core.registry import EXTENSIONS, PLUGINS, STORES, Registry
 from dcp_core.running import Runner, RunResult
 from dcp_core.sandboxes import IdentitySettings, PlaygroundSettings, ensure_sandbox
@@ -285,6 +285,15 @@ class ControlPlane:
                 done = self._operator().begin(operation, known)
             operations.append(done)
         return tuple(operations)
+
+    def wait(self, operations: Sequence[Operation]) -> tuple[Execution, ...]:
+        """Wait until the executions that these operations stopped and started again are final.
+
+        An embedded driver runs them in this process: a program that ends without waiting leaves them to the next
+        run of the same job. Interrupting the wait stops them.
+        """
+        operator = self._operator()
+        return tuple(each for operation in operations if operation.resumed for each in operator.wait(operation))
 
     def recover(self, environment: Environment, manifest_ids: Sequence[str] | None = None) -> tuple[Operation, ...]:
         """Finish the operations that crashed processes left behind."""

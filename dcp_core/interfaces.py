@@ -76,11 +76,11 @@ class Plugin:
         return ctx.execute(actions)
 
     def post_apply(self, logical_plan: LogicalPlan, results: tuple[ActionResult, ...], ctx: Context) -> None:
-        """Start again what ``pre_apply`` stopped, unless it is gone."""
+        """Start again what ``pre_apply`` stopped, with the same parameters, unless it is gone."""
         gone = {each.key for each in results if each.status == "SUCCEEDED" and each.label.startswith("DELETE_")}
-        for resource in ctx.stopped():
+        for resource, execution in ctx.stopped():
             if resource.key not in gone:
-                ctx.start(resource)
+                ctx.start(resource, execution.params)
 
     def run(self, logical_plan: LogicalPlan, params: Mapping[str, str], ctx: Context) -> tuple[Execution, ...]:
         """Start every runnable resource, one after the other, and wait for it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import attrs
@@ -25,7 +25,8 @@ from dcp_core.errors import (
     UnknownManifestTypeError,
 )
 from dcp_core.interfaces import Plugin
-from dcp_core.model import Environment, LogicalPlan, ManifestPlan
+from dcp_core.memory_store import MemoryStore
+from dcp_core.model import Environment, LogicalPlan, ManifestPlan, Resource
 from dcp_core.records import (
     ActionResult,
     AuditRecord,
@@ -165,7 +166,23 @@ class Operator:
             finished = self.store.finish(lease, status, results, error, audit)
         self.registry.broadcast("audit", record=audit)
         self.registry.broadcast("operation_finished", operation=finished)
-        return finished
+        return attrs.evolve(finished, resumed=tuple(executor.started))
+
+    def wait(self, operation: Operation) -> tuple[Execution, ...]:
+        """Until what the operation started again is final; holds no lock, so that another operation may stop it.
+
+        Raises:
+            KeyboardInterrupt: After stopping what was waited for.
+        """
+        journal = MemoryStore(self.clock)
+        lease = journal.begin(operation, self.holder)
+        ctx = self.make_context(Environment.named(operation.environment))
+        executor = applying.JournalledExecutor(lease, journal, self.registry, ctx, {}, self.sleep)
+        try:
+            return tuple(executor.wait(resource, execution) for resource, execution in operation.resumed)
+        except KeyboardInterrupt:
+            self._stop([resource for resource, _ in operation.resumed], ctx)
+            raise
 
     def run(self, operation: Operation, params: Mapping[str, str], journal: StateStore) -> tuple[Execution, ...]:
         """Run a manifest's jobs. Holds no lock: a later apply may stop them.
@@ -179,12 +196,14 @@ class Operator:
             UnauthorizedError: Denied; recorded.
             DcpError: The run could not be started or watched; recorded.
         """
+        status: OperationStatus | None = None
         error: str | None = None
         executions: tuple[Execution, ...] = ()
+        executor: applying.JournalledExecutor | None = None
+        ctx = self.make_context(Environment.named(operation.environment))
         try:
             self.authorize(operation, self.store.logical_plans(operation.environment).get(operation.manifest_id))
             lease = journal.begin(operation, self.holder)
-            ctx = self.make_context(Environment.named(operation.environment))
             executor = applying.JournalledExecutor(lease, journal, self.registry, ctx, {}, self.sleep)
             self.registry.broadcast("operation_started", operation=operation)
             executions = tuple(
@@ -199,15 +218,21 @@ class Operator:
             return executions
         except DcpError as failure:
             error = str(failure)
+            status = OperationStatus.REFUSED if isinstance(failure, UnauthorizedError) else OperationStatus.FAILED
             raise
         except KeyboardInterrupt:
+            # Nobody waits for it any more; left alone, the next run would find it lost and run it once more.
+            self._stop(executor.begun if executor else [], ctx)
             error = "interrupted"
+            raise
+        except BaseException as failure:
+            error = f"{type(failure).__name__}: {failure}"
             raise
         finally:
             failed = error or next(
                 (each.error or each.status for each in executions if each.status != "SUCCEEDED"), None
             )
-            status = OperationStatus.FAILED if failed else OperationStatus.SUCCEEDED
+            status = status or (OperationStatus.FAILED if failed else OperationStatus.SUCCEEDED)
             record = self.audit_record(operation, status, (), failed)
             rows = [f"RUN {each.resource.name} {each.status}" for each in executions]
             record = attrs.evolve(record, actions=tuple(rows))
@@ -245,6 +270,13 @@ class Operator:
         return attrs.evolve(
             operation, status=OperationStatus.REFUSED, results=results, error=words, finished_at=self.clock()
         )
+
+    def _stop(self, resources: Sequence[Resource], ctx: Context) -> None:
+        for resource in resources:
+            try:
+                self.registry.primitive(resource.kind, "stop", resource=resource, ctx=ctx)
+            except DcpError as error:
+                ctx.log.warning("%s could not be stopped: %s", resource.name, error)
 
     def _hook(self, logical_plan: LogicalPlan, hook: str, **arguments: object) -> None:
         """The plugin's hook; the framework's own when the plugin is no longer installed (destroying needs none)."""

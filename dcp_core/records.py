@@ -57,44 +57,6 @@ class OperationStatus(enum.StrEnum):
     """Denied, stale, or held by somebody else: nothing was changed."""
 
 
-@attrs.frozen
-class Operation:
-    """One apply, run or destruction of one manifest in one environment.
-
-    Args:
-        id: ``op_…``, unique and sortable by time.
-        kind: ``apply``, ``run`` or ``destroy``.
-        plan: What it does; holds the logical plan.
-        user: Who asked for it.
-        status: How it stands.
-        results: Filled in at the end.
-        created_at: UTC.
-        finished_at: UTC, None while it runs.
-        recovered: Whether another process finished what the first one began.
-    """
-
-    id: str
-    kind: str
-    plan: ManifestPlan
-    user: str
-    status: OperationStatus = OperationStatus.RUNNING
-    results: tuple[ActionResult, ...] = ()
-    error: str | None = None
-    created_at: datetime | None = None
-    finished_at: datetime | None = None
-    recovered: bool = False
-
-    @property
-    def manifest_id(self) -> str:
-        """The manifest it concerns."""
-        return self.plan.id
-
-    @property
-    def environment(self) -> str:
-        """The environment it concerns."""
-        return self.plan.logical_plan.environment
-
-
 class ExecutionStatus(enum.StrEnum):
     """How one execution of a job stands."""
 
@@ -122,6 +84,7 @@ class Execution:
         backend: What it runs on; None where the platform has only one.
         rows_written: None until it is known.
         error: Why it failed, in words.
+        params: What the user gave it; starting it again with these does the same.
     """
 
     id: str
@@ -131,6 +94,47 @@ class Execution:
     backend: str | None = None
     rows_written: int | None = None
     error: str | None = None
+    params: Mapping[str, str] = attrs.Factory(dict)
+
+
+@attrs.frozen
+class Operation:
+    """One apply, run or destruction of one manifest in one environment.
+
+    Args:
+        id: ``op_…``, unique and sortable by time.
+        kind: ``apply``, ``run`` or ``destroy``.
+        plan: What it does; holds the logical plan.
+        user: Who asked for it.
+        status: How it stands.
+        results: Filled in at the end.
+        created_at: UTC.
+        finished_at: UTC, None while it runs.
+        recovered: Whether another process finished what the first one began.
+        resumed: Executions that were stopped for it and started again; not kept in the store.
+    """
+
+    id: str
+    kind: str
+    plan: ManifestPlan
+    user: str
+    status: OperationStatus = OperationStatus.RUNNING
+    results: tuple[ActionResult, ...] = ()
+    error: str | None = None
+    created_at: datetime | None = None
+    finished_at: datetime | None = None
+    recovered: bool = False
+    resumed: tuple[tuple[Resource, Execution], ...] = ()
+
+    @property
+    def manifest_id(self) -> str:
+        """The manifest it concerns."""
+        return self.plan.id
+
+    @property
+    def environment(self) -> str:
+        """The environment it concerns."""
+        return self.plan.logical_plan.environment
 
 
 @attrs.frozen

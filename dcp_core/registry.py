@@ -35,7 +35,9 @@ PLUGINS = "dcp.plugins"
 PRIMITIVES = "dcp.primitives"
 EXTENSIONS = "dcp.extensions"
 STORES = "dcp.stores"
-GROUPS = (PLUGINS, PRIMITIVES, EXTENSIONS, STORES)
+COMPUTE = "coreetl.compute"
+GROUPS = (PLUGINS, PRIMITIVES, EXTENSIONS, STORES, COMPUTE)
+_FACTORIES = (STORES, COMPUTE)  # called by whoever asks for them; they have no hooks
 SLOW_CALL_S = 5.0
 _SPECS = {PLUGINS: hookspecs.PluginSpec, PRIMITIVES: hookspecs.PrimitiveSpec}
 
@@ -263,11 +265,11 @@ class Registry:
         found = candidates[0]
         try:
             target = found.load()
-            made = target() if isinstance(target, type) and group != STORES else target
+            made = target() if isinstance(target, type) and group not in _FACTORIES else target
         except Exception as error:
             what = f"{type(error).__name__}: {error}"
             self._fail(group, name, f"{name!r} cannot be loaded from {found.target}: {what}")
-        if group != STORES:
+        if group not in _FACTORIES:
             problem = check_hooks(made, _SPECS.get(group), group, name)
             if problem is not None:
                 self._fail(group, name, f"{found.target}: {problem}")

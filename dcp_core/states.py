@@ -81,10 +81,15 @@ def check_fresh(actions: Sequence[Action], registry: Registry, ctx: Context) -> 
 
     Raises:
         StalePlanError: One has changed; the message names it.
+        PluginLoadError: A primitive cannot be used, so nothing is known of its resources.
+        TransientError: A service is down.
     """
     concerned = [action for action in actions if action.kind is not ActionKind.BLOCKED]
     read = read_actual([action.resource for action in concerned], registry, ctx)
     for action in concerned:
+        unavailable = read[action.resource.kind].unavailable
+        if unavailable is not None:
+            raise PluginLoadError(unavailable, where=str(action.resource.key))
         actual = read[action.resource.kind].states.get(action.resource.key)
         digest = actual.digest if actual else None
         if digest != action.basis:

@@ -225,11 +225,17 @@ class CoreetlJobPrimitive(Primitive):
         if execution_id is None:
             recent = driver.list_executions(resource.name, resource.environment, limit=20)
             running = next((each for each in recent if not each.status.is_final), None)
-            return _execution(resource, running) if running else None
+            return self._with_given_params(resource, running, driver) if running else None
         try:
             return _execution(resource, driver.get_execution(execution_id))
         except NotFoundError:
             return None
+
+    def _with_given_params(self, resource: Resource, running: api.Execution, driver: api.CoreETLDriver) -> Execution:
+        """Without the parameters that had their defaults: a new version of the job may have others."""
+        defaults = driver.get_job(resource.name, resource.environment).spec.params
+        given = {name: value for name, value in running.params.items() if defaults.get(name) != value}
+        return evolve(_execution(resource, running), params=given)
 
 
 def _driver(ctx: Context) -> api.CoreETLDriver:

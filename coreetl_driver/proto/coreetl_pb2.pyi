@@ -138,7 +138,14 @@ class Job(_message.Message):
     def __init__(self, job_id: _Optional[str] = ..., environment: _Optional[str] = ..., name: _Optional[str] = ..., version: _Optional[int] = ..., spec: _Optional[_Union[JobSpec, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., digest: _Optional[str] = ...) -> None: ...
 
 class Execution(_message.Message):
-    __slots__ = ("execution_id", "job_id", "job_version", "environment", "backend", "status", "rows_written", "error", "attempt", "created_at", "started_at", "finished_at", "idempotency_key", "user")
+    __slots__ = ("execution_id", "job_id", "job_version", "environment", "backend", "status", "rows_written", "error", "attempt", "created_at", "started_at", "finished_at", "idempotency_key", "user", "params")
+    class ParamsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     JOB_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -153,6 +160,7 @@ class Execution(_message.Message):
     FINISHED_AT_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
+    PARAMS_FIELD_NUMBER: _ClassVar[int]
     execution_id: str
     job_id: str
     job_version: int
@@ -167,7 +175,8 @@ class Execution(_message.Message):
     finished_at: _timestamp_pb2.Timestamp
     idempotency_key: str
     user: str
-    def __init__(self, execution_id: _Optional[str] = ..., job_id: _Optional[str] = ..., job_version: _Optional[int] = ..., environment: _Optional[str] = ..., backend: _Optional[str] = ..., status: _Optional[_Union[ExecutionStatus, str]] = ..., rows_written: _Optional[int] = ..., error: _Optional[str] = ..., attempt: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., idempotency_key: _Optional[str] = ..., user: _Optional[str] = ...) -> None: ...
+    params: _containers.ScalarMap[str, str]
+    def __init__(self, execution_id: _Optional[str] = ..., job_id: _Optional[str] = ..., job_version: _Optional[int] = ..., environment: _Optional[str] = ..., backend: _Optional[str] = ..., status: _Optional[_Union[ExecutionStatus, str]] = ..., rows_written: _Optional[int] = ..., error: _Optional[str] = ..., attempt: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., idempotency_key: _Optional[str] = ..., user: _Optional[str] = ..., params: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class CreateJobRequest(_message.Message):
     __slots__ = ("job_id", "environment", "name", "spec", "labels")

@@ -90,9 +90,9 @@ def carry_out(
         next_step: A command to suggest.
     """
     from dcp_core.records import OperationStatus
-    from pretzel.documents import operations_document
+    from pretzel.documents import execution_document, operations_document
     from pretzel.output import TEXT
-    from pretzel.rendering.operations import render_operations
+    from pretzel.rendering.operations import render_executions, render_operations
     from pretzel.rendering.plans import render_plan
 
     if session.output.mode == TEXT and kind == "apply":
@@ -100,7 +100,8 @@ def carry_out(
         session.output.screen.stream.flush()
     with session.progress:
         operations = session.control_plane.apply(planned, kind=kind)
-    session.tell_created_sandboxes()
+        session.tell_created_sandboxes()
+        resumed = session.control_plane.wait([*recovered, *operations])
 
     def render(screen: Screen) -> None:
         done = [*recovered, *(each for each in operations if each.id)]
@@ -108,8 +109,11 @@ def carry_out(
             # Whoever watches has seen every action already.
             watched = screen.is_terminal and session.notes.is_terminal
             render_operations(screen, done, next_step=next_step, brief=watched)
+        render_executions(screen, resumed)
 
-    session.output.result(operations_document(operations, recovered), render)
+    document = operations_document(operations, recovered)
+    document["resumed"] = [execution_document(each) for each in resumed]
+    session.output.result(document, render)
     succeeded = all(each.status is OperationStatus.SUCCEEDED for each in operations)
     return exits.DONE if succeeded else exits.FAILED
 

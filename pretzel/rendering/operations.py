@@ -73,8 +73,7 @@ def _operation(screen: Screen, operation: Operation, brief: bool) -> None:
 def render_runs(screen: Screen, results: Sequence[RunResult], *, next_step: str | None = None) -> None:
     """Each execution in a line."""
     for result in results:
-        for execution in result.executions:
-            _execution(screen, execution)
+        render_executions(screen, result.executions)
         if result.error:
             word = "SKIPPED" if result.skipped else "FAILED"
             screen.line((f"{word:<{_WIDTH}}  ", STYLES[word]), result.manifest_id)
@@ -85,6 +84,12 @@ def render_runs(screen: Screen, results: Sequence[RunResult], *, next_step: str 
             screen.line((f"note: {result.note}", "yellow"), indent=2)
     if next_step and results and all(result.ok for result in results):
         screen.line(f"Next: {next_step}")
+
+
+def render_executions(screen: Screen, executions: Sequence[Execution]) -> None:
+    """Each execution in a line."""
+    for execution in executions:
+        _execution(screen, execution)
 
 
 def _execution(screen: Screen, execution: Execution) -> None:

@@ -142,7 +142,7 @@ def test_stop_and_start_happen_once_however_often_they_are_repeated(desk: Desk) 
     first = work.executor().stop(resource)
     assert [each.id for each in first] == ["e1"]
     assert work.executor().stop(resource) == first, "from the journal: it looks idle by now"
-    assert work.executor().stopped() == (resource,)
+    assert [stopped for stopped, _ in work.executor().stopped()] == [resource]
     started = work.executor().start(resource, {"day": "1"})
     assert work.executor().start(resource, {"day": "1"}) == started
     assert (desk.world.called("stop"), desk.world.called("start")) == ([X], [X])

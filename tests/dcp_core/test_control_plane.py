@@ -594,7 +594,7 @@ def test_a_run_that_is_denied_is_recorded_and_starts_nothing(desk: Desk) -> None
     assert not result.ok
     assert "denied: no" in (result.error or "")
     assert desk.world.called("start") == []
-    assert dcp.store.audit_records()[0].outcome is OperationStatus.FAILED
+    assert dcp.store.audit_records()[0].outcome is OperationStatus.REFUSED
 
 
 # Events

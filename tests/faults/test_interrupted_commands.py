@@ -92,7 +92,7 @@ def test_ctrl_c_ends_an_apply_with_130_and_the_next_one_finishes_it(world: World
     world.assert_applied(version=2)
     first, resumed = world.executions()
     assert (first["status"], resumed["job_version"]) == ("CANCELLED", 2)
-    assert resumed["status"] not in FINAL
+    assert resumed["status"] == "SUCCEEDED"
     world.assert_settled([("apply", "SUCCEEDED"), ("run", "FAILED"), ("apply", "SUCCEEDED")])
 
 
@@ -103,6 +103,8 @@ def test_ctrl_c_ends_a_run_with_130_and_the_next_run_gives_the_rows(world: World
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=60)
     assert (running.returncode, "Traceback" in err) == (130, False), (out, err)
+    (stopped,) = world.executions()
+    assert stopped["status"] == "CANCELLED"
     assert_next_run_gives_the_rows(world, [("apply", "SUCCEEDED"), ("run", "FAILED"), ("run", "SUCCEEDED")])
 
 
