@@ -12,6 +12,7 @@ Source: design.md sections 8 and 10; Iceberg REST catalog specification, https:/
 from __future__ import annotations
 
 import hmac
+import json
 import logging
 import secrets
 import threading
@@ -72,12 +73,17 @@ class Grant:
 
 @define
 class Pass:
-    """One live grant: its token, and whether its commit has been made."""
+    """One live grant: its token, and whether its commit has been made.
+
+    Args:
+        unclear: A commit failed in a way that does not tell whether the catalog has made it.
+    """
 
     grant: Grant
     token: str = field(repr=False)
     url: str
     committed: bool = False
+    unclear: bool = False
     denials: list[str] = field(factory=list)
     notes: dict[str, str] = field(factory=dict)
     lock: threading.Lock = field(factory=threading.Lock, repr=False)
@@ -176,9 +182,15 @@ class CatalogEndpoint:
                 "coreetl.environment": grant.environment,
                 **issued.notes,
             }
-            answer, made_snapshot = self._warehouse.commit(
-                (catalog, grant.catalogs[catalog]), (*namespace, table), body, marks
-            )
+            try:
+                answer, made_snapshot = self._warehouse.commit(
+                    (catalog, grant.catalogs[catalog]), (*namespace, table), body, marks
+                )
+            except WarehouseError:
+                raise  # refused: nothing was written
+            except Exception:  # a lost connection, a timeout: the catalog may have committed before it
+                issued.unclear = True
+                raise
             issued.committed = made_snapshot
         return answer
 
@@ -233,13 +245,27 @@ def _application(endpoint: CatalogEndpoint) -> Starlette:
         if request.method != "POST" or what != "table":
             deed = f"{request.method} {what} in catalog {catalog!r}"
             raise _denied(issued, deed, "may commit data to its own table only")
-        if int(request.headers.get("content-length") or 0) > _MAX_BODY_BYTES:
-            raise WarehouseError(413, "BadRequestException", "the commit is too large")
-        body = await request.json()
+        body = await _commit_body(request)
         return JSONResponse(await run_in_threadpool(endpoint.commit, issued, catalog, namespace, table, body))
 
     methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
     return Starlette(routes=[Route("/{path:path}", answer, methods=methods)])
+
+
+async def _commit_body(request: Request) -> dict[str, Any]:
+    """The body, counted as it comes: a chunked one announces no length, and an announced one may be a lie."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_BODY_BYTES:
+            raise WarehouseError(413, "BadRequestException", "the commit is too large")
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise WarehouseError(400, "BadRequestException", "the commit is not JSON") from None
+    if not isinstance(document, dict):
+        raise WarehouseError(400, "BadRequestException", "the commit is not a JSON object")
+    return document
 
 
 def _route(raw_path: bytes, parent: str | None) -> tuple[str, str, tuple[str, ...], str]:

@@ -24,6 +24,7 @@ from coreetl_driver.api import Execution, ExecutionStatus, Job, JobSpec
 from coreetl_driver.compute import Attempt, Backend, Outcome, Task, find_backend
 from coreetl_driver.job_registry import JobRegistry, Run, now
 from coreetl_driver.owners import Owner
+from coreetl_driver.recording import Record, reason
 from coreetl_driver.specs import check_catalogs, check_names, check_spec, chosen_parameters
 from dcp_core.errors import DcpError, PermanentError, TransientError
 from dcp_core.settings import Secret, Settings
@@ -60,6 +61,7 @@ class Driver:
         self._recovered: dict[tuple[str, str], list[str]] = {}
         self._lock = threading.RLock()
         self._me = Owner.current()
+        self._record = Record(self._registry, self._me)
         self._closed = False
 
     # Jobs
@@ -67,7 +69,7 @@ class Driver:
     def create_job(self, job_id: str, environment: str, name: str, spec: JobSpec, labels: Mapping[str, str]) -> Job:
         check_names(job_id, environment)
         check_spec(spec)
-        check_catalogs(environment, spec)
+        check_catalogs(environment, spec, self._settings)
         return self._registry.create_job(job_id, environment, name, spec, labels)
 
     def update_job(
@@ -79,7 +81,7 @@ class Driver:
         expected_version: int | None = None,
     ) -> Job:
         check_spec(spec)
-        check_catalogs(environment, spec)
+        check_catalogs(environment, spec, self._settings)
         return self._registry.update_job(job_id, environment, spec, labels, expected_version)
 
     def delete_job(self, job_id: str, environment: str) -> None:
@@ -104,7 +106,7 @@ class Driver:
         user: str | None = None,
     ) -> Execution:
         job = self._registry.get_job(job_id, environment)
-        check_catalogs(environment, job.spec)
+        check_catalogs(environment, job.spec, self._settings)
         check_spec(job.spec)  # again: the registry is a file that somebody may have written to
         chosen = chosen_parameters(job.spec, params or {})
         backend = str(job.spec.compute.get("backend") or self._own.backend)
@@ -122,7 +124,7 @@ class Driver:
         )
         execution, is_new = self._registry.add_execution(execution, chosen, self._me)
         if is_new:
-            self._start(self._registry.get_run(execution.execution_id), job, user_token)
+            self._start(execution, job, user_token)
             execution = self.get_execution(execution.execution_id)
         return execution
 
@@ -187,6 +189,7 @@ class Driver:
                 running.thread.join(timeout=10.0)
         for backend in self._backends.values():
             backend.close()
+        self._record.close()
         self._registry.close()
 
     def recover(self, job_id: str | None = None, environment: str | None = None) -> tuple[Execution, ...]:
@@ -199,7 +202,7 @@ class Driver:
 
     def _recover(self, run: Run) -> Execution | None:
         execution = run.execution
-        if not self._registry.take_over(run, self._me, execution.attempt):
+        if not self._registry.take_over(run, self._me):
             return None
         if run.worker is not None and run.worker.is_local:
             run.worker.kill_group()
@@ -207,31 +210,36 @@ class Driver:
         try:
             job = self._registry.get_job(execution.job_id, execution.environment, execution.job_version)
             rows = self._backend(execution.backend).committed_rows(self._task(run, job, None))
-        except DcpError as error:
+        except Exception as error:  # whatever it is, the execution must not stay with an owner who does nothing
             self._registry.change(execution.execution_id, self._me, owner=None)
-            raise TransientError(f"execution {execution.execution_id} cannot be taken over: {error}") from error
+            message = f"execution {execution.execution_id} cannot be taken over: {reason(error)}"
+            raise TransientError(message) from error
         if rows is not None:
-            self._finish(execution.execution_id, Outcome(ExecutionStatus.SUCCEEDED, rows))
+            self._record.finish(execution.execution_id, Outcome(ExecutionStatus.SUCCEEDED, rows))
         elif self._registry.get_run(execution.execution_id).stop_requested:
-            self._finish(execution.execution_id, Outcome(ExecutionStatus.CANCELLED))
+            self._record.finish(execution.execution_id, Outcome(ExecutionStatus.CANCELLED))
         elif execution.attempt >= MAX_ATTEMPTS:
-            reason = f"given up after {MAX_ATTEMPTS} attempts: each time the driver was lost while the job ran"
-            self._finish(execution.execution_id, Outcome(ExecutionStatus.FAILED, error=reason))
+            given_up = f"given up after {MAX_ATTEMPTS} attempts: each time the driver was lost while the job ran"
+            self._record.finish(execution.execution_id, Outcome(ExecutionStatus.FAILED, error=given_up))
         else:
             self._registry.change(execution.execution_id, self._me, attempt=execution.attempt + 1)
             self._recovered.setdefault((execution.environment, execution.job_id), []).append(execution.execution_id)
-            self._start(self._registry.get_run(execution.execution_id), job, None)
+            self._start(execution, job, None)
         return self.get_execution(execution.execution_id)
 
     # Running
 
-    def _start(self, run: Run, job: Job, user_token: Secret | None) -> None:
+    def _start(self, execution: Execution, job: Job, user_token: Secret | None) -> None:
         """Begin at once, or when the job's recovered executions have ended: two at a time would undo each other."""
-        execution = run.execution
-        with self._lock:
-            recovered = self._recovered.get((execution.environment, execution.job_id), [])
-            recovered[:] = [each for each in recovered if not self.get_execution(each).status.is_final]
-            earlier = [each for each in recovered if each != execution.execution_id]
+        try:
+            run = self._registry.get_run(execution.execution_id)
+            with self._lock:
+                recovered = self._recovered.get((execution.environment, execution.job_id), [])
+                recovered[:] = [each for each in recovered if not self.get_execution(each).status.is_final]
+                earlier = [each for each in recovered if each != execution.execution_id]
+        except Exception as error:
+            self._fail(execution.execution_id, error)
+            return
         if not earlier:
             self._begin(run, job, user_token)
             return
@@ -253,25 +261,24 @@ class Driver:
                         break
                     if time.monotonic() - beaten_at > HEARTBEAT_S:
                         beaten_at = time.monotonic()
-                        if not self._heartbeat(execution_id):
+                        if not self._record.heartbeat(execution_id):
                             return  # somebody else runs it now
             with self._lock:
                 if self._registry.get_run(execution_id).stop_requested:
-                    self._finish(execution_id, Outcome(ExecutionStatus.CANCELLED))
+                    self._record.finish(execution_id, Outcome(ExecutionStatus.CANCELLED))
                 elif not self._closed:
                     self._begin(run, job, user_token)
-        except Exception:  # an execution must not stay PENDING for ever because of a bug here
+        except Exception as error:  # an execution must not stay PENDING for ever because of a bug here
             if not self._closed:
-                _LOG.exception("execution %s cannot begin", execution_id)
-                self._finish(
-                    execution_id, Outcome(ExecutionStatus.FAILED, error="the driver failed before it ran; see its log")
-                )
+                self._fail(execution_id, error)
         finally:
             self._waiting.discard(execution_id)
 
     def _begin(self, run: Run, job: Job, user_token: Secret | None) -> None:
         execution_id = run.execution.execution_id
+        live: _Live | None = None
         try:
+            check_catalogs(job.environment, job.spec, self._settings)  # again: a recovered run may be an old one
             task = self._task(run, job, user_token)
             task.folder.mkdir(parents=True, exist_ok=True)
             with self._lock:
@@ -279,81 +286,62 @@ class Driver:
                     raise PermanentError("this driver is closed")
                 live = _Live(self._backend(run.execution.backend).start(task))
                 self._live[execution_id] = live
-        except (DcpError, OSError) as error:
-            self._finish(execution_id, Outcome(ExecutionStatus.FAILED, error=str(error)))
-            return
-        worker = live.attempt.worker
-        self._registry.change(
-            execution_id,
-            self._me,
-            status=ExecutionStatus.RUNNING.value,
-            started_at=now(),
-            worker=None if worker is None else str(worker),
-        )
-        live.thread = threading.Thread(
-            target=self._supervise, args=(execution_id, live), name=f"coreetl-{execution_id[:8]}", daemon=True
-        )
-        live.thread.start()
+            worker = live.attempt.worker
+            self._registry.change(
+                execution_id,
+                self._me,
+                status=ExecutionStatus.RUNNING.value,
+                started_at=now(),
+                worker=None if worker is None else str(worker),
+            )
+            live.thread = threading.Thread(
+                target=self._supervise, args=(execution_id, live), name=f"coreetl-{execution_id[:8]}", daemon=True
+            )
+            live.thread.start()
+        except Exception as error:  # nobody would supervise it: its worker ends, and so does the execution
+            self._fail(execution_id, error, live)
+
+    def _fail(self, execution_id: str, error: Exception, live: _Live | None = None) -> None:
+        """End an execution that could not begin."""
+        if not isinstance(error, (DcpError, OSError)):
+            _LOG.error("execution %s cannot begin", execution_id, exc_info=error)
+        self._record.finish(execution_id, _failed(execution_id, error, live.attempt if live is not None else None))
+        if live is not None:
+            self._live.pop(execution_id, None)
+            live.ended.set()
 
     def _supervise(self, execution_id: str, live: _Live) -> None:
         try:
             outcome = live.attempt.wait(HEARTBEAT_S)
             while outcome is None:
-                if not self._heartbeat(execution_id):
+                if not self._record.heartbeat(execution_id):
                     live.attempt.stop()  # somebody else runs it now: this one must not write any more
                     return
-                if self._registry.get_run(execution_id).stop_requested:
+                if self._record.stop_requested(execution_id):
                     live.attempt.stop()  # asked for from where the worker could not be reached
                 outcome = live.attempt.wait(HEARTBEAT_S)
             if live.handed_over and outcome.status is not ExecutionStatus.SUCCEEDED:
                 return
-            if outcome.status is ExecutionStatus.FAILED and self._registry.get_run(execution_id).stop_requested:
+            if outcome.status is ExecutionStatus.FAILED and self._record.stop_requested(execution_id):
                 outcome = Outcome(ExecutionStatus.CANCELLED)
-            self._finish(execution_id, outcome)
-        except Exception:  # an execution must not stay RUNNING for ever because of a bug here
+            self._record.finish(execution_id, outcome)
+        except Exception as error:  # an execution must not stay RUNNING for ever because of a bug here
             _LOG.exception("supervising execution %s failed", execution_id)
-            live.attempt.stop()
-            self._finish(
-                execution_id, Outcome(ExecutionStatus.FAILED, error="the driver failed while it ran; see its log")
-            )
+            self._record.finish(execution_id, _failed(execution_id, error, live.attempt))
         finally:
             self._live.pop(execution_id, None)
             live.ended.set()
 
-    def _heartbeat(self, execution_id: str) -> bool:
-        try:
-            return self._registry.change(execution_id, self._me, heartbeat_at=now())
-        except Exception:  # a registry that is away for a moment is no reason to end a job
-            _LOG.warning("no heartbeat for execution %s: the job registry does not answer", execution_id)
-            return True
-
-    def _finish(self, execution_id: str, outcome: Outcome) -> None:
-        self._registry.change(
-            execution_id,
-            self._me,
-            status=outcome.status.value,
-            rows_written=outcome.rows_written,
-            error=outcome.error,
-            finished_at=now(),
-            worker=None,
-        )
-
     def _task(self, run: Run, job: Job, user_token: Secret | None) -> Task:
         execution = run.execution
-        catalogs = {
-            name: {
-                key: self._settings.resolve(value, f"property {key!r} of catalog {name!r}")
-                for key, value in properties.items()
-            }
-            for name, properties in job.spec.catalogs.items()
-        }
         return Task(
             execution_id=execution.execution_id,
             job_id=execution.job_id,
             environment=execution.environment,
             spec=job.spec,
             params=run.params,
-            catalogs=catalogs,
+            # By name, of this driver's own settings: what a caller wrote is never resolved or opened.
+            catalogs={name: self._settings.catalog_properties(name) for name in job.spec.catalogs},
             folder=self._attempt_folder(execution.execution_id, execution.attempt),
             user_token=user_token,
         )
@@ -366,6 +354,19 @@ class Driver:
             if name not in self._backends:
                 self._backends[name] = find_backend(name, self._settings)
             return self._backends[name]
+
+
+def _failed(execution_id: str, error: Exception, attempt: Attempt | None) -> Outcome:
+    """The end of an execution that something went wrong with: its attempt is stopped, unless it has committed."""
+    if attempt is not None:
+        try:
+            outcome = attempt.stop()
+        except Exception:  # the first error is the one to tell
+            _LOG.exception("the attempt of execution %s cannot be stopped", execution_id)
+        else:
+            if outcome.status is ExecutionStatus.SUCCEEDED:
+                return outcome
+    return Outcome(ExecutionStatus.FAILED, error=reason(error))
 
 
 def _tail(file: Path) -> str:

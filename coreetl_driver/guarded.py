@@ -60,7 +60,6 @@ class GuardedDriver:
         params: Mapping[str, str],
         idempotency_key: str | None,
         user_token: str | None,
-        user: str | None,
     ) -> Execution:
         self.caller.require(environment)
         return self.driver.run_job(
@@ -69,7 +68,7 @@ class GuardedDriver:
             params=params,
             idempotency_key=idempotency_key,
             user_token=Secret(user_token) if user_token else None,
-            user=user or self.caller.name,
+            user=self.caller.name,  # never what the request says: whoever has a token could be anybody
         )
 
     def stop_job(self, job_id: str, environment: str) -> tuple[Execution, ...]:

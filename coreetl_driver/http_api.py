@@ -6,7 +6,7 @@ GET     /v1/jobs?environment=           a list
 GET     /v1/jobs/{id}?environment=
 PUT     /v1/jobs/{id}                   environment, spec, labels, expected_version
 DELETE  /v1/jobs/{id}?environment=
-POST    /v1/jobs/{id}/run               environment, params, idempotency_key, user_token, user → an execution
+POST    /v1/jobs/{id}/run               environment, params, idempotency_key, user_token → an execution
 POST    /v1/jobs/{id}/stop              environment → executions
 GET     /v1/executions?job_id=&environment=&limit=
 GET     /v1/executions/{id}?wait_s=     answers when it is final, or after so many seconds (at most 10)
@@ -133,7 +133,6 @@ def _run(driver: GuardedDriver, call: _Call) -> Any:
         call.texts("params"),
         call.text("idempotency_key"),
         call.text("user_token"),
-        call.text("user"),
     )
     return execution_to_json(execution)
 

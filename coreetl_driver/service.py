@@ -81,7 +81,6 @@ class Servicer(coreetl_pb2_grpc.CoreETLDriverServicer):
                 dict(request.params),
                 request.idempotency_key if request.HasField("idempotency_key") else None,
                 request.user_token,
-                request.user if request.HasField("user") else None,
             )
             return wire.execution_to_message(execution)
 

@@ -10,6 +10,7 @@ from coreetl_driver.column_types import parse_engine_type
 from coreetl_driver.sql import parameters, require_query
 from dcp_core.errors import InvalidSpecError, UsageError
 from dcp_core.model import Environment
+from dcp_core.settings import Settings
 
 # Names that are safe in URLs, file names and SQL.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
@@ -29,13 +30,18 @@ def check_names(job_id: str, environment: str) -> None:
             raise InvalidSpecError(f"{what} {name!r} may hold letters, digits, '_', '-' and '.' only")
 
 
-def check_catalogs(environment: str, spec: JobSpec) -> None:
+def check_catalogs(environment: str, spec: JobSpec, settings: Settings) -> None:
     """Refuse a job that writes to a catalog that is not its environment's own, or reads another playground's.
 
-    The endpoint grants what the specification names; so what it may name is decided here.
+    The endpoint grants what the specification names; so what it may name is decided here. A catalog's properties come
+    from whoever calls: they say which server is asked, which module is imported and which of the driver's environment
+    variables are sent there. So they must be the driver's own, to the letter.
+
+    Args:
+        settings: The driver's own.
 
     Raises:
-        InvalidSpecError: Never retried.
+        InvalidSpecError: Never retried. It names catalogs and the names of properties, never a value.
 
     Source: design.md section 8.
     """
@@ -51,6 +57,17 @@ def check_catalogs(environment: str, spec: JobSpec) -> None:
     for catalog in spec.catalogs:
         if catalog not in (known.catalog, known.reads):
             raise InvalidSpecError(f"environment {environment!r} may not read catalog {catalog!r}")
+    for catalog, properties in spec.catalogs.items():
+        own = settings.catalog_properties(catalog, resolve=False)
+        differing = sorted(key for key in {*own, *properties} if own.get(key) != properties.get(key))
+        if differing:
+            raise InvalidSpecError(
+                f"the job's properties of catalog {catalog!r} are not those of the driver: "
+                f"{', '.join(repr(key) for key in differing)} differ",
+                hint="[catalog] and [catalogs.NAME] of dcp.toml must say the same here and at the driver; "
+                "when they have changed, apply the manifest again",
+                code="coreetl.foreign_catalog",
+            )
 
 
 def check_spec(spec: JobSpec) -> None:

@@ -6,7 +6,6 @@ A backend is found by name among the entry points of group ``coreetl.compute``; 
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,13 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import field, frozen
 
 from coreetl_driver.api import ExecutionStatus, JobSpec
-from dcp_core.errors import NotFoundError, PluginLoadError
+from dcp_core.errors import DcpError, NotFoundError, PluginLoadError, SettingsError
 
 if TYPE_CHECKING:
     from coreetl_driver.owners import Owner
     from dcp_core.settings import Secret, Settings
-
-GROUP = "coreetl.compute"
 
 
 @frozen
@@ -85,31 +82,27 @@ class Backend(Protocol):
 
 
 def find_backend(name: str, settings: Settings) -> Backend:
-    """The backend of this name.
+    """The backend of this name, its unexpected errors attributed to its distribution.
 
     Raises:
-        NotFoundError: No installed distribution has it.
+        NotFoundError: No installed distribution has it, or ``DCP_DISABLE`` names it.
         PluginLoadError: It cannot be loaded; ``owner`` is its distribution.
     """
-    found = [point for point in importlib.metadata.entry_points(group=GROUP) if point.name == name]
-    if len({point.value for point in found}) > 1:
-        owners = ", ".join(sorted(_owner(point) for point in found))
-        raise PluginLoadError(f"two distributions provide compute backend {name!r}: {owners}")
-    if not found:
-        known = sorted({point.name for point in importlib.metadata.entry_points(group=GROUP)})
-        raise NotFoundError(
-            f"compute backend {name!r} is not installed",
-            hint=f"installed: {', '.join(known)}" if known else "pip install 'coreetl-driver[local]'",
-        )
+    from coreetl_driver.compute.attributing import AttributedBackend
+    from dcp_core.registry import COMPUTE, Registry
+
+    registry = Registry.from_entry_points(environ=settings.environ)
     try:
-        factory: Any = found[0].load()
+        factory: Any = registry.get(COMPUTE, name)
+    except SettingsError as error:
+        hint = error.hint if registry.names(COMPUTE) else "pip install 'coreetl-driver[local]'"
+        raise NotFoundError(error.message, hint=hint) from None
+    owner = registry.owner(COMPUTE, name)
+    try:
         backend: Backend = factory(settings)
+    except DcpError:
+        raise
     except Exception as error:
-        raise PluginLoadError(
-            f"compute backend {name!r} does not load: {type(error).__name__}: {error}", owner=_owner(found[0])
-        ) from error
-    return backend
-
-
-def _owner(point: importlib.metadata.EntryPoint) -> str:
-    return f"{point.dist.name}=={point.dist.version}" if point.dist else point.value
+        message = f"compute backend {name!r} does not start: {type(error).__name__}: {error}"
+        raise PluginLoadError(message, owner=owner) from error
+    return AttributedBackend(backend, f"{owner}: compute backend {name!r}")

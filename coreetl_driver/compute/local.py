@@ -6,6 +6,7 @@ execution. So the driver must live as long as the worker; when it dies, the work
 
 from __future__ import annotations
 
+import logging
 import shutil
 import threading
 import time
@@ -19,6 +20,7 @@ from coreetl_driver.compute.worker_process import WorkerDied, WorkerProcess
 from coreetl_driver.owners import Owner
 from dcp_core.settings import Settings
 
+_LOG = logging.getLogger(__name__)
 LOG_FILE = "log.txt"
 
 
@@ -97,9 +99,19 @@ class LocalAttempt:
             return self._outcome
 
     def _judge(self, error: str | None, rows: int | None, status: ExecutionStatus) -> Outcome:
-        if self._issued.committed:  # the table has the rows, whatever became of the worker
-            summary = self._endpoint.committed(self._issued.grant) or {}
-            return Outcome(ExecutionStatus.SUCCEEDED, rows if rows is not None else rows_of(summary))
+        committed, summary = self._issued.committed, None
+        if self._issued.unclear or (committed and rows is None):
+            try:
+                summary = self._endpoint.committed(self._issued.grant)
+                committed = committed or summary is not None
+            except Exception as problem:  # a catalog that is away is no reason to leave the outcome open
+                _LOG.exception("what execution %s has written cannot be found out", self._issued.grant.execution_id)
+                if not committed:
+                    doubt = f"whether its commit was made cannot be found out: {type(problem).__name__}"
+                    return Outcome(ExecutionStatus.FAILED, error="; ".join(filter(None, [error, doubt])))
+        if committed:  # the table has the rows, whatever became of the worker
+            counted = rows_of(summary) if summary is not None else None
+            return Outcome(ExecutionStatus.SUCCEEDED, rows if rows is not None else counted)
         if status is ExecutionStatus.CANCELLED:
             return Outcome(status)
         if error is None:  # nothing to write: an empty result

@@ -46,6 +46,11 @@ class Project:
         )
         return evolve(spec, **changes)
 
+    def with_properties(self, properties: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
+        """The same settings with further properties of both catalogs."""
+        own = {name: {**self.settings.catalog_properties(name), **properties} for name in (PRODUCTION, PLAYGROUND)}
+        return evolve(self.settings, values={**self.settings.values, "catalogs": own}, environ=environ)
+
     def rows(self, table: str = "dd.daily", by: str = "order_id") -> list[dict[str, Any]]:
         """What pyiceberg, another engine than the one that wrote, reads back."""
         found: list[dict[str, Any]] = self.playground.load_table(table).scan().to_arrow().to_pylist()

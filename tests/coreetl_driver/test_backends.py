@@ -2,13 +2,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
 import pytest
 
 from coreetl_driver import ExecutionStatus
-from coreetl_driver.compute import GROUP, find_backend
+from coreetl_driver.compute import find_backend
+from coreetl_driver.compute.attributing import AttributedBackend
 from coreetl_driver.compute.local import LocalBackend
 from coreetl_driver.driver import Driver
 from dcp_core.errors import NotFoundError, PluginLoadError
+from dcp_core.registry import COMPUTE, Registry
 from tests.coreetl_driver.conftest import ENVIRONMENT, Project
 
 
@@ -17,12 +20,13 @@ def install(folder: Path, name: str, backend: str, target: str) -> None:
     info = folder / f"{name.replace('-', '_')}-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[{GROUP}]\n{backend} = {target}\n")
+    (info / "entry_points.txt").write_text(f"[{COMPUTE}]\n{backend} = {target}\n")
 
 
 def test_the_local_backend_is_found_by_its_entry_point(project: Project) -> None:
     backend = find_backend("local", project.settings)
-    assert isinstance(backend, LocalBackend)
+    assert isinstance(backend, AttributedBackend)
+    assert isinstance(backend.backend, LocalBackend)
     backend.close()
 
 
@@ -35,6 +39,14 @@ def test_an_unknown_backend_is_refused_when_the_job_is_run_and_the_known_ones_ar
         driver.run_job("a_job", ENVIRONMENT)
     assert "local" in str(caught.value.hint)
     assert driver.list_executions() == ()
+
+
+def test_a_backend_is_listed_with_the_plugins_and_switched_off_as_they_are(driver: Driver, project: Project) -> None:
+    listed = [each for each in Registry.from_entry_points(environ={}).load_all() if each.group == COMPUTE]
+    assert [(each.name, each.status) for each in listed] == [("local", "loaded")]
+    settings = attrs.evolve(project.settings, environ={"DCP_DISABLE": "local"})
+    with pytest.raises(NotFoundError, match="'local' is switched off by DCP_DISABLE"):
+        find_backend("local", settings)
 
 
 def test_a_broken_backend_is_attributed_and_stops_nobody_else(

@@ -202,11 +202,9 @@ def test_a_process_is_told_from_another_that_got_its_pid() -> None:
 
 def test_stored_jobs_and_logs_hold_no_secret(project: Project) -> None:
     environ = {"WAREHOUSE_PASSWORD": "hunter2-hunter2"}
-    settings = attrs.evolve(project.settings, environ=environ)
-    spec = project.spec(SQL)
-    catalogs = {name: {**held, "password": "${WAREHOUSE_PASSWORD}"} for name, held in spec.catalogs.items()}
+    settings = project.with_properties({"password": "${WAREHOUSE_PASSWORD}"}, environ)
     opened = Driver(settings)
-    opened.create_job("a_job", ENVIRONMENT, "a", attrs.evolve(spec, catalogs=catalogs), {})
+    opened.create_job("a_job", ENVIRONMENT, "a", attrs.evolve(project, settings=settings).spec(SQL), {})
     done = opened.wait(opened.run_job("a_job", ENVIRONMENT).execution_id, 60)
     assert done.status is ExecutionStatus.SUCCEEDED
     assert "hunter2" not in opened.get_logs(done.execution_id)
@@ -217,12 +215,13 @@ def test_stored_jobs_and_logs_hold_no_secret(project: Project) -> None:
 
 
 def test_a_reference_that_cannot_be_resolved_fails_the_run_and_names_the_variable(
-    driver: Driver, project: Project
+    project: Project,
 ) -> None:
-    spec = project.spec(SQL)
-    catalogs = {name: {**held, "password": "${NOT_THERE}"} for name, held in spec.catalogs.items()}
-    driver.create_job("a_job", ENVIRONMENT, "a", attrs.evolve(spec, catalogs=catalogs), {})
+    settings = project.with_properties({"password": "${NOT_THERE}"}, {})
+    driver = Driver(settings)
+    driver.create_job("a_job", ENVIRONMENT, "a", attrs.evolve(project, settings=settings).spec(SQL), {})
     failed = driver.run_job("a_job", ENVIRONMENT)
+    driver.close()
     assert failed.status is ExecutionStatus.FAILED
     assert "${NOT_THERE}" in str(failed.error)
 

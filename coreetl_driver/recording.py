@@ -1,0 +1,85 @@
+"""Between a driver and its registry while an execution runs: that it is alive, whether to stop it, how it ended."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from coreetl_driver.compute import Outcome
+from coreetl_driver.job_registry import JobRegistry, now
+from coreetl_driver.owners import Owner
+from dcp_core.errors import DcpError
+
+_LOG = logging.getLogger(__name__)
+_RETRY_S = 1.0
+
+
+class Record:
+    """The executions of one owner, in a registry that may be away for a while."""
+
+    def __init__(self, registry: JobRegistry, owner: Owner) -> None:
+        self._registry = registry
+        self._me = owner
+        self._closed = threading.Event()
+
+    def heartbeat(self, execution_id: str) -> bool:
+        """Note that it is alive; False when it is somebody else's now."""
+        try:
+            return self._registry.change(execution_id, self._me, heartbeat_at=now())
+        except Exception:  # a registry that is away for a moment is no reason to end a job
+            _LOG.warning("no heartbeat for execution %s: the job registry does not answer", execution_id)
+            return True
+
+    def stop_requested(self, execution_id: str) -> bool:
+        """Whether somebody has asked for its stop."""
+        try:
+            return self._registry.get_run(execution_id).stop_requested
+        except Exception:  # asked again with the next heartbeat
+            _LOG.warning("whether execution %s is to stop is unknown: the job registry does not answer", execution_id)
+            return False
+
+    def finish(self, execution_id: str, outcome: Outcome) -> None:
+        """Note the end; while the registry does not answer, again and again in the background.
+
+        Nobody else does it: to other processes the execution has an owner that lives.
+        """
+        try:
+            self._note(execution_id, outcome)
+        except Exception:
+            _LOG.exception("the end of execution %s cannot be noted yet", execution_id)
+            name = f"coreetl-{execution_id[:8]}-ends"
+            threading.Thread(target=self._later, args=(execution_id, outcome), name=name, daemon=True).start()
+
+    def close(self) -> None:
+        """Try no longer."""
+        self._closed.set()
+
+    def _later(self, execution_id: str, outcome: Outcome) -> None:
+        while not self._closed.wait(_RETRY_S):
+            try:
+                self._note(execution_id, outcome)
+            except Exception as error:
+                _LOG.warning("the end of execution %s cannot be noted yet: %s", execution_id, reason(error))
+            else:
+                return
+
+    def _note(self, execution_id: str, outcome: Outcome) -> None:
+        self._registry.change(
+            execution_id,
+            self._me,
+            status=outcome.status.value,
+            rows_written=outcome.rows_written,
+            error=outcome.error,
+            finished_at=now(),
+            worker=None,
+        )
+
+
+def reason(error: Exception) -> str:
+    """An error for people: of one that nobody raised on purpose, whose fault it is.
+
+    What it says itself stays in the log: a database's error holds the statement with its values.
+    """
+    if isinstance(error, (DcpError, OSError)):
+        return str(error)
+    return f"a bug in the CoreETL driver, or its job registry does not answer ({type(error).__name__}); see its log"
