@@ -1,8 +1,8 @@
 """Finds plugins, primitives and extensions by entry point name, loads them lazily, and routes hook calls.
 
-One pluggy manager, held here and never global. A dictionary of names finds an owner without importing any
-other; a call reaches that owner and the extensions. What cannot be loaded is remembered with its distribution
-and error, and stops nobody else.
+Pluggy managers are held here and never global: one that knows all, and one for each owner with the extensions. A
+dictionary of names finds an owner without importing any other; a call reaches that owner and the extensions. What
+cannot be loaded is remembered with its distribution and error, and stops nobody else.
 
 Source: design.md section 4.
 """
@@ -83,15 +83,13 @@ class Registry:
     """
 
     def __init__(self, *, disabled: Sequence[str] = (), required: Sequence[str] = ()) -> None:
-        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
-        for spec in hookspecs.GROUPS.values():
-            self._manager.add_hookspecs(spec)
+        self._manager = _new_manager()
         self._required = tuple(required)
         self._disabled = frozenset(disabled) - set(required)
         self._found: dict[tuple[str, str], list[_Found]] = {}
         self._loaded: dict[tuple[str, str], Any] = {}
         self._broken: dict[tuple[str, str], PluginLoadError] = {}
-        self._callers: dict[tuple[str, str, str], pluggy.HookCaller] = {}
+        self._routes: dict[tuple[str, str], pluggy.PluginManager] = {}
         self._owners: dict[int, str] = {}
         self._extensions_loaded = False
         self._lock = threading.RLock()
@@ -131,7 +129,7 @@ class Registry:
             loaded = self._loaded.pop((group, name), None)
             if loaded is not None and self._manager.is_registered(loaded):
                 self._manager.unregister(loaded)
-            self._callers.clear()
+            self._routes.clear()
 
     def names(self, group: str) -> tuple[str, ...]:
         """What is installed and not disabled, sorted; broken ones too."""
@@ -282,9 +280,9 @@ class Registry:
                 if self._manager.is_registered(made):
                     self._manager.unregister(made)
                 self._fail(group, name, f"{found.target}: {type(error).__name__}: {error}")
-        # A caller made earlier does not know that it has to leave this newcomer out.
-        self._callers.clear()
         self._loaded[group, name] = made
+        if group == EXTENSIONS:
+            self._routes.clear()  # they were made without it
         return made
 
     def _fail(self, group: str, name: str, message: str, hint: str | None = None) -> NoReturn:
@@ -318,25 +316,40 @@ class Registry:
             self._extensions_loaded = True
 
     def _caller(self, group: str, name: str, hook: str) -> pluggy.HookCaller:
-        cached = self._callers.get((group, name, hook))
-        if cached is not None:
-            return cached
-        with self._lock:
-            self._load_extensions()
-            owner = self.get(group, name)
-            others = [
-                made
-                for (other_group, other), made in self._loaded.items()
-                if other_group in (PLUGINS, PRIMITIVES) and (other_group, other) != (group, name)
-            ]
-            caller = self._manager.subset_hook_caller(hook, others)
-            if not any(implementation.plugin is owner for implementation in caller.get_hookimpls()):
-                raise PluginError(f"{name!r} has no {hook}", owner=self.owner(group, name))
-            self._callers[group, name, hook] = caller
-            return caller
+        route = self._routes.get((group, name))
+        if route is None:
+            with self._lock:
+                self._load_extensions()
+                route = self._routes[group, name] = self._route(group, name)
+        caller: pluggy.HookCaller = getattr(route.hook, hook)
+        owner = self.get(group, name)
+        if not any(implementation.plugin is owner for implementation in caller.get_hookimpls()):
+            raise PluginError(f"{name!r} has no {hook}", owner=self.owner(group, name))
+        return caller
+
+    def _route(self, group: str, name: str) -> pluggy.PluginManager:
+        """The owner and the extensions, and never anybody else.
+
+        Not a subset of the one manager: that is everybody but those who were loaded when it was made, so another
+        owner that is loaded between making the call and carrying it out, in another thread, would answer it.
+        """
+        owner = self.get(group, name)
+        route = _new_manager()
+        for (other_group, other), made in self._loaded.items():
+            if other_group == EXTENSIONS:
+                route.register(made, name=f"{other_group}:{other}")
+        route.register(owner, name=f"{group}:{name}")
+        return route
 
     def _blamed(self, caller: pluggy.HookCaller, error: BaseException) -> str | None:
         return blame(caller, error, self._owners)
+
+
+def _new_manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    for spec in hookspecs.GROUPS.values():
+        manager.add_hookspecs(spec)
+    return manager
 
 
 def _mark(made: Any, spec: type | None) -> None:

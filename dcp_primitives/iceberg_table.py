@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dcp_core.context import Context
-from dcp_core.errors import ConflictError, DestructiveError, InvalidSpecError, TransientError
+from dcp_core.errors import ConflictError, DestructiveError, InvalidSpecError, PermanentError, TransientError
 from dcp_core.interfaces import Primitive
 from dcp_core.model import Effect, FieldChange, Resource, ResourceKey, State
 from dcp_core.planning import owner_of
 from dcp_core.records import Preview
 from dcp_primitives.iceberg import catalog as catalogs
-from dcp_primitives.iceberg import dropping
+from dcp_primitives.iceberg import dropping, lost
 from dcp_primitives.iceberg.comparing import CORRUPTS, compare_tables, creation, deletion, renames_of
 from dcp_primitives.iceberg.metadata import state_of
 from dcp_primitives.iceberg.snippets import TableAddress, snippets
@@ -74,14 +74,7 @@ class IcebergTablePrimitive(Primitive):
             catalogs.connect(ctx)  # once, not once in each thread
 
         def read(resource: Resource) -> State | None:
-            location = index.get(resource.name) if index is not None else None
-            if index is not None and location is None:
-                return None
-            document = catalogs.read_metadata(location) if location is not None else None
-            if document is not None:
-                return state_of(document, _properties_wanted(resource), location)
-            table = _load(catalogs.connect(ctx), resource)
-            return _state(table, resource) if table is not None else None
+            return _load_state(resource, ctx) if index is None else _indexed_state(resource, index, ctx)
 
         if len(resources) == 1:
             return {resources[0].key: read(resources[0])}
@@ -100,6 +93,8 @@ class IcebergTablePrimitive(Primitive):
         """See ``iceberg.comparing`` for what is an update, destructive or refused."""
         if actual is None:
             return creation(desired) if desired is not None else ()
+        if lost.is_lost(actual):
+            return lost.changes(resource.name, desired, actual)
         if desired is None:
             return deletion(resource.name, actual)
         return compare_tables(table_of(resource).columns, desired, actual)
@@ -159,12 +154,20 @@ class IcebergTablePrimitive(Primitive):
             ConflictError: It carries the mark of somebody else.
             TransientError: The catalog cannot be reached.
         """
-        from pyiceberg.exceptions import NoSuchTableError
-
         if not catalogs.exists(ctx.settings.catalog_properties(ctx.environment.catalog)):
             return
         catalog = catalogs.connect(ctx)
-        table = _load(catalog, resource)
+        try:
+            table = _load(catalog, resource)
+        except catalogs.MetadataLostError:
+            # Nobody's mark can be read any more. The inventory, without which nothing is deleted, says it was ours.
+            properties = ctx.settings.catalog_properties(catalog.name)
+            location = (catalogs.read_index(catalog.name, properties) or {}).get(resource.name)
+            if location:
+                dropping.record(resource, location, lost.folder(location), ctx)
+            _drop(catalog, resource, ctx)
+            ctx.log.warning("took table %s out of catalog %s; its metadata was gone", resource.name, catalog.name)
+            table = None
         if table is not None:
             owner = _state(table, resource).owner
             if owner is not None and owner != owner_of(resource):
@@ -172,11 +175,7 @@ class IcebergTablePrimitive(Primitive):
                     f"table {resource.name} belongs to {owner.manifest_id} in {owner.environment}; it is not dropped"
                 )
             kept = dropping.record(resource, table.metadata_location, table.location(), ctx)
-            with catalogs.reaching(catalog.name):
-                try:
-                    catalog.drop_table(resource.name)
-                except NoSuchTableError:
-                    ctx.log.info("table %s was dropped by somebody else meanwhile", resource.name)
+            _drop(catalog, resource, ctx)
             ctx.log.info("dropped table %s; it can be restored from %s", resource.name, kept)
         if not ctx.environment.is_production:
             _drop_empty_namespace(catalog, resource)
@@ -194,7 +193,14 @@ class IcebergTablePrimitive(Primitive):
         if table is None:
             return None
         with catalogs.reaching(name):
-            found = table.scan(limit=limit).to_arrow()
+            try:
+                found = table.scan(limit=limit).to_arrow()
+            except FileNotFoundError as error:
+                raise PermanentError(
+                    f"a file of table {resource.name} is gone: {error}",
+                    hint="it was deleted outside the catalog; a run that overwrites the table writes it anew",
+                    code="iceberg.files_lost",
+                ) from None
         columns = tuple(found.column_names)
         address = TableAddress(
             name,
@@ -247,6 +253,47 @@ def _load(catalog: Catalog, resource: Resource) -> Table | None:
             return catalog.load_table(resource.name)
         except (NoSuchTableError, NoSuchNamespaceError):
             return None
+        except FileNotFoundError as error:
+            # pyiceberg's own storage puts the path there, Arrow's in the message alone.
+            raise catalogs.MetadataLostError(error.filename or str(error), resource.name) from None
+
+
+def _drop(catalog: Catalog, resource: Resource, ctx: Context) -> None:
+    from pyiceberg.exceptions import NoSuchTableError
+
+    with catalogs.reaching(catalog.name):
+        try:
+            catalog.drop_table(resource.name)
+        except NoSuchTableError:
+            ctx.log.info("table %s was dropped by somebody else meanwhile", resource.name)
+
+
+def _indexed_state(resource: Resource, index: Mapping[str, str], ctx: Context) -> State | None:
+    """The state of a table of a SQL catalog, whose row may be older than the table: a file that is gone is looked up
+    again, since a commit deletes old metadata where the table is set up so, and a drop may delete all of it.
+    """
+    location = index.get(resource.name)
+    while location is not None:
+        try:
+            document = catalogs.read_metadata(location)
+            if document is None:
+                return _load_state(resource, ctx)
+            return state_of(document, _properties_wanted(resource), location)
+        except catalogs.MetadataLostError:
+            name = ctx.environment.catalog
+            now = (catalogs.read_index(name, ctx.settings.catalog_properties(name)) or {}).get(resource.name)
+            if now == location:
+                return lost.state(resource, location)
+            location = now
+    return None
+
+
+def _load_state(resource: Resource, ctx: Context) -> State | None:
+    try:
+        table = _load(catalogs.connect(ctx), resource)
+    except catalogs.MetadataLostError as error:
+        return lost.state(resource, error.location)
+    return _state(table, resource) if table is not None else None
 
 
 def _state(table: Table, resource: Resource) -> State:

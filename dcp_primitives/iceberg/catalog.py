@@ -24,7 +24,29 @@ if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
 T = TypeVar("T")
+
+
+class MetadataLostError(PermanentError):
+    """The catalog has the table, and the file that describes it does not exist.
+
+    Args:
+        table: ``namespace.name``; None when it is not known here.
+        location: Where the file should be; None when the storage did not say.
+    """
+
+    code = "iceberg.metadata_lost"
+
+    def __init__(self, location: str | None, table: str | None = None) -> None:
+        self.location = location
+        what = f"table {table}" if table else "a table"
+        super().__init__(
+            f"the catalog has {what}, and its metadata file is gone: {location or 'the storage does not say which'}",
+            hint="bring the file back, or destroy the manifest, which takes the entry out of the catalog",
+        )
+
+
 _COMMIT_TRIES = 5
+_PATIENCE_S = 10.0
 _INDEX = "SELECT * FROM iceberg_tables WHERE catalog_name = "
 
 
@@ -91,8 +113,13 @@ def exists(properties: Mapping[str, str]) -> bool:
     return file is None or file.is_file()
 
 
-def read_index(name: str, properties: Mapping[str, str]) -> Mapping[str, str] | None:
+def read_index(name: str, properties: Mapping[str, str], patience_s: float = _PATIENCE_S) -> Mapping[str, str] | None:
     """Where the metadata of every table of a SQL catalog lies, by ``namespace.name``, in one query.
+
+    Args:
+        name: The catalog's.
+        properties: As ``Settings.catalog_properties`` gives them.
+        patience_s: How long to wait while somebody else holds an embedded catalog's lock.
 
     Returns:
         None when the catalog is of another type and has to be asked table by table.
@@ -103,11 +130,11 @@ def read_index(name: str, properties: Mapping[str, str]) -> Mapping[str, str] | 
     if not is_sql(properties):
         return None
     file = database_file(properties)
-    rows = _rows_of_sqlite(file, name) if file is not None else _rows_of_database(properties["uri"], name)
+    rows = _rows_of_sqlite(file, name, patience_s) if file is not None else _rows_of_database(properties["uri"], name)
     return {
-        f"{row['table_namespace']}.{row['table_name']}": row["metadata_location"]
+        f"{row['table_namespace']}.{row['table_name']}": row["metadata_location"] or ""
         for row in rows
-        if row.get("iceberg_type") in (None, "TABLE") and row["metadata_location"]
+        if row.get("iceberg_type") in (None, "TABLE")
     }
 
 
@@ -115,7 +142,8 @@ def read_metadata(location: str) -> Mapping[str, Any] | None:
     """A metadata document on this machine's disk; None when it lies elsewhere or is too old to be read as JSON.
 
     Raises:
-        PermanentError: The file is gone or broken.
+        MetadataLostError: There is no such file.
+        PermanentError: It cannot be read, or is broken.
     """
     parsed = urlparse(location)
     if parsed.scheme not in ("", "file") or parsed.netloc not in ("", "localhost"):
@@ -128,11 +156,13 @@ def read_metadata(location: str) -> Mapping[str, Any] | None:
         if location.endswith(".gz.metadata.json"):
             data = gzip.decompress(data)
         document: dict[str, Any] = json.loads(data)
+    except (FileNotFoundError, NotADirectoryError):
+        raise MetadataLostError(location) from None
     except (OSError, ValueError) as error:
         raise PermanentError(
             f"the catalog points to {path}, which cannot be read: {error}",
-            hint="the table's metadata was deleted or damaged outside the catalog",
-            code="iceberg.metadata_lost",
+            hint="the table's metadata was damaged outside the catalog, or may not be read",
+            code="iceberg.metadata_unreadable",
         ) from None
     return document if document.get("format-version", 1) >= 2 else None
 
@@ -189,18 +219,18 @@ def reaching(name: str) -> Iterator[None]:
         raise
 
 
-def _rows_of_sqlite(file: Path, name: str) -> list[dict[str, Any]]:
+def _rows_of_sqlite(file: Path, name: str, patience_s: float) -> list[dict[str, Any]]:
     if not file.is_file():
         return []
     try:
-        connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
+        connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=patience_s)
     except sqlite3.Error as error:
         raise TransientError(f"catalog {name!r} cannot be opened: {error}") from None
     try:
         connection.row_factory = sqlite3.Row
         return [dict(row) for row in connection.execute(_INDEX + "?", (name,))]
     except sqlite3.DatabaseError as error:
-        if "no such table" in str(error):
+        if "no such table: iceberg_tables" in str(error):
             return []
         if isinstance(error, sqlite3.OperationalError):
             raise TransientError(f"catalog {name!r} cannot be read: {error}") from None
@@ -217,8 +247,14 @@ def _rows_of_database(uri: str, name: str) -> list[dict[str, Any]]:
         with engine.connect() as connection:
             found = connection.execute(sqlalchemy.text(_INDEX + ":name"), {"name": name})
             return [dict(row) for row in found.mappings()]
-    except sqlalchemy.exc.ProgrammingError:
-        return []  # the catalog has never been written
+    except sqlalchemy.exc.ProgrammingError as error:
+        # Absent only where the table is: one that may not be read, or of another shape, says nothing of what exists.
+        is_there = sqlalchemy.inspect(engine).has_table("iceberg_tables")
+        if not is_there:
+            return []  # the catalog has never been written
+        raise PermanentError(
+            f"catalog {name!r} cannot be read: {_first_line(error)}", code="iceberg.catalog_broken"
+        ) from None
     except sqlalchemy.exc.OperationalError as error:
         raise TransientError(f"catalog {name!r} cannot be reached: {_first_line(error)}") from None
     finally:

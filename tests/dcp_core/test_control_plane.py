@@ -254,6 +254,21 @@ def test_a_stale_plan_is_refused_before_anything_is_done_and_names_the_resource(
     assert [each.outcome for each in dcp.store.audit_records()] == [OperationStatus.REFUSED, OperationStatus.SUCCEEDED]
 
 
+def test_what_a_primitive_that_is_broken_cannot_read_does_not_count_as_deleted(desk: Desk) -> None:
+    class Unfit(ShelfItem):
+        kind = "shelf_thing"
+
+    dcp = desk.open()
+    apply(dcp, shelf("a", item("x", text="1")))
+    plan = dcp.plan(shelf("a", item("x", text="2")))
+    registry = desk.registry()
+    registry.unregister(PRIMITIVES, "shelf_item")
+    registry.register(PRIMITIVES, "shelf_item", Unfit(desk.world), desk.registry().owner(PRIMITIVES, "shelf_item"))
+    with pytest.raises(PluginLoadError, match="shelf_thing"):
+        desk.open(registry=registry).apply(plan)
+    assert desk.world.items["playground_alice__x"].values == {"text": "1"}
+
+
 def test_a_plan_is_stale_too_when_what_it_left_alone_has_changed(desk: Desk) -> None:
     dcp = desk.open()
     apply(dcp, shelf("a", item("x", text="1"), item("y", text="1")))

@@ -216,6 +216,20 @@ def test_a_call_reaches_its_owner_and_no_other_plugin(desk: Desk) -> None:
     assert len(registry.plugin(SHELF, "decompose", logical_plan=PLAN)) == 1
 
 
+def test_an_owner_loaded_between_finding_the_way_and_the_call_does_not_answer_it(desk: Desk) -> None:
+    class Cupboard(Shelf):
+        manifest_type = "cupboard"
+
+        def decompose(self, logical_plan: LogicalPlan) -> tuple[Resource, ...]:
+            raise AssertionError("not asked")
+
+    registry = desk.registry()
+    registry.register(PLUGINS, "cupboard", Cupboard)
+    call = registry._caller(PLUGINS, SHELF, "decompose")
+    registry.get(PLUGINS, "cupboard")  # as another thread would, at this very moment
+    assert len(call(logical_plan=PLAN)) == 1
+
+
 @pytest.mark.parametrize(
     ("hook", "options", "words"),
     [
