@@ -4,52 +4,40 @@ Lint calls it when a manifest is written, the driver before it stores or runs a 
 The catalog endpoint cannot see files: an engine that is given a path as a table reads it, so paths are refused here,
 by allowing only what is known to be harmless.
 
-Must not import anything of the driver: lint uses this module alone.
+Must not import more of the driver than ``engine_names``: lint uses this module alone.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import re
+import threading
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from coreetl_driver.engine_names import (
+    FILE_FORMATS,
+    FORBIDDEN_FUNCTIONS,
+    SOURCES,
+    SOURCES_OR_NAMESPACES,
+    TABLE_FUNCTIONS,
+)
 from dcp_core.errors import InvalidSpecError
 
 if TYPE_CHECKING:
     from sqlglot import exp
 
 MAX_SQL_BYTES = 256 * 1024
-# What Spark and Sail generate rows from without reading anything.
-TABLE_FUNCTIONS = frozenset(
-    {
-        "range", "explode", "explode_outer", "posexplode", "posexplode_outer", "inline", "inline_outer", "stack",
-        "json_tuple", "sequence", "variant_explode", "variant_explode_outer",
-    }
-)  # fmt: skip
-# A two-part name that starts with one of these is a file in that format, not a table.
-_FILE_FORMATS = frozenset(
-    {
-        "text", "csv", "json", "jsonl", "parquet", "orc", "avro", "arrow", "delta", "iceberg", "hudi", "xml",
-        "binaryfile", "libsvm", "vortex", "ducklake", "lance",
-    }
-)  # fmt: skip
-# These run code, reach the network or the file system, or hide a table's name from this guard.
-_FORBIDDEN_FUNCTIONS = frozenset(
-    {
-        "java_method", "reflect", "try_reflect", "identifier", "read_files", "read_file", "read_csv", "read_json",
-        "read_parquet", "read_text", "read_blob", "read_avro", "read_kafka", "read_kinesis", "read_pubsub",
-        "read_pulsar", "read_statestore", "cloud_files", "cloud_files_state", "table_changes", "parquet_scan",
-        "csv_scan", "delta_scan", "iceberg_scan", "glob", "load_file", "remote_query", "http_request", "ai_query",
-        "secret", "try_secret", "list_secrets", "python_udtf",
-    }
-)  # fmt: skip
 _COMMENT = r"(?:\s|/\*.*?\*/|--[^\n]*\n)*"
+_NAMES = "|".join(sorted(FILE_FORMATS | SOURCES | SOURCES_OR_NAMESPACES))
 _FORMAT_AND_PATH = re.compile(
-    rf"(?<![\w`])`?({'|'.join(sorted(_FILE_FORMATS))})`?{_COMMENT}\.{_COMMENT}[`'\"][^`'\"]*[/\\:]",
+    rf"(?<![\w`])`?({_NAMES})`?{_COMMENT}\.{_COMMENT}[`'\"][^`'\"]*[/\\:]",
     re.IGNORECASE | re.DOTALL,
 )
+_PLAIN_NAME = re.compile(r"\w[\w$-]*")
 _PATH = re.compile(r"[/\\:\x00-\x1f]|\.\.|^\.|\.$")
 
 
@@ -163,7 +151,8 @@ def _parse(sql: str) -> tuple[exp.Query | None, tuple[Problem, ...]]:
     if "\x00" in sql:
         return None, (Problem("sql.syntax", "the SQL holds a NUL character"),)
     try:
-        parsed = sqlglot.parse(sql, read="spark")
+        with _without_warnings():
+            parsed = sqlglot.parse(sql, read="spark")
         # What stands behind the last semicolon may be a comment alone.
         statements = [each for each in parsed if each is not None and not isinstance(each, exp.Semicolon)]
     except RecursionError:
@@ -180,6 +169,21 @@ def _parse(sql: str) -> tuple[exp.Query | None, tuple[Problem, ...]]:
         hint = "write the SELECT alone: the driver writes its rows to the job's table"
         return None, (Problem("sql.not_a_query", f"a job's SQL is one query, this is {kind}", 1, 1, hint),)
     return statements[0], ()
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """sqlglot warns of statements that it keeps as text; the guard refuses them, and says so itself."""
+    log, own = logging.getLogger("sqlglot"), threading.get_ident()
+
+    def others(record: logging.LogRecord) -> bool:
+        return record.thread != own
+
+    log.addFilter(others)
+    try:
+        yield
+    finally:
+        log.removeFilter(others)
 
 
 def _refusals(sql: str, tree: exp.Query, allowed_catalogs: Collection[str] | None) -> Iterator[Problem]:
@@ -203,7 +207,7 @@ def _refusals(sql: str, tree: exp.Query, allowed_catalogs: Collection[str] | Non
                 yield problem
         elif isinstance(node, exp.Func):
             name = _function_name(node)
-            if name in _FORBIDDEN_FUNCTIONS:
+            if name in FORBIDDEN_FUNCTIONS:
                 yield Problem("sql.function", f"function {name} is not allowed in a job", *_place(sql, node))
     # The text again, whatever the tree says: an engine may read quotes and comments otherwise than sqlglot does.
     match = None if paths else _FORMAT_AND_PATH.search(sql)
@@ -221,7 +225,7 @@ def _table_refusals(sql: str, table: exp.Table, allowed_catalogs: Collection[str
     if names is None:
         if isinstance(table.this, exp.Func):
             name = _function_name(table.this)
-            if name not in TABLE_FUNCTIONS and name not in _FORBIDDEN_FUNCTIONS:
+            if name not in TABLE_FUNCTIONS and name not in FORBIDDEN_FUNCTIONS:
                 known = ", ".join(sorted(TABLE_FUNCTIONS))
                 message = f"table function {name} is not allowed in a job"
                 yield Problem("sql.function", message, *_place(sql, table.this), f"allowed: {known}")
@@ -232,13 +236,27 @@ def _table_refusals(sql: str, table: exp.Table, allowed_catalogs: Collection[str
     place = _place(sql, table)
     if any(_PATH.search(name) for name in names):
         yield Problem("sql.path", f"a path is not a table: {shown!r}", *place, _PATH_HINT)
-    elif len(names) > 1 and names[0].lower() in _FILE_FORMATS:
-        yield Problem("sql.path", f"a file is not a table: {shown!r} is read as {names[0]}", *place, _PATH_HINT)
+    elif len(names) > 1 and names[0].lower() in FILE_FORMATS:
+        yield Problem("sql.path", f"a file is not a table: {shown!r} is read as {names[0]}", *place, _renamed(names[0]))
+    elif len(names) > 1 and (names[0].lower() in SOURCES or _is_source_of(names)):
+        message = f"a data source is not a table: {shown!r} is read from {names[0]}"
+        yield Problem("sql.path", message, *place, _renamed(names[0]))
     elif len(names) > 2 and allowed_catalogs is not None and names[0] not in allowed_catalogs:
         allowed = ", ".join(sorted(allowed_catalogs))
         yield Problem(
             "sql.catalog", f"catalog {names[0]!r} is not readable from this job", *place, f"readable: {allowed}"
         )
+
+
+def _is_source_of(names: tuple[str, ...]) -> bool:
+    """Whether an engine would look for a data source rather than a table: by its class, or with no table's name."""
+    if "." in names[0]:
+        return True
+    return names[0].lower() in SOURCES_OR_NAMESPACES and not _PLAIN_NAME.fullmatch(names[-1])
+
+
+def _renamed(name: str) -> str:
+    return f"if {name!r} is a namespace of the catalog, rename it, or name the catalog too: catalog.{name}.table"
 
 
 def _identifiers(table: exp.Table) -> tuple[str, ...] | None:

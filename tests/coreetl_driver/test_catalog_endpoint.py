@@ -271,3 +271,35 @@ def test_a_worker_that_ignores_every_rule_cannot_change_production(
     assert {name: after.get(name) for name in before} == dict(before)
     assert project.production.load_table("raw.orders").scan().to_arrow().num_rows == 3
     assert project.production.list_tables("raw") == [("raw", "orders")]
+
+
+def test_a_commit_without_end_is_cut_off_although_it_announces_no_length(
+    endpoint: CatalogEndpoint, project: Project
+) -> None:
+    import http.client
+
+    issued = endpoint.grant(grant(project))
+    path = f"/{PLAYGROUND}/v1/namespaces/dd/tables/daily"
+    connection = http.client.HTTPConnection(issued.url.removeprefix("http://"))
+    connection.putrequest("POST", path)
+    connection.putheader("authorization", f"Bearer {issued.token}")
+    connection.putheader("transfer-encoding", "chunked")
+    connection.endheaders()
+    chunk, sent = b"100000\r\n" + b" " * 0x100000 + b"\r\n", 0
+    try:
+        for _ in range(200):  # three times what is allowed
+            connection.send(chunk)
+            sent += 1
+    except OSError:
+        assert sent > 60  # cut off while sending
+    else:
+        connection.send(b"0\r\n\r\n")
+        assert connection.getresponse().status == 413
+    connection.close()
+    for body in (b"{", b"[]", b"[" * 100_000):
+        request = urllib.request.Request(issued.url + path, data=body, method="POST")
+        request.add_header("authorization", f"Bearer {issued.token}")
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(request)
+        assert caught.value.code == 400
+        assert "the commit is not" in caught.value.read().decode()

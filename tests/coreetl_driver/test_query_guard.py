@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from coreetl_driver.sql import MAX_SQL_BYTES, check_query, parameters, require_query, source_tables, without_comments
@@ -38,6 +40,17 @@ HOSTILE = {
     "SELECT * FROM delta.`s3://bucket/table`": "sql.path",
     "SELECT * FROM csv.secrets": "sql.path",
     "SELECT * FROM binaryFile.`..`": "sql.path",
+    "SELECT * FROM jdbc.`jdbc:postgresql://db/x`": "sql.path",
+    "SELECT * FROM jdbc.customers": "sql.path",
+    "SELECT * FROM Socket.x": "sql.path",
+    "SELECT * FROM rate.x": "sql.path",
+    "SELECT * FROM `rate-micro-batch`.x": "sql.path",
+    "SELECT * FROM image.pictures": "sql.path",
+    "SELECT * FROM python.`my source`": "sql.path",
+    "SELECT * FROM statestore.checkpoint": "sql.path",
+    "SELECT * FROM kafka.`broker 9092`": "sql.path",
+    "SELECT * FROM kafka.`broker:9092`": "sql.path",
+    "SELECT * FROM `org.apache.spark.sql.execution.datasources.text.TextFileFormat`.x": "sql.path",
     "SELECT * FROM `/etc/passwd`": "sql.path",
     "SELECT * FROM '/etc/passwd'": "sql.path",
     "SELECT * FROM raw.`..`": "sql.path",
@@ -81,6 +94,8 @@ HARMLESS = [
     "SELECT 1 AS x ;\n/* the */ ; -- end",
     "SELECT 1 -- a comment\n AS x /* another */",
     "SELECT * FROM kafka.events",
+    "SELECT * FROM pedregal.rate.x",
+    "SELECT * FROM rates.x JOIN images.y JOIN jdbc_exports.z",
 ]
 CATALOGS = ("pedregal", "pedregal-playground-alice")
 
@@ -95,6 +110,19 @@ def test_what_is_not_one_plain_query_over_tables_is_refused_with_its_reason(sql:
 @pytest.mark.parametrize("sql", HARMLESS)
 def test_plain_queries_pass(sql: str) -> None:
     assert check_query(sql, allowed_catalogs=CATALOGS) == ()
+
+
+def test_a_namespace_that_is_called_like_a_data_source_is_told_how_to_be_read() -> None:
+    (problem,) = check_query("SELECT * FROM rate.daily")
+    assert problem.message == "a data source is not a table: 'rate.daily' is read from rate"
+    assert "rename it, or name the catalog too: catalog.rate.table" in str(problem.hint)
+
+
+def test_a_refused_statement_warns_of_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    check_query("EXPLAIN SELECT 1")
+    assert caplog.records == []
+    logging.getLogger("sqlglot").warning("somebody else's")
+    assert len(caplog.records) == 1
 
 
 def test_a_problem_says_where_in_the_text_it_is() -> None:
