@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -34,13 +35,14 @@ def main() -> None:
         (root / "dcp.toml").touch()
         manifest.write_text(MANIFEST)
         manifest.with_suffix(".sql").write_text("SELECT order_id FROM raw.orders")
-        subprocess.run([*pretzel, "apply", str(manifest)], cwd=root, check=True, capture_output=True, env=None)
+        known = {**os.environ, **environ}
+        subprocess.run([*pretzel, "apply", str(manifest)], cwd=root, check=True, capture_output=True, env=known)
         measured = in_turn(
             {
                 "python -c pass": [*python, "-c", "pass"],
                 "python -c 'import click'": [*python, "-c", "import click"],
                 "pretzel --help": [*pretzel, "--help"],
-                "pretzel plan, one manifest, unchanged": [*pretzel, "plan", str(manifest)],
+                "pretzel plan, one manifest, unchanged": [*pretzel, "plan", str(manifest), "--detailed-exitcode"],
             },
             root,
             ROUNDS,

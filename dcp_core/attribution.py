@@ -88,6 +88,8 @@ def _check_extension(made: Any, known: Mapping[str, type]) -> str | None:
             nearest = difflib.get_close_matches(method, known, n=1)
             return f"{method} is not a hook" + (f"; did you mean {nearest[0]}?" if nearest else "")
         spec = getattr(known[method], method)
+        if known[method] is hookspecs.EventSpec and (options.get("wrapper") or options.get("hookwrapper")):
+            return f"{method} is an event: there is nothing to wrap, leave out wrapper=True"
         wraps = options.get("wrapper") or options.get("hookwrapper")
         if getattr(spec, f"{hookspecs.PROJECT}_spec", {}).get("firstresult") and not wraps:
             return f"{method} gives one result, the owner's: an extension may only wrap it (wrapper=True)"

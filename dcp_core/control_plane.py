@@ -5,7 +5,8 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -14,10 +15,13 @@ import attrs
 
 from dcp_core import operating
 from dcp_core.context import Context, SharedObjects
-from dcp_core.diagnostics import Diagnostic
+from dcp_core.diagnostics import Diagnostic, Severity
 from dcp_core.errors import (
+    ConflictError,
     InvalidManifestError,
+    PluginError,
     StalePlanError,
+    UnauthorizedError,
     UsageError,
 )
 from dcp_core.loading import Loaded, LoadResult, load
@@ -26,6 +30,7 @@ from dcp_core.model import (
     PLAYGROUND_PREFIX,
     Environment,
     LogicalPlan,
+    ManifestPlan,
     Plan,
     PlanOptions,
     playground_user,
@@ -206,7 +211,18 @@ class ControlPlane:
         found: list[Diagnostic] = []
         for each in loaded:
             kind = each.logical_plan.plugin_type
-            for owner, findings in self.registry.gather(PLUGINS, kind, "lint", logical_plan=each.logical_plan, ctx=ctx):
+            try:
+                joined = self.registry.gather(PLUGINS, kind, "lint", logical_plan=each.logical_plan, ctx=ctx)
+            except PluginError as error:
+                # One package's bug must not hide what the others find.
+                ctx.log.debug("%s", error.message, exc_info=True)
+                found.append(
+                    each.manifest.locate(
+                        Diagnostic(Severity.ERROR, error.code, error.message, (), hint=error.hint, owner=error.owner)
+                    )
+                )
+                continue
+            for owner, findings in joined:
                 found.extend(_owned(each.manifest, findings, owner))
         return tuple(found)
 
@@ -264,15 +280,11 @@ class ControlPlane:
         """
         environment = Environment.named(plan.environment)
         operations = list(self.recover(environment, [each.id for each in plan.manifests]))
-        try:
+        with self._recording_refusal(kind, plan.manifests):
             self._planner().check_versions(plan)
             check_fresh(plan.actions, self.registry, self.context(environment))
-        except StalePlanError as error:
-            for each in plan.manifests:
-                self._operator().refuse(operating.new_operation(kind, each, self.identity, self._clock()), error)
-            raise
-        if plan.has_changes:
-            self._ensure_sandbox(environment)
+            if plan.has_changes:
+                self._ensure_sandbox(environment)
         in_force = self.store.logical_plans(plan.environment)
         for each in plan.manifests:
             operation = operating.new_operation(kind, each, self.identity, self._clock())
@@ -317,7 +329,8 @@ class ControlPlane:
         environment = one_environment(plans)
         runner = Runner(self._operator(), self.identity)
         if runner.has_applied(plans):
-            self._ensure_sandbox(environment)
+            with self._recording_refusal(operating.RUN, [ManifestPlan(each, ()) for each in plans]):
+                self._ensure_sandbox(environment)
         return runner.run(plans, params or {})
 
     def preview(self, logical_plan: LogicalPlan, limit: int = 20) -> Preview | None:
@@ -334,6 +347,16 @@ class ControlPlane:
             if shown is not None:
                 return shown
         return None
+
+    @contextmanager
+    def _recording_refusal(self, kind: str, manifests: Sequence[ManifestPlan]) -> Iterator[None]:
+        """What is refused before any operation begins has its audit records too."""
+        try:
+            yield
+        except (StalePlanError, UnauthorizedError, ConflictError) as error:
+            for each in manifests:
+                self._operator().refuse(operating.new_operation(kind, each, self.identity, self._clock()), error)
+            raise
 
     def _ensure_sandbox(self, environment: Environment) -> None:
         ctx = self.context(environment)

@@ -31,6 +31,7 @@ from dcp_core.records import (
     ActionResult,
     AuditRecord,
     AuthorizationRequest,
+    Decision,
     Execution,
     Operation,
     OperationStatus,
@@ -119,6 +120,11 @@ class Operator:
                 f"an authorization rule failed, which denies: {error.message}", owner=error.owner
             ) from error
         for owner, decision in opinions:
+            if decision is not None and not isinstance(decision, Decision):
+                raise UnauthorizedError(
+                    f"an authorization rule gave {decision!r} and no Decision, which denies",
+                    owner=f"{owner}: authorize",
+                )
             if decision is not None and not decision.allowed:
                 rule = f" (rule {decision.rule})" if decision.rule else ""
                 raise UnauthorizedError(f"denied: {decision.reason}{rule}", owner=f"{owner}: authorize")

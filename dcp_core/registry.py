@@ -30,6 +30,7 @@ from dcp_core.errors import (
     UnknownKindError,
     UnknownManifestTypeError,
 )
+from dcp_core.results import problem_with
 
 PLUGINS = "dcp.plugins"
 PRIMITIVES = "dcp.primitives"
@@ -186,12 +187,17 @@ class Registry:
         caller = self._caller(group, name, hook)
         started = time.monotonic()
         try:
-            return caller(**arguments)
+            result = caller(**arguments)
         except DcpError as error:
             error.owner = error.owner or f"{self._blamed(caller, error) or self.owner(group, name)}: {hook}"
             raise
         except Exception as error:
             raise plugin_bug(error, f"{self._blamed(caller, error) or self.owner(group, name)}: {hook}") from error
+        else:
+            problem = problem_with(hook, result)
+            if problem is not None:
+                raise plugin_bug(TypeError(problem), f"{self.owner(group, name)}: {hook}")
+            return result
         finally:
             spent_s = time.monotonic() - started
             if spent_s > SLOW_CALL_S:

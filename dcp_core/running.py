@@ -13,9 +13,9 @@ from dcp_core import operating
 from dcp_core.errors import DcpError
 from dcp_core.loading import reading_order
 from dcp_core.memory_store import MemoryStore
-from dcp_core.model import LogicalPlan, ManifestPlan
+from dcp_core.model import Environment, LogicalPlan, ManifestPlan, Resource, ResourceKey
 from dcp_core.planner import decompose, one_environment
-from dcp_core.records import Execution
+from dcp_core.records import Execution, InventoryEntry
 
 NOT_APPLIED = "it was never applied here; `pretzel apply` makes its job"
 CHANGED = "the manifest has changed since it was applied; this ran the version applied"
@@ -65,7 +65,9 @@ class Runner:
     def run(self, plans: Sequence[LogicalPlan], params: Mapping[str, str]) -> tuple[RunResult, ...]:
         """See ``ControlPlane.run``."""
         by_id = {each.id: each for each in plans}
-        applied = self.operator.store.logical_plans(one_environment(plans).name)
+        environment = one_environment(plans)
+        applied = self.operator.store.logical_plans(environment.name)
+        entries = {entry.resource.key: entry for entry in self.operator.store.inventory(environment.name)}
         resources = {each.id: decompose(each, self.operator.registry) for each in plans}
         failed: set[str] = set()
         results = []
@@ -78,12 +80,21 @@ class Runner:
                 result = RunResult(id, error=NOT_APPLIED)
             else:
                 result = self._run_one(by_id[id], params)
-                changed = by_id[id].digest != applied[id].digest
-                result = attrs.evolve(result, note=CHANGED if changed else None)
+                is_as_applied = all(self._is_as_applied(each, entries) for each in resources[id])
+                result = attrs.evolve(result, note=None if is_as_applied else CHANGED)
             if not result.ok:
                 failed |= provides
             results.append(result)
         return tuple(results)
+
+    def _is_as_applied(self, resource: Resource, entries: Mapping[ResourceKey, InventoryEntry]) -> bool:
+        """Whether what runs is what the manifest says: an apply may have been blocked, or not made yet."""
+        entry = entries.get(resource.key)
+        if not resource.runnable or entry is None:
+            return not resource.runnable
+        ctx = self.operator.make_context(Environment.named(resource.environment))
+        desired = self.operator.registry.primitive(resource.kind, "get_desired_state", resource=resource, ctx=ctx)
+        return bool(desired.digest == entry.applied_digest)
 
     def _run_one(self, logical_plan: LogicalPlan, params: Mapping[str, str]) -> RunResult:
         operator = self.operator

@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import attrs
 import cattrs
@@ -23,6 +23,12 @@ T = TypeVar("T")
 
 CONFIG_FILE = "dcp.toml"
 STATE_FOLDER = ".dcp"
+MASK = "***"
+_CATALOG_VARIABLE = "DCP_CATALOG_"
+_SECRET_NAME = re.compile(r"secret|password|passwd|token|credential|access-key|account-key|sas", re.IGNORECASE)
+_URI_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):([^/@\s]*)@")
+# Sections that every installation has; a name close to one of them is a slip of the pen.
+_SECTIONS = ("catalog", "catalogs", "coreetl", "extensions", "identity", "playground", "store")
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _CATALOG_DEFAULTS = {
     "type": "sql",
@@ -95,13 +101,15 @@ class Settings:
             path = Path(os.path.realpath(config))  # Path.resolve raises on a loop of links
             root = path.parent
         try:
-            return cls(root, tomllib.loads(path.read_text(encoding="utf-8")), environment, path)
+            settings = cls(root, tomllib.loads(path.read_text(encoding="utf-8")), environment, path)
         except OSError as error:
             raise SettingsError(f"cannot read {path}: {error.strerror}") from None
         except UnicodeDecodeError as error:
             raise SettingsError(f"{path} is not UTF-8 (byte {error.start})") from None
         except tomllib.TOMLDecodeError as error:
             raise SettingsError(f"{path} is not valid TOML: {error}") from None
+        settings._check_sections()
+        return settings
 
     @property
     def state(self) -> Path:
@@ -135,7 +143,7 @@ class Settings:
         try:
             return _converter().structure(filled, cls)
         except cattrs.BaseValidationError as group:
-            problems = "; ".join(cattrs.transform_error(group, path=f"[{name}]"))
+            problems = "; ".join(cattrs.transform_error(group, path=f"[{name}]", format_exception=_in_words))
             raise self._error(problems) from None
 
     def subsections(self, name: str) -> Mapping[str, Mapping[str, Any]]:
@@ -148,18 +156,27 @@ class Settings:
     def catalog_properties(self, catalog: str, *, resolve: bool = True) -> dict[str, str]:
         """The pyiceberg properties of one catalog: ``[catalog]`` for all, ``[catalogs.NAME]`` for one.
 
+        ``DCP_CATALOG_<NAME>`` wins; in NAME ``__`` stands for a dot and ``_`` for a hyphen.
+
         Args:
             catalog: ``pedregal`` or ``pedregal-playground-<user>``.
-            resolve: Whether ``${NAME}`` references are replaced; False gives what may be stored.
+            resolve: Whether ``${NAME}`` references are replaced; False gives what may be stored and shown: the
+                references, and ``***`` for a secret that was written out.
         """
-        base = self.values.get("catalog") or _CATALOG_DEFAULTS
+        base = self.values.get("catalog", {})
         if not isinstance(base, Mapping):
             raise self._error(f"[catalog] must be a table, got {type(base).__name__}")
-        merged = {**base, **self.subsections("catalogs").get(catalog, {})}
+        merged = {**_dotted(base), **_dotted(self.subsections("catalogs").get(catalog, {}))}
+        for variable in self.environ:
+            if variable.startswith(_CATALOG_VARIABLE):
+                name = variable.removeprefix(_CATALOG_VARIABLE).lower().replace("__", ".").replace("_", "-")
+                merged[name] = f"${{{variable}}}"
+        if not merged.keys() & {"type", "uri", "py-catalog-impl"}:
+            merged = {**_CATALOG_DEFAULTS, **merged}
         values = {"root": str(self.root), "state": str(self.state), "catalog": catalog}
-        properties = {key: _placeholders(str(value), values) for key, value in merged.items()}
+        properties = {key: _placeholders(value, values) for key, value in merged.items()}
         if not resolve:
-            return properties
+            return {key: masked(key, value) for key, value in properties.items()}
         return {key: self.resolve(value, f"[catalog] {key}") for key, value in properties.items()}
 
     def resolve(self, value: str, where: str) -> str:
@@ -177,6 +194,14 @@ class Settings:
 
         return _REFERENCE.sub(lookup, value)
 
+    def _check_sections(self) -> None:
+        for name, value in self.values.items():
+            if not isinstance(value, Mapping):
+                raise self._error(f"{name!r} stands outside every section", hint="[section] comes before its settings")
+            near = difflib.get_close_matches(name, _SECTIONS, n=1, cutoff=0.75)
+            if name not in _SECTIONS and near:
+                raise self._error(f"there is no section [{name}]", hint=f'did you mean "{near[0]}"?')
+
     def _fill(self, value: Any, where: str) -> Any:
         if isinstance(value, str):
             return self.resolve(_placeholders(value, {"root": str(self.root), "state": str(self.state)}), where)
@@ -190,11 +215,43 @@ class Settings:
         return SettingsError(message, where=str(self.file) if self.file else None, hint=hint)
 
 
+def masked(name: str, value: str) -> str:
+    """``value`` as it may be shown and stored: references stay, a secret that is written out becomes ``***``."""
+    if _REFERENCE.search(value):
+        return value
+    return MASK if _SECRET_NAME.search(name) else _URI_PASSWORD.sub(rf"\1:{MASK}@", value)
+
+
+def _dotted(table: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """``s3.endpoint = …`` is a table in a table to TOML and one dotted name to everybody else."""
+    flat: dict[str, str] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            flat.update(_dotted(value, f"{prefix}{key}."))
+        else:
+            # TOML's true is Python's True; the properties of catalogs are text.
+            flat[prefix + key] = str(value).lower() if isinstance(value, bool) else str(value)
+    return flat
+
+
 def _placeholders(text: str, values: Mapping[str, str]) -> str:
     for name, value in values.items():
         # A reference, ${name}, is not a placeholder.
         text = value.join(re.split(r"(?<!\$)\{" + name + r"\}", text))
     return text
+
+
+def _in_words(error: BaseException, kind: type | None) -> str:
+    """One problem of a value, without Python's own names for types."""
+    choices = get_args(kind) if get_origin(kind) is Literal else ()
+    if choices:
+        return "expected one of: " + ", ".join(map(str, choices))
+    if isinstance(error, KeyError):
+        return "it is missing"
+    if kind in (int, float) and "literal" in str(error):
+        return "expected a whole number" if kind is int else "expected a number"
+    words = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
+    return words.splitlines()[0] if words else type(error).__name__
 
 
 def _nearest(key: str, known: Mapping[str, Any]) -> str:

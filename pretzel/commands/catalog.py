@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from pretzel import exits
@@ -11,10 +10,6 @@ from pretzel.options import command
 if TYPE_CHECKING:
     from pretzel.rendering.screen import Screen
     from pretzel.session import Session
-
-_SECRET = re.compile(r"secret|password|passwd|token|credential|access-key|account-key|sas", re.IGNORECASE)
-_URI_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):([^/@\s]*)@")
-MASK = "***"
 
 
 def _catalog(session: Session) -> int:
@@ -28,16 +23,13 @@ def _catalog(session: Session) -> int:
     session.control_plane.settings.state.mkdir(exist_ok=True)
     properties = {"name": name, **session.control_plane.settings.catalog_properties(name)}
 
+    from dcp_core.settings import masked
+
     def render(screen: Screen) -> None:
         screen.table(["property", "value"], [[key, masked(key, value)] for key, value in properties.items()])
 
     session.output.result(properties, render)
     return exits.DONE
-
-
-def masked(key: str, value: str) -> str:
-    """``value`` unless its key says that it is a secret; the password of a URL never."""
-    return MASK if _SECRET.search(key) else _URI_PASSWORD.sub(rf"\1:{MASK}@", value)
 
 
 catalog = command(_catalog, [])

@@ -116,6 +116,10 @@ def test_run_of_one_is_its_execution_and_of_several_a_list(pretzel: Pretzel, not
 
     note("second", "unreadable", reads=["first"])
     note("third", reads=["second"])
+    unmade = pretzel("run", "notes", "-o", "json").document["executions"]
+    assert [row["status"] for row in unmade] == ["SUCCEEDED", "FAILED", "CANCELLED"]
+    assert "pretzel apply" in unmade[1]["error"]
+    assert pretzel("apply", "notes").status == 0
     several = pretzel("run", "notes", "-o", "json")
     assert several.status == 1
     rows = {each["manifest"]: each for each in several.document["executions"]}
@@ -218,9 +222,16 @@ def test_jsonl_streams_events_and_ends_with_the_result(pretzel: Pretzel, note: N
         "operation_finished",
         "result",
     ]
-    assert applied[-1]["status"] == "SUCCEEDED"
+    assert applied[-1]["result"]["status"] == "SUCCEEDED"
     ran = pretzel("run", path, "-o", "jsonl").lines
     assert (ran[-2]["type"], ran[-1]["type"]) == ("execution", "result")
+
+
+def test_a_result_with_a_type_of_its_own_is_still_told_from_events(pretzel: Pretzel) -> None:
+    for command in (["schema", "sticky-note"], ["catalog"]):
+        (line,) = pretzel(*command, "-o", "jsonl").lines
+        assert line == {"type": "result", "result": pretzel(*command, "-o", "json").document}
+        assert line["result"]["type"] in ("object", "sql")
 
 
 def test_the_audit_lists_what_was_done_newest_first(pretzel: Pretzel, note: Note) -> None:
