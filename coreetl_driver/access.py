@@ -15,6 +15,10 @@ from dcp_core.errors import SettingsError, UnauthorizedError
 from dcp_core.settings import Secret, Settings
 
 _SECTION = "coreetl_tokens"
+_EXAMPLE = f"""\
+[{_SECTION}.airflow]
+token = "${{COREETL_TOKEN}}"
+environments = ["production"]"""
 
 
 class UnauthenticatedError(UnauthorizedError):
@@ -63,7 +67,7 @@ class Access:
         if not callers:
             raise SettingsError(
                 "a driver that runs as a service needs at least one caller",
-                hint=f'[{_SECTION}.airflow] with token = "${{NAME}}" and environments = ["production"]',
+                hint=f"add to dcp.toml, and set the variable to 16 characters or more:\n{_EXAMPLE}",
             )
         return cls(tuple(callers))
 

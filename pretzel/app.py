@@ -27,6 +27,7 @@ COMMANDS = {
     "playground": Lazy("pretzel.commands.playground:playground", "Your own environment: create, list, show, use …"),
     "audit": Lazy("pretzel.commands.audit:audit", "Who did what, and how it ended"),
     "catalog": Lazy("pretzel.commands.catalog:catalog", "How your own tools connect to an environment's catalog"),
+    "coreetl": Lazy("pretzel.commands.coreetl:coreetl", "The driver as a service: what deployed DAGs call"),
     "schema": Lazy("pretzel.commands.schema:schema", "The JSON Schema of a manifest type, for editors"),
     "plugins": Lazy("pretzel.commands.plugins:plugins", "What is installed, and what of it is broken"),
 }
