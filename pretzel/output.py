@@ -46,7 +46,7 @@ class Output:
         if self.mode != JSONL or not self._is_read:
             return
         try:
-            self._write({"type": type, **content})
+            self._write({**content, "type": type})
             self._stream.flush()
         except BrokenPipeError:
             # The work goes on although nobody listens; the end of the command notices too.
@@ -57,7 +57,8 @@ class Output:
         if self.mode == JSON:
             self._write(document, indent=2)
         elif self.mode == JSONL:
-            self._write({"type": "result", **document})
+            # Not spread: a document may have a "type" of its own, as a schema has.
+            self._write({"type": "result", "result": document})
         else:
             render(self.screen)
 

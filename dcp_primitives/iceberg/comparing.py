@@ -117,7 +117,12 @@ class _Comparison:
         kept = {old for old in matched.values() if old is not None}
         for column in actual:
             if column["name"] not in kept:
-                yield self.drop(f"columns.{column['name']}", column["name"], _summary(column))
+                heirs = [
+                    each["name"]
+                    for each in desired
+                    if matched[each["name"]] is None and _continues(each["type"], column["type"])
+                ]
+                yield self.drop(f"columns.{column['name']}", column["name"], _summary(column), heirs)
         before_order = [column["name"] for column in actual if column["name"] in kept]
         after_order = [matched[column["name"]] for column in desired if matched[column["name"]] is not None]
         if before_order != after_order:
@@ -139,11 +144,14 @@ class _Comparison:
         why = f"a partition field of this table is called {name}; choose another name for the column"
         return FieldChange(change.field, change.actual, change.desired, Effect.REFUSED, why)
 
-    def drop(self, path: str, column: str, shown: JsonValue) -> FieldChange:
+    def drop(self, path: str, column: str, shown: JsonValue, heirs: Sequence[str] = ()) -> FieldChange:
+        """Taking a column or field away; ``heirs`` are new columns that may be the same one under another name."""
+        meant = f"; if it is renamed, write `renamed_from: {column}` at the field {' or '.join(heirs)}" if heirs else ""
         pinned = self.pinned(column)
         if pinned:
-            return FieldChange(path, shown, None, Effect.REFUSED, f"dropping {column} {CORRUPTS} the table: {pinned}")
-        why = f"drops column {column} ({shown}) of {_rows(self.info)}"
+            why = f"dropping {column} {CORRUPTS} the table: {pinned}{meant}"
+            return FieldChange(path, shown, None, Effect.REFUSED, why)
+        why = f"drops column {column} ({shown}) of {_rows(self.info)}{meant}"
         return FieldChange(path, shown, None, Effect.DESTRUCTIVE, why)
 
     def pinned(self, column: str) -> str | None:
@@ -212,6 +220,10 @@ class _Comparison:
             why = "a table of format version 1 keeps its partitioning; upgrade it to version 2 first"
             return FieldChange("partition_by", before, after, Effect.REFUSED, why)
         return FieldChange("partition_by", before, after)
+
+
+def _continues(desired: Tree, actual: Tree) -> bool:
+    return actual == desired or (_scale_change(actual, desired) is None and keeps_its_data(actual, desired))
 
 
 def _scale_change(actual: Tree, desired: Tree) -> str | None:

@@ -6,6 +6,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 from dcp_core.model import ActionKind, Effect, FieldChange
+from pretzel.rendering.blocked import waiting, what_is_needed
 from pretzel.rendering.values import is_long, value_text
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def render_plan(screen: Screen, plan: Plan, *, everything: bool = False, next_st
         screen: Where.
         plan: Which.
         everything: Whether what is as it should be is listed too, and every field of what is created.
-        next_step: A command for whoever agrees.
+        next_step: A command for whoever agrees; where all is blocked, what that needs is said instead.
     """
     for manifest in plan.manifests:
         shown = [each for each in manifest.actions if everything or each.kind is not ActionKind.NOOP]
@@ -42,8 +43,14 @@ def render_plan(screen: Screen, plan: Plan, *, everything: bool = False, next_st
         screen.line((f"No longer in the folder, and still there: {', '.join(plan.orphaned)}", "yellow"))
         screen.line("hint: --prune destroys what they created", indent=2)
     screen.line((closing_line(plan), "bold"))
-    if next_step and plan.has_changes:
-        screen.line(f"Next: {next_step}")
+    if next_step:
+        needed = what_is_needed(plan)
+        if needed:
+            screen.line("Nothing of this can be applied as it is.")
+            for line in needed:
+                screen.line(line, indent=2)
+        elif plan.has_changes:
+            screen.line(f"Next: {next_step}")
 
 
 def closing_line(plan: Plan) -> str:
@@ -72,9 +79,12 @@ def _manifest(
     deed = " (to be destroyed)" if manifest.destroys else ""
     screen.line((manifest.id, "bold"), f" in {environment}{deed}")
     labels = max(len(action.label) for action in actions)
+    waits = waiting(manifest)
     for action in actions:
         # Of what is created, the manifest says it all; field by field it is there for whoever asks.
         _action(screen, action, labels, fields=everything or action.kind is not ActionKind.CREATE)
+        if action.resource.key in waits:
+            screen.line((f"will be skipped: {waits[action.resource.key]} is blocked", "yellow"), indent=6)
     screen.blank()
 
 
@@ -90,10 +100,11 @@ def _action(screen: Screen, action: Action, labels: int, *, fields: bool) -> Non
         screen.line(f"{wanted}{action.message}", indent=6)
     if fields and action.kind is not ActionKind.DELETE:
         for change in action.changes:
-            _change(screen, change)
+            _change(screen, change, action.message)
 
 
-def _change(screen: Screen, change: FieldChange) -> None:
+def _change(screen: Screen, change: FieldChange, said: str) -> None:
+    """One field; why, unless the action's message has ``said`` so."""
     bad = change.effect is not Effect.UPDATE
     if is_long(change.actual) or is_long(change.desired):
         _text_change(screen, change)
@@ -104,7 +115,7 @@ def _change(screen: Screen, change: FieldChange) -> None:
     else:
         before, after = value_text(change.actual), value_text(change.desired)
         screen.line(("~ ", "red" if bad else "yellow"), f"{change.field}: {before} -> {after}", indent=6)
-    if bad and change.why:
+    if bad and change.why and change.why not in said:
         screen.line((change.why, "red"), indent=8)
 
 

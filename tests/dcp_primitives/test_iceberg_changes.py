@@ -142,6 +142,26 @@ def test_dropping_a_column_is_destructive_and_says_how_many_rows_lose_it(tables:
 
 
 @pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("string", (C("remark", "string"),), "at the field remark"),
+        ("int", (C("remark", "bigint"),), "at the field remark"),
+        ("string", (C("remark", "string"), C("text", "string")), "at the field remark or text"),
+        ("bigint", (C("remark", "int"),), None),
+        ("decimal(10,2)", (C("remark", "decimal(12,4)"),), None),
+    ],
+)
+def test_a_drop_that_may_be_a_rename_says_how_to_say_so(
+    tables: Any, before: str, after: tuple[TableColumn, ...], words: str | None
+) -> None:
+    tables.apply(tables.resource(ID, C("note", before)))
+    (drop,) = (change for change in tables.changes(tables.resource(ID, *after)) if change.desired is None)
+    assert drop.effect is Effect.DESTRUCTIVE
+    hint = f"; if it is renamed, write `renamed_from: note` {words}" if words else ""
+    assert drop.why == f"drops column note ({before.replace('bigint', 'long')}) of 0 rows{hint}"
+
+
+@pytest.mark.parametrize(
     ("before", "after", "value"),
     [("bigint", "int", 7), ("double", "float", 1.5), ("decimal(20,2)", "decimal(10,2)", Decimal("1.23")),
      ("string", "int", "7"), ("int", "array<int>", 7), ("array<int>", "array<string>", [1])],

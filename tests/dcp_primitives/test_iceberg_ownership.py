@@ -313,15 +313,6 @@ def test_a_database_that_is_none_is_not_tried_again(tables: Any, tmp_path: Path)
         tables.actual(tables.resource(ID))
 
 
-def test_metadata_that_is_gone_is_named(tables: Any) -> None:
-    resource = tables.resource(ID)
-    tables.apply(resource)
-    Path(tables.load().metadata_location.removeprefix("file://")).unlink()
-    with pytest.raises(PermanentError, match=r"metadata\.json") as caught:
-        tables.actual(resource)
-    assert caught.value.code == "iceberg.metadata_lost"
-
-
 def test_wrong_catalog_properties_never_print_a_credential(context: Callable[..., Context], tables_of: Any) -> None:
     wrong = tables_of(context(catalog={"type": "nonsense", "token": "very-secret", "uri": "x"}))
     with pytest.raises(SettingsError) as caught:

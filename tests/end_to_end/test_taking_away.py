@@ -5,6 +5,7 @@ Source: design.md sections 6, 7 and 8.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -278,3 +279,23 @@ def test_what_somebody_has_deleted_already_is_destroyed_all_the_same(workspace: 
     assert workspace.labels(daily) == ["CREATE_TABLE", "NOOP_JOB", "CREATE_DAG"]
     assert workspace.project.pretzel("destroy", str(daily), "--yes").status == 0
     assert leftovers(workspace) == NOTHING
+
+
+# Files that are gone
+
+
+@pytest.mark.parametrize(
+    "command", [["destroy", "manifests"], ["playground", "destroy"]], ids=["destroy", "playground"]
+)
+def test_a_table_whose_files_are_gone_can_be_taken_away(workspace: Workspace, daily: Path, command: list[str]) -> None:
+    shutil.rmtree(workspace.project.root / ".dcp" / "warehouse" / "pedregal-playground-alice")
+    previewed = workspace.project.pretzel("preview", str(daily), "-o", "json")
+    assert (previewed.status, previewed.document["error"]["code"]) == (1, "iceberg.metadata_lost")
+    planned = workspace.project.pretzel("plan", str(daily))
+    assert f"the catalog has table {TABLE}, and its metadata file" in planned.out
+    assert "Next: pretzel apply" not in planned.out
+    answer = workspace.project.pretzel(*command, "--yes")
+    assert answer.status == 0, answer
+    assert leftovers(workspace) == NOTHING
+    assert workspace.project.pretzel("apply", str(daily)).status == 0
+    assert workspace.labels(daily) == UNCHANGED

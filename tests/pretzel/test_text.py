@@ -6,6 +6,7 @@ import io
 import re
 from pathlib import Path
 
+import attrs
 import pytest
 
 from dcp_core.diagnostics import Diagnostic, Severity
@@ -22,6 +23,7 @@ from dcp_core.model import (
     Source,
     State,
 )
+from pretzel.rendering.blocked import waiting
 from pretzel.rendering.diagnostics import render_diagnostics
 from pretzel.rendering.plans import closing_line, render_plan
 from pretzel.rendering.screen import Screen, visible
@@ -46,6 +48,15 @@ def action(kind: ActionKind, name: str = "thing", *changes: FieldChange, message
     return Action(
         kind, resource, "changed", message, changes, desired=State({"columns": [{"name": "c", "type": "int"}]})
     )
+
+
+def blocked(reason: str, message: str, *changes: FieldChange) -> Action:
+    return attrs.evolve(action(ActionKind.BLOCKED, "table", *changes, message=message), reason=reason)
+
+
+def depending(kind: ActionKind, name: str, on: Action) -> Action:
+    made = action(kind, name)
+    return attrs.evolve(made, resource=attrs.evolve(made.resource, depends_on=(on.resource.key,)))
 
 
 def test_piped_text_is_one_line_a_fact_however_long(pretzel: Pretzel, note: Note) -> None:
@@ -149,6 +160,39 @@ def test_changes_are_shown_field_by_field_and_text_line_by_line() -> None:
         "          +FROM b",
     ):
         assert line in text.splitlines()
+
+
+def test_a_reason_that_the_action_gives_is_not_given_again_at_the_field() -> None:
+    where, stream = screen(terminal=False)
+    lost = FieldChange("columns.old", "int", None, Effect.DESTRUCTIVE, "its values would be lost")
+    render_plan(where, plan_of(blocked("destructive", "its values would be lost; --allow-destructive does it", lost)))
+    assert stream.getvalue().count("its values would be lost") == 1
+
+
+def test_what_depends_on_something_blocked_is_marked_and_what_that_needs_is_said_instead_of_apply() -> None:
+    where, stream = screen(terminal=False)
+    table = blocked("not_owned", "it exists; --adopt takes it over")
+    job = depending(ActionKind.CREATE, "job", table)
+    dag = depending(ActionKind.CREATE, "dag", job)
+    render_plan(where, plan_of(table, job, dag), next_step="pretzel apply x")
+    assert stream.getvalue().count("      will be skipped: table is blocked\n") == 2
+    assert "pretzel apply" not in stream.getvalue()
+    assert stream.getvalue().endswith(
+        "Nothing of this can be applied as it is.\n  table needs --adopt, which takes it over\n"
+    )
+
+    where, stream = screen(terminal=False)
+    render_plan(where, plan_of(table, job, action(ActionKind.CREATE, "other")), next_step="pretzel apply x")
+    assert stream.getvalue().endswith("Next: pretzel apply x\n")
+
+
+def test_what_goes_waits_for_what_depends_on_it_and_a_kept_table_holds_up_nothing() -> None:
+    table = attrs.evolve(action(ActionKind.DELETE, "table"), desired=None)
+    job = attrs.evolve(depending(ActionKind.BLOCKED, "job", table), desired=None, reason="protected")
+    assert waiting(plan_of(job, table).manifests[0]) == {table.resource.key: "job"}
+    kept = attrs.evolve(table, kind=ActionKind.BLOCKED, reason="protected")
+    going = attrs.evolve(job, kind=ActionKind.DELETE)
+    assert waiting(plan_of(going, kept).manifests[0]) == {}
 
 
 def test_unchanged_resources_are_counted_and_listed_on_demand() -> None:
