@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -215,7 +216,7 @@ class ControlPlane:
                 joined = self.registry.gather(PLUGINS, kind, "lint", logical_plan=each.logical_plan, ctx=ctx)
             except PluginError as error:
                 # One package's bug must not hide what the others find.
-                ctx.log.debug("%s", error.message, exc_info=True)
+                ctx.log.debug("%s", "".join(traceback.format_exception(error)))
                 found.append(
                     each.manifest.locate(
                         Diagnostic(Severity.ERROR, error.code, error.message, (), hint=error.hint, owner=error.owner)
