@@ -82,7 +82,7 @@ class SharedEngine:
             # A query may name its environment's own catalog too, which the embedded engine then has to know.
             names = dict.fromkeys((*catalogs_of(self._environment), self._environment.catalog))
             self._engine = Engine(
-                catalogs={name: self._settings.catalog_properties(name, resolve=False) for name in names},
+                catalogs={name: self._settings.catalog_properties(name) for name in names},
                 default_catalog=self._environment.reads,
                 read_overlay=(self._environment.catalog,) if self._environment.overlay else (),
                 settings=self._settings,
