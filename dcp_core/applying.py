@@ -19,10 +19,11 @@ from typing import TypeVar
 import attrs
 
 from dcp_core.context import LOG, Context
+from dcp_core.digests import JsonValue
 from dcp_core.documents import from_json, to_json
 from dcp_core.errors import ConflictError, DcpError, LeaseLostError, NotFoundError, TransientError
 from dcp_core.graph import levels, without_circles
-from dcp_core.model import Action, ActionKind, JsonValue, Resource, ResourceKey, State
+from dcp_core.model import Action, ActionKind, Resource, ResourceKey, State
 from dcp_core.planning import owner_of
 from dcp_core.records import (
     ActionResult,

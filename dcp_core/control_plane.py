@@ -27,20 +27,12 @@ from dcp_core.errors import (
 )
 from dcp_core.loading import Loaded, LoadResult, load
 from dcp_core.manifest import Manifest
-from dcp_core.model import (
-    PLAYGROUND_PREFIX,
-    Environment,
-    LogicalPlan,
-    ManifestPlan,
-    Plan,
-    PlanOptions,
-    playground_user,
-)
+from dcp_core.model import PLAYGROUND_PREFIX, Environment, LogicalPlan, ManifestPlan, Plan, PlanOptions
 from dcp_core.planner import Planner, decompose, one_environment
 from dcp_core.records import Execution, Operation, Preview, Sandbox, TestReport
 from dcp_core.registry import EXTENSIONS, PLUGINS, STORES, Registry
 from dcp_core.running import Runner, RunResult
-from dcp_core.sandboxes import IdentitySettings, PlaygroundSettings, ensure_sandbox
+from dcp_core.sandboxes import IdentitySettings, PlaygroundSettings, ensure_sandbox, playground_user
 from dcp_core.settings import Settings
 from dcp_core.states import check_fresh
 from dcp_core.store import Holder, StateStore

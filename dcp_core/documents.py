@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import cattrs
 from cattrs.preconf.json import make_converter
 
+from dcp_core.digests import JsonValue
 from dcp_core.errors import ConflictError
-from dcp_core.model import JsonValue
 
 T = TypeVar("T")
 

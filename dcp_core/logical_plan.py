@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dcp_core.digests import JsonValue
 from dcp_core.errors import ConflictError
-from dcp_core.model import JsonValue, LogicalPlan, Metadata, Source
+from dcp_core.model import LogicalPlan, Metadata, Source
 
 if TYPE_CHECKING:
     from dcp_core.proto.logical_plan_pb2 import LogicalPlan as LogicalPlanMessage

@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 
 import attrs
 
+from dcp_core.digests import JsonValue
 from dcp_core.errors import ConflictError, LeaseLostError, NotFoundError, OperationInProgressError, PermanentError
-from dcp_core.model import JsonValue, LogicalPlan, ResourceKey
+from dcp_core.model import LogicalPlan, ResourceKey
 from dcp_core.records import ActionResult, AuditRecord, InventoryEntry, Operation, OperationStatus, Sandbox
 from dcp_core.store import Holder, InventoryChange, Lease, Step, StepStatus
 

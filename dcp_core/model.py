@@ -7,48 +7,18 @@ What comes of a plan is in ``dcp_core.records``.
 from __future__ import annotations
 
 import enum
-import hashlib
-import json
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import attrs
 
+from dcp_core.digests import JsonValue, digest_of
 from dcp_core.errors import UsageError
-
-JsonValue = Any
-"""None, bool, int, float, str, list or dict of these. (A recursive alias would leak into every signature.)"""
 
 PRODUCTION = "production"
 PRODUCTION_CATALOG = "pedregal"
 PLAYGROUND_PREFIX = "playground_"
 _PLAYGROUND = re.compile(PLAYGROUND_PREFIX + r"([a-z0-9_]{1,32})")
-
-
-def canonical_json(value: JsonValue) -> str:
-    """One text per value: sorted keys, no spaces, integers beyond 2^53 as strings.
-
-    Source: design.md section 5.
-    """
-    return json.dumps(_exact(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def digest_of(value: JsonValue) -> str:
-    """``sha256:…`` of the canonical JSON."""
-    return "sha256:" + hashlib.sha256(canonical_json(value).encode()).hexdigest()
-
-
-def _exact(value: JsonValue) -> JsonValue:
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 2**53:
-        return str(value)
-    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
-        return int(value)  # a protobuf Struct does not tell 1.0 from 1
-    if isinstance(value, Mapping):
-        return {str(key): _exact(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_exact(item) for item in value]
-    return value
 
 
 @attrs.frozen
@@ -102,20 +72,6 @@ class Environment:
         ``daily_orders_dag`` in production, ``playground_alice__daily_orders_dag`` in a playground.
         """
         return name if self.is_production else f"{self.name}__{name}"
-
-
-def playground_user(identity: str) -> str:
-    """The ``<user>`` of an identity's own playground: lower case, other characters as ``_``, at most 32.
-
-    Two identities may share one; the store refuses the second (design section 8).
-
-    Raises:
-        UsageError: Nothing usable is left of the identity.
-    """
-    name = re.sub(r"[^a-z0-9_]", "_", identity.split("@")[0].lower())[:32]
-    if not name.strip("_"):
-        raise UsageError(f"cannot make a playground's name of the identity {identity!r}")
-    return name
 
 
 @attrs.frozen

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
+from dcp_core.digests import JsonValue
 from dcp_core.graph import ordered, without_circles
 from dcp_core.model import (
     Action,
     ActionKind,
     Effect,
     FieldChange,
-    JsonValue,
     LogicalPlan,
     Owner,
     PlanOptions,

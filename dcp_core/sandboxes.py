@@ -7,13 +7,14 @@ Source: design.md section 8.
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Literal
 
 import attrs
 
 from dcp_core.context import Context
-from dcp_core.errors import PluginLoadError, UnauthorizedError
+from dcp_core.errors import PluginLoadError, UnauthorizedError, UsageError
 from dcp_core.model import Environment
 from dcp_core.records import Sandbox
 from dcp_core.registry import PLUGINS, Registry
@@ -42,6 +43,20 @@ class IdentitySettings:
     """
 
     user: str = ""
+
+
+def playground_user(identity: str) -> str:
+    """The ``<user>`` of an identity's own playground: lower case, other characters as ``_``, at most 32.
+
+    Two identities may share one; the store refuses the second (design section 8).
+
+    Raises:
+        UsageError: Nothing usable is left of the identity.
+    """
+    name = re.sub(r"[^a-z0-9_]", "_", identity.split("@")[0].lower())[:32]
+    if not name.strip("_"):
+        raise UsageError(f"cannot make a playground's name of the identity {identity!r}")
+    return name
 
 
 def find_sandbox(environment: Environment, store: Store) -> Sandbox | None:

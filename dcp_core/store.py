@@ -16,7 +16,8 @@ from typing import Protocol, runtime_checkable
 
 import attrs
 
-from dcp_core.model import JsonValue, LogicalPlan, ResourceKey
+from dcp_core.digests import JsonValue
+from dcp_core.model import LogicalPlan, ResourceKey
 from dcp_core.records import (
     ActionResult,
     AuditRecord,

@@ -14,9 +14,9 @@ import json
 
 from sqlalchemy import Connection, Row, insert, select, update
 
+from dcp_core.digests import canonical_json
 from dcp_core.documents import from_json, to_json
 from dcp_core.errors import ConflictError
-from dcp_core.model import canonical_json
 from dcp_core.records import AuditRecord
 from dcp_graph_runner.tables import audit, audit_head
 

@@ -16,9 +16,10 @@ from datetime import datetime, timedelta
 import attrs
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, select, update
 
+from dcp_core.digests import JsonValue
 from dcp_core.documents import from_json, to_json
 from dcp_core.errors import ConflictError, LeaseLostError, NotFoundError, OperationInProgressError, PermanentError
-from dcp_core.model import ActionKind, JsonValue, ManifestPlan
+from dcp_core.model import ActionKind, ManifestPlan
 from dcp_core.records import ActionResult, AuditRecord, InventoryEntry, Operation, OperationStatus, ResultStatus
 from dcp_core.store import Holder, InventoryChange, Lease, Step, StepStatus
 from dcp_graph_runner import audit as audit_log

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import attrs
 
 from dcp_core.errors import NotFoundError, PluginLoadError, UsageError
-from dcp_core.model import PLAYGROUND_PREFIX, PRODUCTION, Environment, playground_user
+from dcp_core.model import PLAYGROUND_PREFIX, PRODUCTION, Environment
 from dcp_core.records import InventoryEntry, Operation, Sandbox
 from dcp_core.registry import PLUGINS
-from dcp_core.sandboxes import PlaygroundSettings
+from dcp_core.sandboxes import PlaygroundSettings, playground_user
 from dcp_core.store import Store
 from dcp_graph_runner.sizes import warehouse_size_bytes
 
@@ -140,20 +140,21 @@ class Playgrounds:
         """
         environment = _environment(playground_user(identity) if user is None else user)
         known = self.find(environment.name)
-        if known is not None and known.identity == identity:
-            sandbox = known
-        else:
-            now = self._clock()
-            sandbox = Sandbox(
-                id=environment.name,
-                user=environment.name.removeprefix(PLAYGROUND_PREFIX),
-                identity=identity,
-                created_at=now,
-                expires_at=now + timedelta(days=self._settings.ttl_days),
-            )
-            # The row first: it claims the name, and refuses, before any plugin makes anything.
-            self._store.put_sandbox(sandbox)
+        now = self._clock()
+        sandbox = Sandbox(
+            id=environment.name,
+            user=environment.name.removeprefix(PLAYGROUND_PREFIX),
+            identity=identity,
+            created_at=now,
+            expires_at=now + timedelta(days=self._settings.ttl_days),
+        )
+        if known is not None and known.identity != identity:
+            self._store.put_sandbox(sandbox)  # refuses, and says both ways out
+        # The row comes last: while there is none, the next apply or create prepares again.
         self._create_sandbox(environment)
+        if known is not None:
+            return known
+        self._store.put_sandbox(sandbox)
         return sandbox
 
     def list(self) -> tuple[Sandbox, ...]:

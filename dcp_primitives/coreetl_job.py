@@ -18,20 +18,20 @@ from coreetl_driver.column_types import parse_type
 from coreetl_driver.embedded import sqlite_file
 from dcp_core import documents, planning
 from dcp_core.context import Context
+from dcp_core.digests import JsonValue
+from dcp_core.digests import digest_of as json_digest
 from dcp_core.errors import ConflictError, InvalidSpecError, NotFoundError
 from dcp_core.interfaces import Primitive
 from dcp_core.model import (
     PRODUCTION,
     Environment,
     FieldChange,
-    JsonValue,
     LogicalPlan,
     Owner,
     Resource,
     ResourceKey,
     State,
 )
-from dcp_core.model import digest_of as json_digest
 from dcp_core.planning import owner_of
 from dcp_core.records import Execution, ExecutionStatus
 from dcp_core.settings import CONFIG_FILE

@@ -14,8 +14,9 @@ from importlib.resources import files
 
 from attrs import asdict
 
+from dcp_core.digests import JsonValue, digest_of
 from dcp_core.errors import InvalidSpecError
-from dcp_core.model import JsonValue, Owner, State, digest_of
+from dcp_core.model import Owner, State
 
 _HEADER = "# dcp airflow dag "
 _PLACE = "DAG_SPEC = {}\n"

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from attrs import Factory, frozen
 
 from dcp_core import documents
+from dcp_core.digests import JsonValue
 from dcp_core.errors import ConflictError, InvalidSpecError
-from dcp_core.model import JsonValue, LogicalPlan, Resource, ResourceKey
+from dcp_core.model import LogicalPlan, Resource, ResourceKey
 
 KIND = "airflow_dag"
 _DAG_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")

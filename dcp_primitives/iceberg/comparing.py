@@ -28,7 +28,8 @@ from typing import Any
 
 from attrs import frozen
 
-from dcp_core.model import Effect, FieldChange, JsonValue, State
+from dcp_core.digests import JsonValue
+from dcp_core.model import Effect, FieldChange, State
 from dcp_primitives.iceberg.spec import TableColumn, partition_text, sort_text
 from dcp_primitives.iceberg.types import Tree, decimal_of, keeps_its_data, match_names, text_of
 

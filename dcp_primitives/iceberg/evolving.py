@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from dcp_core.model import JsonValue, Owner
+from dcp_core.digests import JsonValue
+from dcp_core.model import Owner
 from dcp_primitives.iceberg.metadata import COMMENT, marks
 from dcp_primitives.iceberg.spec import identifies
 from dcp_primitives.iceberg.types import Tree, decimal_of, keeps_its_data, match_names, tree_of_iceberg

@@ -11,7 +11,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from dcp_core.model import JsonValue, Owner, State
+from dcp_core.digests import JsonValue
+from dcp_core.model import Owner, State
 from dcp_primitives.iceberg.spec import identifies
 from dcp_primitives.iceberg.types import tree_of_iceberg
 

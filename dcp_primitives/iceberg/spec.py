@@ -9,8 +9,9 @@ from typing import Any
 from attrs import Factory, field, frozen
 
 from dcp_core import documents
+from dcp_core.digests import JsonValue
 from dcp_core.errors import ConflictError, InvalidSpecError
-from dcp_core.model import JsonValue, LogicalPlan, Resource, ResourceKey
+from dcp_core.model import LogicalPlan, Resource, ResourceKey
 from dcp_primitives.iceberg.types import Tree, field_at, tree_of_text
 
 KIND = "iceberg_table"

@@ -24,7 +24,7 @@ def _create(session: Session, name: str | None) -> int:
 
     apply and run create your own when they need it.
     """
-    from dcp_core.model import playground_user
+    from dcp_core.sandboxes import playground_user
 
     identity = session.control_plane.identity
     user = _short(name) if name is not None else playground_user(identity)

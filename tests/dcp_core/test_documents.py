@@ -36,10 +36,10 @@ from dcp_core import (
     TestReport,
     TestResult,
 )
+from dcp_core.digests import canonical_json, digest_of
 from dcp_core.documents import from_json, to_json
 from dcp_core.errors import ConflictError
 from dcp_core.logical_plan import from_bytes, to_bytes
-from dcp_core.model import canonical_json, digest_of
 from dcp_core.records import ActionResult, AuditRecord, InventoryEntry
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

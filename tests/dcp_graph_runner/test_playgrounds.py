@@ -109,16 +109,18 @@ def test_the_time_to_live_is_a_setting(store: StateStore, platform: Platform, cl
     assert playgrounds.create(IDENTITY).expires_at == START + timedelta(days=3)
 
 
-def test_creating_again_finishes_what_failed_and_keeps_the_expiry(
+def test_creating_again_prepares_again_what_failed_and_then_keeps_the_expiry(
     playgrounds: Playgrounds, platform: Platform, clock: Clock
 ) -> None:
     platform.fails_at = f"create {ALICE}"
     with pytest.raises(TransientError):
         playgrounds.create(IDENTITY)
+    assert playgrounds.list() == ()
     platform.fails_at = None
+    assert playgrounds.create(IDENTITY).expires_at == START + timedelta(days=14)
     clock.advance(timedelta(days=1))
     assert playgrounds.create(IDENTITY).expires_at == START + timedelta(days=14)
-    assert platform.calls == [f"create {ALICE}"] * 2
+    assert platform.calls == [f"create {ALICE}"] * 3
 
 
 def test_two_identities_that_share_a_name_are_refused_with_both_ways_out(
