@@ -37,6 +37,7 @@ _FORMAT_AND_PATH = re.compile(
     rf"(?<![\w`])`?({_NAMES})`?{_COMMENT}\.{_COMMENT}[`'\"][^`'\"]*[/\\:]",
     re.IGNORECASE | re.DOTALL,
 )
+_VARIABLE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\$?\{[^{}\n]*\}|@+\w+|\$\w+")
 _PLAIN_NAME = re.compile(r"\w[\w$-]*")
 _PATH = re.compile(r"[/\\:\x00-\x1f]|\.\.|^\.|\.$")
 
@@ -158,7 +159,7 @@ def _parse(sql: str) -> tuple[exp.Query | None, tuple[Problem, ...]]:
     except RecursionError:
         return None, (_too_deep(),)
     except SqlglotError as error:
-        return None, _syntax_problems(error)
+        return None, tuple(_variables(sql)) or _syntax_problems(error)
     except Exception:  # sqlglot fails in its own ways on text that is not SQL; for a guard that is a refusal
         return None, (Problem("sql.syntax", "the SQL cannot be parsed as Spark SQL"),)
     if len(statements) != 1:
@@ -189,7 +190,7 @@ def _without_warnings() -> Iterator[None]:
 def _refusals(sql: str, tree: exp.Query, allowed_catalogs: Collection[str] | None) -> Iterator[Problem]:
     from sqlglot import exp
 
-    paths = 0
+    paths, has_variables = 0, False
     # INSERT, DDL and commands, wherever they stand: in a CTE or a subquery too.
     statements = (exp.DML, exp.Create, exp.Drop, exp.Alter, exp.Command, exp.Set, exp.Use, exp.Describe, exp.Copy)
     for node in tree.walk():
@@ -200,7 +201,7 @@ def _refusals(sql: str, tree: exp.Query, allowed_catalogs: Collection[str] | Non
         elif isinstance(node, exp.QueryTransform):
             yield Problem("sql.script", "TRANSFORM … USING runs a program of the machine")
         elif isinstance(node, exp.Parameter) or (isinstance(node, exp.Placeholder) and node.args.get("widget")):
-            yield Problem("sql.variable", "variables are not substituted in SQL", hint="write a parameter as :name")
+            has_variables = True
         elif isinstance(node, exp.Table):
             for problem in _table_refusals(sql, node, allowed_catalogs):
                 paths += problem.code == "sql.path"
@@ -209,10 +210,36 @@ def _refusals(sql: str, tree: exp.Query, allowed_catalogs: Collection[str] | Non
             name = _function_name(node)
             if name in FORBIDDEN_FUNCTIONS:
                 yield Problem("sql.function", f"function {name} is not allowed in a job", *_place(sql, node))
+    if has_variables:
+        # The tree does not know where: several nodes of it may be one variable of the text.
+        yield from tuple(_variables(sql)) or (Problem("sql.variable", _NOT_FILLED_IN, hint=_PARAMETER_HINT),)
     # The text again, whatever the tree says: an engine may read quotes and comments otherwise than sqlglot does.
     match = None if paths else _FORMAT_AND_PATH.search(sql)
     if match:
         yield _at(sql, match.start(), "sql.path", f"a file is not a table: {match.group(1)}.`…`", _PATH_HINT)
+
+
+_NOT_FILLED_IN = "templates and variables are not filled in"
+_PARAMETER_HINT = "parameters are written :name, and get their values from `params:` and `--param`"
+
+
+def _variables(sql: str) -> Iterator[Problem]:
+    """``{{ x }}``, ``{% x %}``, ``${x}``, ``{x}`` and ``@x`` where they stand outside of texts and comments."""
+    from sqlglot.dialects.spark import Spark
+    from sqlglot.errors import SqlglotError
+
+    begins = ("PARAMETER", "L_BRACE", "BLOCK_START")
+    try:
+        tokens = Spark().tokenize(sql)
+    except SqlglotError:
+        return
+    end = -1
+    for token in tokens:
+        if token.token_type.name in begins and token.start > end:
+            found = _VARIABLE.match(sql, token.start)
+            if found:
+                end = found.end() - 1
+                yield _at(sql, token.start, "sql.variable", f"{_NOT_FILLED_IN}: {found.group()}", _PARAMETER_HINT)
 
 
 _PATH_HINT = "name a table of the catalog: namespace.table"

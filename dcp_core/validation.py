@@ -110,6 +110,9 @@ def _findings(error: Any) -> Iterator[Diagnostic]:
         yield _error(
             "schema.pattern", f"{where} is {_show(error.instance)}; expected {error.validator_value}", path, hint
         )
+    elif kind == "maxLength":
+        message = f"{where} has {len(error.instance)} characters; expected at most {error.validator_value}"
+        yield _error("schema.maxLength", message, path, hint)
     else:
         yield _error(f"schema.{kind}", f"{where}: {_shorten(error.message)}", path, hint)
 

@@ -179,6 +179,8 @@ class _Builder:
             hint = "indent with spaces, and quote text that starts with @, ` or %"
         elif "mapping values are not allowed" in problem:
             hint = "quote text that holds a colon followed by a space"
+        elif "scanning an alias" in (context or ""):
+            hint = 'quote text that starts with *: "* * * * *"'
         elif "another document" in problem:
             hint = "one manifest a file"
         self.refuse("yaml.syntax", message, mark.line + 1 if mark else None, mark.column + 1 if mark else None, hint)

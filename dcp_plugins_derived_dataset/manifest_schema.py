@@ -121,7 +121,7 @@ def _dataset() -> Schema:
     properties = {
         "name": _text(
             "The table is derived_datasets.<name>, the job <name>_job, the DAG <name>_dag.",
-            pattern=r"^[a-z][a-z0-9_]{0,62}$",
+            pattern=r"^[a-z][a-z0-9_]*$",
             maxLength=63,
             **{"x-hint": "lower-case letters, digits and _, starting with a letter, at most 63: daily_orders"},
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from functools import cached_property
@@ -121,14 +122,33 @@ class Session:
         """The manifests among and below ``paths``, all of them valid.
 
         Raises:
+            UsageError: A path does not exist, or is what lies beside a manifest.
             InvalidManifestError: With every error of every manifest.
         """
+        self.refuse_companions(paths)
         result = self.control_plane.load(paths, self.environment, manifest_type)
         if result.diagnostics:
             from dcp_core.errors import InvalidManifestError
 
             raise InvalidManifestError(result.diagnostics)
         return result
+
+    def refuse_companions(self, paths: Sequence[str]) -> None:
+        """A manifest's SQL, say, given in its place would be read as YAML, with errors that explain nothing.
+
+        Raises:
+            UsageError: A file is no YAML, and has a manifest of its name beside it.
+        """
+        from dcp_core.errors import UsageError
+        from dcp_core.manifest import SUFFIXES
+
+        for path in paths:
+            name, suffix = os.path.splitext(path)
+            beside = [name + each for each in SUFFIXES if os.path.isfile(name + each)]
+            if suffix not in SUFFIXES and beside and os.path.isfile(path):
+                raise UsageError(
+                    f"{path} is not a manifest", hint=f"give the {beside[0][len(name) :]} beside it: {beside[0]}"
+                )
 
     @cached_property
     def progress(self) -> Progress:

@@ -19,6 +19,13 @@ _COMPARABLE = {
     "CHAR": "string", "VARCHAR": "string", "TEXT": "string", "BINARY": "binary",
 }  # fmt: skip
 
+_METADATA_TABLES = {
+    "all_data_files", "all_delete_files", "all_entries", "all_files", "all_manifests", "data_files", "delete_files",
+    "entries", "files", "history", "manifests", "metadata_log_entries", "partitions", "position_deletes", "refs",
+    "snapshots",
+}  # fmt: skip
+"""Of every Iceberg table; Spark's documentation, "Inspecting tables"."""
+
 
 def one_query(subject: Subject) -> Iterator[Diagnostic]:
     """The file holds one query in Spark SQL that reads tables and nothing else."""
@@ -128,12 +135,16 @@ def foreign_catalogs(subject: Subject) -> Iterator[Diagnostic]:
     readable = {environment.reads, environment.catalog}
     for source in subject.query.sources:
         if len(source.parts) > 2 and source.parts[0] not in readable:
+            meant = ".".join(source.parts[1:])
+            hint = f"write {meant}: it is read from {environment.reads}"
+            if len(source.parts) > 3 or _is_part(source.parts, subject.known_tables):
+                hint = "a table is namespace.table; parts of it, such as its snapshots, cannot be read"
             yield subject.in_sql(
                 Severity.ERROR,
                 "sql.catalog",
                 f'catalog "{source.parts[0]}" is not readable from {environment.name}',
                 Place(source.line, source.column),
-                f"write {'.'.join(source.parts[1:])}: it is read from {environment.reads}",
+                hint,
             )
 
 
@@ -170,9 +181,17 @@ def reads_itself(subject: Subject) -> Iterator[Diagnostic]:
         )
 
 
+def _is_part(parts: tuple[str, ...], known: frozenset[str] | None) -> bool:
+    """Whether ``raw.hits.snapshots`` means the table ``raw.hits`` and not the one of a catalog called raw."""
+    if known is not None and ".".join(parts[1:]) in known:
+        return False
+    is_there = known is not None and ".".join(parts[:2]) in known
+    return is_there or parts[-1].lower() in _METADATA_TABLES
+
+
 def near_table(subject: Subject, name: str) -> str | None:
     """A hint that names the known table closest to `name`."""
-    known = subject.known_tables or frozenset()
+    known = (subject.known_tables or frozenset()) - {subject.dataset.table}
     same_name = sorted(table for table in known if table.rpartition(".")[2].lower() == name.rpartition(".")[2].lower())
     if same_name:
         return f'did you mean "{same_name[0]}"?'

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from pretzel import exits
 from pretzel.commands.applying import carry_out, recover
-from pretzel.commands.planning import require_manifests
+from pretzel.commands.planning import environment_words, require_manifests
 from pretzel.options import command
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ def destroy(manifest_type: str | None) -> click.Command:
         before it does, unless --yes; protected resources stay.
         """
         ids = _manifest_ids(session, paths, manifest_type)
+        if not ids:
+            _point_to_orphans(session, paths)
         require_manifests(paths, ids)
         recovered = recover(session, ids)
         known = session.control_plane.store.logical_plans(session.environment.name)
@@ -49,6 +53,26 @@ def destroy(manifest_type: str | None) -> click.Command:
             click.Option(["--yes", "-y"], is_flag=True, help="Do not ask."),
         ],
     )
+
+
+def _point_to_orphans(session: Session, paths: Sequence[str]) -> None:
+    """Say how to destroy what manifests that were in these folders have left.
+
+    Raises:
+        NotFoundError: They left something.
+    """
+    from dcp_core.errors import NotFoundError
+
+    folders = [Path(os.path.abspath(each)) for each in paths if os.path.isdir(each)]
+    left = session.control_plane.plan([], folders=folders, environment=session.environment).orphaned
+    if left:
+        words = environment_words(session)
+        raise NotFoundError(
+            f"no manifests in {', '.join(paths)}; there were, and what they created is still there: {', '.join(left)}",
+            hint=f"`{shlex.join(['pretzel', 'destroy', *left, *words])}` destroys it; "
+            f"`{shlex.join(['pretzel', 'plan', *paths, *words, '--prune'])}` shows it with everything else",
+            code="manifest.none",
+        )
 
 
 def confirm_destruction(session: Session, environment: str, what: Sequence[str]) -> bool:

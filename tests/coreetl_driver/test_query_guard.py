@@ -112,6 +112,24 @@ def test_plain_queries_pass(sql: str) -> None:
     assert check_query(sql, allowed_catalogs=CATALOGS) == ()
 
 
+@pytest.mark.parametrize(
+    ("sql", "shown", "line", "column"),
+    [
+        ("SELECT a\nFROM raw.t WHERE x > {{ ds }}", "{{ ds }}", 2, 22),
+        ("SELECT a\nFROM raw.t WHERE x > ${x}", "${x}", 2, 22),
+        ("SELECT a FROM raw.t WHERE x > {x}", "{x}", 1, 31),
+        ("SELECT a FROM raw.t WHERE x > @@x", "@@x", 1, 31),
+        ("SELECT a -- {{ no }}\nFROM {{ ref('t') }}", "{{ ref('t') }}", 2, 6),
+        ("{% set x = 1 %}\nSELECT 1 AS a", "{% set x = 1 %}", 1, 1),
+    ],
+)
+def test_a_template_or_variable_is_one_problem_at_its_place(sql: str, shown: str, line: int, column: int) -> None:
+    (problem,) = check_query(sql)
+    assert (problem.code, problem.line, problem.column) == ("sql.variable", line, column)
+    assert problem.message.endswith(f": {shown}")
+    assert "written :name" in str(problem.hint)
+
+
 def test_a_namespace_that_is_called_like_a_data_source_is_told_how_to_be_read() -> None:
     (problem,) = check_query("SELECT * FROM rate.daily")
     assert problem.message == "a data source is not a table: 'rate.daily' is read from rate"

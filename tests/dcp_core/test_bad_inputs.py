@@ -32,6 +32,7 @@ BAD: list[tuple[str, bytes, str, int | None, int | None]] = [
     ("two documents", b"name: a\n---\nname: b\n", "yaml.syntax", 2, 1),
     ("bad indentation", b"name: a\n items: []\n", "yaml.syntax", 2, 7),
     ("unknown alias", b"name: *a\n", "yaml.syntax", 1, 7),
+    ("schedule without quotes", b"schedule: * * * * *\n", "yaml.syntax", 1, 12),
     ("unknown directive", b"%FOO x\n---\nname: a\n", "yaml.syntax", 1, 5),
     ("another YAML", b"%YAML 3.0\n---\nname: a\n", "yaml.syntax", 1, 1),
     ("duplicate key", b"name: a\nitems: []\nname: b\n", "yaml.duplicate_key", 3, 1),

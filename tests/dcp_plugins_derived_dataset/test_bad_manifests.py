@@ -100,6 +100,11 @@ def test_a_bad_manifest_is_one_clear_error_at_its_place(
     assert finding.message
 
 
+def test_a_name_that_is_too_long_is_one_error_that_says_how_long_it_may_be(bench: Any) -> None:
+    (finding,) = bench.replace("name: daily_orders", f"name: {'a' * 300}").findings()
+    assert finding.message == "dataset.name has 300 characters; expected at most 63"
+
+
 @pytest.mark.parametrize(("sql", "code", "line", "column"), QUERIES)
 def test_bad_sql_is_one_clear_error_at_its_place(bench: Any, sql: str, code: str, line: int, column: int) -> None:
     bench.sql = sql

@@ -6,6 +6,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from dcp_core.diagnostics import Severity
 from dcp_core.model import Environment
 from dcp_core.settings import Settings
@@ -43,6 +45,29 @@ def test_a_table_in_the_wrong_namespace_is_found(bench: Any) -> None:
     make_catalog(bench.root, ("pedregal", "sales.orders"), ("pedregal", "raw.ordering"))
     (finding,) = bench.findings()
     assert finding.hint == 'did you mean "sales.orders"?'
+
+
+def test_its_own_output_is_not_among_the_tables_that_it_might_read(bench: Any) -> None:
+    make_catalog(bench.root, ("pedregal", "derived_datasets.daily_orders"), ("pedregal", "sales.customers"))
+    (finding,) = bench.findings()
+    assert finding.hint == "there are: sales.customers"
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        ("raw.orders.snapshots", "parts of it, such as its snapshots, cannot be read"),
+        ("raw.orders.lines", "parts of it, such as its snapshots, cannot be read"),
+        ("lake.raw.orders.files", "parts of it, such as its snapshots, cannot be read"),
+        ("lake.raw.orders", "write raw.orders: it is read from pedregal"),
+        ("lake.raw.files", "write raw.files: it is read from pedregal"),
+    ],
+)
+def test_a_part_of_a_table_is_told_from_a_table_of_another_catalog(bench: Any, source: str, hint: str) -> None:
+    make_catalog(bench.root, ("pedregal", "raw.orders"), ("pedregal", "raw.files"))
+    bench.sql = f"SELECT order_id, total_amount, order_ts FROM {source}"
+    finding = next(each for each in bench.findings() if each.code == "sql.catalog")
+    assert hint in finding.hint
 
 
 def test_a_known_source_and_one_that_another_manifest_provides_are_fine(bench: Any) -> None:

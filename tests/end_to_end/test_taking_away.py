@@ -272,6 +272,27 @@ def test_a_manifest_that_is_gone_can_be_destroyed_by_its_id(workspace: Workspace
     assert leftovers(workspace) == NOTHING
 
 
+def test_destroying_a_folder_whose_manifests_are_gone_says_how_to_do_it(workspace: Workspace, daily: Path) -> None:
+    daily.unlink()
+    answer = workspace.project.pretzel("destroy", "manifests", "--yes")
+    assert answer.status == 1
+    assert "what they created is still there: derived_dataset/daily" in answer.err
+    assert "`pretzel destroy derived_dataset/daily` destroys it" in answer.err
+    assert "`pretzel plan manifests --prune`" in answer.err
+    assert workspace.project.pretzel("destroy", "derived_dataset/daily", "--yes").status == 0
+    answer = workspace.project.pretzel("destroy", "manifests", "--yes")
+    assert "no manifests in manifests" in answer.err
+    assert "still there" not in answer.err
+
+
+@pytest.mark.parametrize("command", ["lint", "plan"])
+def test_the_sql_given_in_place_of_its_manifest_is_told_apart(workspace: Workspace, daily: Path, command: str) -> None:
+    answer = workspace.project.pretzel(command, str(daily.with_suffix(".sql")))
+    assert answer.status == 1
+    assert "daily.sql is not a manifest" in answer.err
+    assert f"give the .yaml beside it: {daily}" in answer.err
+
+
 def test_what_somebody_has_deleted_already_is_destroyed_all_the_same(workspace: Workspace, daily: Path) -> None:
     workspace.project.catalog().drop_table(TABLE)
     for file in (workspace.project.root / ".dcp" / "dags").glob("*.py"):
