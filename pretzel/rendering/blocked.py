@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from dcp_core.model import Action, ManifestPlan, Plan, ResourceKey
 
 _NEEDS = {
-    "destructive": "--allow-destructive, which loses what is named above",
+    "destructive": "a manifest that keeps the data, or --allow-destructive, which loses what is named above",
     "not_owned": "--adopt, which takes it over",
     "protected": "`protect: false` in its manifest, applied first",
     "refused": "a manifest that does not ask for what is refused",
