@@ -254,8 +254,9 @@ def _load(catalog: Catalog, resource: Resource) -> Table | None:
         except (NoSuchTableError, NoSuchNamespaceError):
             return None
         except FileNotFoundError as error:
-            # pyiceberg's own storage puts the path there, Arrow's in the message alone.
-            raise catalogs.MetadataLostError(error.filename or str(error), resource.name) from None
+            # Arrow's error has the path in its text alone, among words of its own.
+            index = catalogs.read_index(catalog.name, catalog.properties) or {}
+            raise catalogs.MetadataLostError(index.get(resource.name) or str(error), resource.name) from None
 
 
 def _drop(catalog: Catalog, resource: Resource, ctx: Context) -> None:

@@ -33,7 +33,7 @@ def changes(name: str, desired: State | None, actual: State) -> tuple[FieldChang
         f"the catalog has table {name}, and its metadata file {where} is gone: bring the file back, "
         "or destroy the manifest, which takes the entry out of the catalog, and apply it anew"
     )
-    return (FieldChange("table", name, name, Effect.REFUSED, why),)
+    return (FieldChange("metadata", "gone", "there", Effect.REFUSED, why),)
 
 
 def folder(metadata_location: str) -> str:

@@ -14,7 +14,7 @@ _NEEDS = {
     "destructive": "a manifest that keeps the data, or --allow-destructive, which loses what is named above",
     "not_owned": "--adopt, which takes it over",
     "protected": "`protect: false` in its manifest, applied first",
-    "refused": "a manifest that does not ask for what is refused",
+    "refused": "another manifest, or what is said of it above",
     "owned_by_other": "another name, or its owner to give it up",
     "primitive_not_installed": "its primitive installed",
 }
