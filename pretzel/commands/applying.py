@@ -109,7 +109,9 @@ def carry_out(
             # Whoever watches has seen every action already.
             watched = screen.is_terminal and session.notes.is_terminal
             render_operations(screen, done, next_step=next_step, brief=watched)
-        render_executions(screen, resumed)
+        if resumed:
+            screen.line("Stopped for the change and started again:")
+            render_executions(screen, resumed)
 
     document = operations_document(operations, recovered)
     document["resumed"] = [execution_document(each) for each in resumed]
