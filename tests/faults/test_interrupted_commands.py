@@ -87,7 +87,8 @@ def test_ctrl_c_ends_an_apply_with_130_and_the_next_one_finishes_it(world: World
     out, err = applying.communicate(timeout=60)
     assert (applying.returncode, "Traceback" in err) == (130, False), (out, err)
     assert "interrupted" in err
-    world.done("apply", str(FOLDER))
+    finished = world.done("apply", str(FOLDER), "-o", "json").document
+    assert [(each["job_id"], each["status"]) for each in finished["resumed"]] == [(JOB, "SUCCEEDED")]
     assert running.wait().status == 1  # stopped by either of them
     world.assert_applied(version=2)
     first, resumed = world.executions()
