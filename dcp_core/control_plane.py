@@ -152,7 +152,8 @@ class ControlPlane:
             UsageError: No such name can be.
         """
         if name is None:
-            name = self.store.chosen_sandbox(self.identity) or PLAYGROUND_PREFIX + playground_user(self.identity)
+            chosen = self.store.chosen_sandbox(self.identity) if self._has_store() else None
+            name = chosen or PLAYGROUND_PREFIX + playground_user(self.identity)
         if overlay is None:
             overlay = self.settings.section("playground", PlaygroundSettings).reads == "overlay"
         return Environment.named(name, overlay=overlay)
@@ -360,6 +361,10 @@ class ControlPlane:
     def _operator(self) -> operating.Operator:
         holder = self._holder or _this_process(self.identity)
         return operating.Operator(self.store, self.registry, holder, self.context, self._clock)
+
+    def _has_store(self) -> bool:
+        """False in a project where nothing was ever kept: looking must not make its state, nor need to write."""
+        return self._store is not None or "store" in self.settings.values or self.settings.state.exists()
 
     def _planner(self) -> Planner:
         return Planner(self.settings.root, self.registry, self.store, self.context)

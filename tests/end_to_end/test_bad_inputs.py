@@ -223,3 +223,14 @@ def test_bad_settings_are_refused(empty_project: Project, refused: Check, text: 
     empty_project.dataset("daily_orders")
     empty_project.write("dcp.toml", text)
     assert said in refused()
+
+
+def test_lint_of_a_project_without_state_leaves_no_state(
+    empty_project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty_project.dataset("daily_orders")
+    monkeypatch.chdir(empty_project.root)
+    monkeypatch.setenv("DCP_IDENTITY_USER", "alice")
+    assert main(["lint", "manifests"]) == 0
+    assert not (empty_project.root / ".dcp").exists()
+    assert "error" not in capsys.readouterr().out
