@@ -215,6 +215,8 @@ def _process(project: Path, site: Path, *words: str, **settings: object) -> subp
         cwd=project,
         env={**os.environ, "PYTHONPATH": path},
         text=True,
+        # A shell's background job ignores Ctrl-C, and what it starts would too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
         **settings,  # type: ignore[call-overload]
     )
     return process
