@@ -113,7 +113,7 @@ class JournalledExecutor:
                 "start",
                 resource=resource,
                 params=dict(params),
-                idempotency_key=f"{self.lease.operation.id}:{key}",
+                idempotency_key=f"{self.lease.operation.kind}:{self.lease.operation.id}:{key}",
                 ctx=self.ctx,
             )
         )

@@ -287,6 +287,7 @@ class ControlPlane:
             same = known is None or attrs.evolve(known, compiled_by=each.logical_plan.compiled_by) == each.logical_plan
             if same and all(action.kind == "noop" for action in each.actions):
                 done = operating.nothing_to_do(operation)
+                done = attrs.evolve(done, resumed=self._operator().take_up(each))
             else:
                 done = self._operator().begin(operation, known)
             operations.append(done)

@@ -174,6 +174,28 @@ class Operator:
         self.registry.broadcast("operation_finished", operation=finished)
         return attrs.evolve(finished, resumed=tuple(executor.started))
 
+    def take_up(self, plan: ManifestPlan) -> tuple[tuple[Resource, Execution], ...]:
+        """What an earlier apply started again and has not ended; its process may be gone, and then it runs here.
+
+        The platform gives the same execution for the same key, so nothing is started twice.
+        """
+        ctx = self.make_context(Environment.named(plan.logical_plan.environment))
+        found = []
+        for action in plan.actions:
+            resource = action.resource
+            if not resource.runnable or action.actual is None:
+                continue
+            running = self.registry.primitive(
+                resource.kind, "get_status", resource=resource, execution_id=None, ctx=ctx
+            )
+            key = running.idempotency_key if running is not None and not running.status.is_final else None
+            if key is not None and key.startswith(f"{APPLY}:"):
+                execution = self.registry.primitive(
+                    resource.kind, "start", resource=resource, params=running.params, idempotency_key=key, ctx=ctx
+                )
+                found.append((resource, execution))
+        return tuple(found)
+
     def wait(self, operation: Operation) -> tuple[Execution, ...]:
         """Until what the operation started again is final; holds no lock, so that another operation may stop it.
 

@@ -85,6 +85,7 @@ class Execution:
         rows_written: None until it is known.
         error: Why it failed, in words.
         params: What the user gave it; starting it again with these does the same.
+        idempotency_key: What it was started with, where the platform tells.
     """
 
     id: str
@@ -95,6 +96,7 @@ class Execution:
     rows_written: int | None = None
     error: str | None = None
     params: Mapping[str, str] = attrs.Factory(dict)
+    idempotency_key: str | None = None
 
 
 @attrs.frozen

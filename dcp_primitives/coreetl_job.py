@@ -358,6 +358,7 @@ def _execution(resource: Resource, execution: api.Execution) -> Execution:
         backend=execution.backend,
         rows_written=execution.rows_written,
         error=_explained(resource, execution.error),
+        idempotency_key=execution.idempotency_key,
     )
 
 
