@@ -35,7 +35,7 @@ from dcp_core.running import Runner, RunResult
 from dcp_core.sandboxes import IdentitySettings, PlaygroundSettings, ensure_sandbox, playground_user
 from dcp_core.settings import Settings
 from dcp_core.states import check_fresh
-from dcp_core.store import Holder, StateStore
+from dcp_core.store import Holder, StateStore, StoreFactory
 
 
 @attrs.frozen
@@ -137,8 +137,8 @@ class ControlPlane:
         if self._store is None:
             url = self.settings.section("store", StoreSettings).url
             scheme = url.partition(":")[0].partition("+")[0]
-            opened: StateStore = self.registry.get(STORES, scheme)(url, self._clock)
-            self._store = opened
+            factory: StoreFactory = self.registry.get(STORES, scheme)
+            self._store = factory(url, self._clock)
         return self._store
 
     def environment(self, name: str | None = None, *, overlay: bool | None = None) -> Environment:

@@ -148,11 +148,6 @@ class Query:
             # The text is a query, but sqlglot cannot resolve it (an ambiguous name, say): the engine will tell.
             return self.tree
 
-    @property
-    def output_names(self) -> tuple[str, ...] | None:
-        """The names of ``outputs``."""
-        return None if self.outputs is None else tuple(output.name for output in self.outputs)
-
     def walk(self, *kinds: type[Any]) -> Iterator[Any]:
         """The nodes of these kinds, in the order of the tree."""
         if self.tree is not None:
