@@ -300,7 +300,13 @@ class ControlPlane:
         run of the same job. Interrupting the wait stops them.
         """
         operator = self._operator()
-        return tuple(each for operation in operations if operation.resumed for each in operator.wait(operation))
+        waited: dict[str, Execution] = {}
+        for operation in operations:
+            # What a recovered operation started again, the plan after it finds running.
+            left = tuple((resource, each) for resource, each in operation.resumed if each.id not in waited)
+            for execution in operator.wait(attrs.evolve(operation, resumed=left)) if left else ():
+                waited[execution.id] = execution
+        return tuple(waited.values())
 
     def recover(self, environment: Environment, manifest_ids: Sequence[str] | None = None) -> tuple[Operation, ...]:
         """Finish the operations that crashed processes left behind."""
