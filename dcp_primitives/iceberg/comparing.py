@@ -164,9 +164,14 @@ class _Comparison:
         return None
 
     def type(
-        self, path: str, column: str, actual: Tree, desired: Tree, *, required: bool = False
+        self, path: str, column: str, actual: Tree, desired: Tree, *, required: bool = False, containers: int = 0
     ) -> Iterator[FieldChange]:
-        """The changes of the type of one column or field, nested ones at their own paths."""
+        """The changes of the type of one column or field, nested ones at their own paths.
+
+        Args:
+            required: Whether the column refuses NULL.
+            containers: How many lists and maps lie around it without a struct between; from two on they all count.
+        """
         if actual == desired:
             return
         scale = _scale_change(actual, desired)
@@ -174,16 +179,20 @@ class _Comparison:
             why = f"changing the scale of {column} ({scale}) {CORRUPTS} its values for other engines; add a new column"
             yield FieldChange(f"{path}.type", text_of(actual), text_of(desired), Effect.REFUSED, why)
         elif not keeps_its_data(actual, desired):
-            yield self.restart(path, column, actual, desired, required)
+            yield self.restart(path, column, actual, desired, required=required, containers=containers)
         elif isinstance(actual, str):
             yield FieldChange(f"{path}.type", actual, desired)
         elif actual["type"] == "struct":
-            yield from self.struct(path, column, actual["fields"], desired["fields"])
+            around = containers if containers > 1 else 0
+            yield from self.struct(path, column, actual["fields"], desired["fields"], around)
         else:
             inner = "element" if actual["type"] == "list" else "value"
-            yield from self.type(f"{path}.{inner}", f"{column}.{inner}", actual[inner], desired[inner])
+            at = f"{path}.{inner}"
+            yield from self.type(at, f"{column}.{inner}", actual[inner], desired[inner], containers=containers + 1)
 
-    def struct(self, path: str, column: str, actual: Sequence[Any], desired: Sequence[Any]) -> Iterator[FieldChange]:
+    def struct(
+        self, path: str, column: str, actual: Sequence[Any], desired: Sequence[Any], containers: int
+    ) -> Iterator[FieldChange]:
         matched = match_names([field["name"] for field in actual], [(field["name"], ()) for field in desired])
         existing = {field["name"]: field["type"] for field in actual}
         for field in desired:
@@ -193,7 +202,7 @@ class _Comparison:
                 continue
             if old != field["name"]:
                 yield FieldChange(f"{at}.name", old, field["name"])
-            yield from self.type(at, f"{column}.{old}", existing[old], field["type"])
+            yield from self.type(at, f"{column}.{old}", existing[old], field["type"], containers=containers)
         kept = set(matched.values())
         for field in actual:
             if field["name"] not in kept:
@@ -202,7 +211,9 @@ class _Comparison:
         if before != [matched[field["name"]] for field in desired if matched[field["name"]] is not None]:
             yield FieldChange(path, [field["name"] for field in actual], [field["name"] for field in desired])
 
-    def restart(self, path: str, column: str, actual: Tree, desired: Tree, required: bool) -> FieldChange:
+    def restart(
+        self, path: str, column: str, actual: Tree, desired: Tree, *, required: bool, containers: int
+    ) -> FieldChange:
         """Dropping a column or field and adding it again, empty, under its name."""
         before, after = text_of(actual), text_of(desired)
         pinned = self.pinned(column)
@@ -211,6 +222,11 @@ class _Comparison:
             return FieldChange(f"{path}.type", before, after, Effect.REFUSED, why)
         if pinned:
             why = f"{before} cannot become {after} in place, and dropping {column} {CORRUPTS} the table: {pinned}"
+            return FieldChange(f"{path}.type", before, after, Effect.REFUSED, why)
+        if containers > 1:
+            # pyiceberg 0.12 reads old files below a list of lists (or of maps) by name, not by field id: it would
+            # show the dropped values under the new type, or refuse the file ("Precision is not great enough").
+            why = f"{before} cannot become {after} in place, and {column} lies too deep to start anew; add a new field"
             return FieldChange(f"{path}.type", before, after, Effect.REFUSED, why)
         why = f"{before} cannot become {after} in place: {column} is emptied in {_rows(self.info)}"
         return FieldChange(f"{path}.type", before, after, Effect.DESTRUCTIVE, why)

@@ -200,6 +200,20 @@ def test_a_change_of_decimal_scale_is_refused_even_without_a_plan(tables: Any, b
     assert tables.load().metadata_location == location
 
 
+@pytest.mark.parametrize(
+    "around",
+    ["array<map<string,{}>>", "array<array<{}>>", "map<string,array<{}>>", "array<array<struct<deep:{}>>>"],
+)
+def test_a_field_below_lists_of_lists_cannot_start_anew_under_its_name(tables: Any, around: str) -> None:
+    """pyiceberg would read the old values under the new type."""
+    tables.apply(tables.resource(TableColumn("d", around.format("struct<x:int>"))))
+
+    change = tables.change(tables.resource(TableColumn("d", around.format("struct<x:string>"))))
+
+    assert change.effect is Effect.REFUSED
+    assert "lies too deep to start anew; add a new field" in change.why
+
+
 def test_a_column_that_an_old_partition_spec_names_cannot_be_dropped_or_emptied(tables: Any) -> None:
     day = C("day", "date")
     tables.apply(tables.resource(ID, day, partition_by=(PartitionField("day"),)))
