@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import attrs
 
 from dcp_core.errors import UsageError
-from dcp_core.model import Action, Environment, PlanOptions, Resource
+from dcp_core.model import Action, Environment, LogicalPlan, PlanOptions, Resource
 from dcp_core.records import ActionResult, Execution
 from dcp_core.settings import Secret, Settings
 
@@ -88,6 +88,8 @@ class Context:
         log: For what an operator wants to know; never for secrets.
         registry: Finds other plugins and primitives; hooks rarely need it.
         provided: Names of the data that the manifests of the same call provide.
+        logical_plans: Of the manifests of the same call, for ``lint`` and ``test``: what is wrong only between two
+            of them shows there.
         executor: Behind ``execute``, ``start`` … ; None outside an operation.
     """
 
@@ -99,6 +101,7 @@ class Context:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     log: logging.Logger = LOG
     provided: frozenset[str] = frozenset()
+    logical_plans: tuple[LogicalPlan, ...] = attrs.field(default=(), repr=False)
     registry: Registry | None = attrs.field(default=None, repr=False)
     executor: Executor | None = attrs.field(default=None, repr=False)
     shared_objects: SharedObjects = attrs.field(factory=lambda: SharedObjects(), repr=False, eq=False)

@@ -159,9 +159,9 @@ class ControlPlane:
         return Environment.named(name, overlay=overlay)
 
     def context(
-        self, environment: Environment, *, options: PlanOptions = PlanOptions(), provided: Iterable[str] = ()
+        self, environment: Environment, *, options: PlanOptions = PlanOptions(), loaded: Sequence[Loaded] = ()
     ) -> Context:
-        """What hooks are handed outside an operation."""
+        """What hooks are handed outside an operation; ``loaded`` are the manifests of the same call."""
         return Context(
             environment,
             self.identity,
@@ -169,7 +169,8 @@ class ControlPlane:
             options,
             clock=self._clock,
             registry=self.registry,
-            provided=frozenset(provided),
+            provided=frozenset(name for each in loaded for name in each.provides),
+            logical_plans=tuple(each.logical_plan for each in loaded),
             shared_objects=self._shared,
         )
 
@@ -201,7 +202,7 @@ class ControlPlane:
 
     def lint(self, loaded: Sequence[Loaded], environment: Environment) -> tuple[Diagnostic, ...]:
         """The findings of plugins and extensions, located."""
-        ctx = self.context(environment, provided=_provided(loaded))
+        ctx = self.context(environment, loaded=loaded)
         found: list[Diagnostic] = []
         for each in loaded:
             kind = each.logical_plan.plugin_type
@@ -220,10 +221,10 @@ class ControlPlane:
                 found.extend(_owned(each.manifest, findings, owner))
         return tuple(found)
 
-    def test(self, loaded: Loaded, environment: Environment, *, provided: Iterable[str] = ()) -> TestReport:
-        """Check one manifest against an engine and its own test cases; changes nothing."""
+    def test(self, loaded: Loaded, environment: Environment, *, among: Sequence[Loaded] = ()) -> TestReport:
+        """Check one manifest against an engine and its own test cases, ``among`` others; changes nothing."""
         kind = loaded.logical_plan.plugin_type
-        ctx = self.context(environment, provided=provided)
+        ctx = self.context(environment, loaded=among or (loaded,))
         report: TestReport = self.registry.plugin(kind, "test", logical_plan=loaded.logical_plan, ctx=ctx)
         owner = f"{self.registry.owner(PLUGINS, kind)}: test"
         return attrs.evolve(report, diagnostics=tuple(_owned(loaded.manifest, report.diagnostics, owner)))
@@ -375,10 +376,6 @@ class ControlPlane:
 
     def _planner(self) -> Planner:
         return Planner(self.settings.root, self.registry, self.store, self.context)
-
-
-def _provided(loaded: Sequence[Loaded]) -> frozenset[str]:
-    return frozenset(name for each in loaded for name in each.provides)
 
 
 def _owned(manifest: Manifest, findings: Iterable[Diagnostic], owner: str) -> Iterable[Diagnostic]:

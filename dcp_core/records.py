@@ -284,12 +284,15 @@ class Command:
         run: Called with the context and the parameters by name; returns something JSON-able, or a ``Preview``
             to be shown as a table.
         parameters: In order.
+        takes_manifests: Whether it works on manifests: files and folders are its arguments, all its parameters are
+            options, and ``run`` gets ``logical_plans``, a tuple of those of its type, valid and at least one.
     """
 
     name: str
     help: str
     run: Callable[..., Any]
     parameters: tuple[Parameter, ...] = ()
+    takes_manifests: bool = False
 
 
 @attrs.frozen

@@ -1,10 +1,10 @@
 """The manifest type ``derived_dataset``: a SQL query kept as an Iceberg table by a scheduled job.
 
-``plugin.py`` answers the hooks; ``manifest_schema.py`` and ``parsing.py`` read the manifest into ``spec.py``;
-``lints/`` looks without an engine, ``checking/`` with one; ``decomposition.py`` says which resources are wanted.
+``plugin.py`` answers the hooks, ``manifest_schema.py`` says what a manifest may hold, ``spec.py`` is it as data; the
+work is done by ``dcp_plugins_base``.
 
-Imports ``dcp_core``, ``coreetl_driver`` (types, query guard, engine) and ``dcp_primitives`` (typed specs); never
-another plugin, a service or the CLI. sqlglot and the engine are imported only inside the functions that use them.
+Imports ``dcp_core``, ``dcp_plugins_base`` and ``dcp_primitives`` (typed specs); never another plugin, a service or
+the CLI.
 """
 
 from __future__ import annotations

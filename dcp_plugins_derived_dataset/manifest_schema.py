@@ -1,237 +1,22 @@
-"""The JSON Schema of a derived dataset's manifest, written for editors: every key says what it does.
+"""The JSON Schema of a derived dataset's manifest.
 
-What a schema cannot say (types, references between fields, the SQL) is in ``consistency.py`` and ``lints/``.
-
-Source: design.md section 12; JSON Schema draft 2020-12. ``x-hint`` is printed beside an error of its subschema.
+Source: design.md section 12.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
-from coreetl_driver.column_types import EXPECTED_TYPES
-from dcp_plugins_derived_dataset.cron import PRESETS
-from dcp_plugins_derived_dataset.spec import MANIFEST_TYPE
-
-Schema = dict[str, Any]
-_FIELD_NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
-_DATE = r"^\d{4}-\d{2}-\d{2}$"
+from dcp_plugins_base import schema
 
 
 @cache
-def manifest_schema() -> Schema:
+def manifest_schema() -> schema.Schema:
     """The schema; constant, so that it is compiled once."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "derived dataset",
-        "description": "A table that a SQL query fills on a schedule: one Iceberg table, one job, one Airflow DAG.",
-        "type": "object",
-        "required": ["metadata", "dataset", "workflow"],
-        "additionalProperties": False,
-        "properties": {
-            "manifest_type": {
-                "description": "Needed only where neither the command nor the folder's name says it.",
-                "const": MANIFEST_TYPE,
-            },
-            "metadata": _metadata(),
-            "dataset": _dataset(),
-            "workflow": _workflow(),
-            "tests": {
-                "description": "Source rows in, expected rows out; `pretzel test` runs each on the engine.",
-                "type": "array",
-                "maxItems": 200,
-                "items": _case(),
-            },
-            "checks": {
-                "description": (
-                    "What must hold for every output. `pretzel test` evaluates them on the output of each test "
-                    "case; they are not evaluated in production runs, where only types and NOT NULL are enforced."
-                ),
-                "type": "array",
-                "maxItems": 200,
-                "items": _check(),
-            },
-            "lint": _lint(),
-        },
-    }
-
-
-def _object(description: str, properties: Schema, *required: str, **more: Any) -> Schema:
-    return {
-        "description": description,
-        "type": "object",
-        "required": list(required),
-        "additionalProperties": False,
-        "properties": properties,
-        **more,
-    }
-
-
-def _text(description: str, **more: Any) -> Schema:
-    return {"description": description, "type": "string", "minLength": 1, "maxLength": 4096, **more}
-
-
-def _field_name(description: str) -> Schema:
-    return _text(
-        description,
-        pattern=_FIELD_NAME,
-        maxLength=128,
-        **{"x-hint": "letters, digits and _, starting with a letter or _: order_id"},
-    )
-
-
-def _field_names(description: str) -> Schema:
-    return {
-        "description": description,
-        "type": "array",
-        "minItems": 1,
-        "uniqueItems": True,
-        "items": _field_name("A declared field."),
-    }
-
-
-def _metadata() -> Schema:
-    properties = {
-        "technical_owner": _text(
-            "The team that answers for the dataset, in kebab case: logistics-de.",
-            pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]*$",
-            maxLength=64,
-            **{"x-hint": "a team's name: logistics-de"},
-        ),
-        "tier": {
-            "description": "How critical it is: 1 (most) to 5 (least).",
-            "type": "integer",
-            "minimum": 1,
-            "maximum": 5,
-        },
-        "labels": {
-            "description": "Free key-value pairs.",
-            "type": "object",
-            "maxProperties": 64,
-            "propertyNames": {"pattern": r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$"},
-            "additionalProperties": {"type": "string", "maxLength": 256},
-        },
-        "description": _text("What the dataset is for."),
-    }
-    return _object("Who answers for it.", properties, "technical_owner")
-
-
-def _dataset() -> Schema:
-    properties = {
-        "name": _text(
-            "The table is derived_datasets.<name>, the job <name>_job, the DAG <name>_dag.",
-            pattern=r"^[a-z][a-z0-9_]*$",
-            maxLength=63,
-            **{"x-hint": "lower-case letters, digits and _, starting with a letter, at most 63: daily_orders"},
-        ),
-        "description": _text("What one row is; becomes the table's comment."),
-        "fields": {
-            "description": "The table's columns, in its order; the query returns them by name, in any order.",
-            "type": "array",
-            "minItems": 1,
-            "maxItems": 2000,
-            "items": _field(),
-        },
-        "partition_by": {
-            "description": "How its files are divided: day(order_ts), bucket(16, id), truncate(4, code), region.",
-            "type": "array",
-            "maxItems": 32,
-            "items": _partition(),
-        },
-        "sort_by": {
-            "description": "How rows are sorted within files: order_id, order_ts desc, order_ts desc nulls last.",
-            "type": "array",
-            "maxItems": 32,
-            "items": _sort(),
-        },
-        "primary_key": _field_names(
-            "The fields that identify a row. Mode merge updates by them; they must be nullable: false."
-        ),
-        "protect": {
-            "description": "true refuses every destructive change, also when the manifest is gone; false lifts that.",
-            "type": "boolean",
-        },
-        "properties": {
-            "description": "Iceberg table properties, such as write.target-file-size-bytes.",
-            "type": "object",
-            "maxProperties": 64,
-            "propertyNames": {
-                "pattern": r"^(?!dcp\.)[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
-                "x-hint": "properties that start with dcp. are DCP's own",
-            },
-            "additionalProperties": {"type": ["string", "number", "boolean"]},
-        },
-    }
-    return _object("The table.", properties, "name", "fields")
-
-
-def _field() -> Schema:
-    properties = {
-        "name": _field_name("The column's name, in snake case."),
-        "type": _text(
-            f"Spark SQL or Iceberg type: {EXPECTED_TYPES}. decimal alone is decimal(38, 9).", maxLength=16384
-        ),
-        "nullable": {
-            "description": "false refuses NULL when the job writes.",
-            "type": "boolean",
-            "default": True,
-        },
-        "description": _text("What it means; becomes the column's comment."),
-        "renamed_from": {
-            "description": "The field's former name, or names: its data is kept under the new one.",
-            "anyOf": [_field_name("The former name."), _field_names("The former names.")],
-            "x-hint": "one former name, or a list of them",
-        },
-    }
-    return _object("One column.", properties, "name", "type")
-
-
-def _partition() -> Schema:
-    text = _text("column, or year|month|day|hour(column), bucket(N, column), truncate(N, column).", maxLength=256)
-    properties = {
-        "column": _field_name("A declared field."),
-        "transform": _text("identity, year, month, day, hour, bucket or truncate.", default="identity"),
-        "width": {"description": "N of bucket and truncate.", "type": "integer", "minimum": 1},
-    }
-    return {
-        "description": "One partition field, as text or as an object.",
-        "anyOf": [text, _object("The same, spelled out.", properties, "column")],
-        "x-hint": 'write "day(order_ts)", or {column: order_ts, transform: day}',
-    }
-
-
-def _sort() -> Schema:
-    text = _text("column [asc|desc] [nulls first|nulls last].", maxLength=256)
-    properties = {
-        "column": _field_name("A declared field."),
-        "direction": {"description": "Smallest first, or largest first.", "enum": ["asc", "desc"], "default": "asc"},
-        "nulls": {"description": "Where NULL goes; first for asc, last for desc.", "enum": ["first", "last"]},
-    }
-    return {
-        "description": "One sort field, as text or as an object.",
-        "anyOf": [text, _object("The same, spelled out.", properties, "column")],
-        "x-hint": 'write "order_ts desc nulls last", or {column: order_ts, direction: desc}',
-    }
-
-
-def _workflow() -> Schema:
-    properties = {
-        "sql": _text(
-            "The file beside the manifest that holds the query: one SELECT in Spark SQL.",
-            pattern=r"\.sql$",
-            maxLength=512,
-            **{"x-hint": "a file's name that ends in .sql: daily_orders.sql"},
-        ),
-        "schedule": {
-            "description": (
-                "When the DAG runs: five cron fields (minute hour day-of-month month day-of-week, UTC) or one of "
-                f"{', '.join(PRESETS)}. Left out or null: no DAG, it runs only when a user runs it."
-            ),
-            "type": ["string", "null"],
-            "minLength": 1,
-            "maxLength": 256,
-        },
+    table = schema.table_properties("The table is derived_datasets.<name>, the job <name>_job, the DAG <name>_dag.")
+    table["fields"]["description"] += " The query returns them by name, in any order."
+    workflow = {
+        "sql": schema.sql_file(),
         "mode": {
             "description": (
                 "How the query's rows reach the table, in one atomic commit: overwrite replaces all rows, "
@@ -241,131 +26,18 @@ def _workflow() -> Schema:
             "enum": ["append", "overwrite", "overwrite_partitions", "merge"],
             "default": "overwrite",
         },
-        "start_date": _text(
-            "The first day that the schedule counts from (UTC).",
-            pattern=_DATE,
-            maxLength=10,
-            **{"x-hint": "a date as YYYY-MM-DD: 2026-01-31"},
-        ),
-        "catchup": {
-            "description": "Whether the DAG runs for the intervals between start_date and now.",
-            "type": "boolean",
-            "default": False,
-        },
-        "retries": {
-            "description": "How often the DAG tries a failed run again.",
-            "type": "integer",
-            "minimum": 0,
-            "maximum": 20,
-            "default": 2,
-        },
-        "params": {
-            "description": "Parameters of the SQL with their defaults; :name in it is text, so CAST(:day AS DATE).",
-            "type": "object",
-            "maxProperties": 64,
-            "propertyNames": {
-                "pattern": r"^[a-z][a-z0-9_]{0,62}$",
-                "x-hint": "lower-case letters, digits and _, starting with a letter",
-            },
-            "additionalProperties": {"type": ["string", "number", "boolean"]},
-        },
-        "compute": _compute(),
+        "params": schema.params(),
+        **schema.schedule_properties(),
     }
-    return _object("The job that fills the table, and when.", properties, "sql")
-
-
-def _compute() -> Schema:
-    properties = {
-        "backend": _text(
-            "Where the job runs, when not where the platform's router sends it: local, spark_connect, emr …",
-            pattern=r"^[a-z][a-z0-9_]{0,62}$",
-        ),
-        "size": {"description": "How much it needs.", "enum": ["small", "medium", "large", "xlarge"]},
-        "tier": {
-            "description": "Overrides metadata.tier for the choice of resources.",
-            "type": "integer",
-            "minimum": 1,
-            "maximum": 5,
-        },
-    }
-    return _object("What the job runs on.", properties)
-
-
-def _rows(description: str) -> Schema:
-    return {
-        "description": description,
-        "type": "array",
-        "maxItems": 1000,
-        "items": {"type": "object", "description": "Values by column; a column left out is NULL."},
-    }
-
-
-def _case() -> Schema:
-    spelled_out = _object(
-        "Rows with the types of their columns.",
+    return schema.manifest(
+        "derived dataset",
+        "A table that a SQL query fills on a schedule: one Iceberg table, one job, one Airflow DAG.",
+        "derived_dataset",
         {
-            "columns": {
-                "description": "Types by column. Without it: those of the real table, else guessed from the values.",
-                "type": "object",
-                "additionalProperties": _text("A type, as in dataset.fields."),
-            },
-            "rows": _rows("The table's rows."),
+            "dataset": schema.mapping("The table.", table, "name", "fields"),
+            "workflow": schema.mapping("The job that fills the table, and when.", workflow, "sql"),
+            **schema.tests_and_checks(),
         },
-        "rows",
-    )
-    properties = {
-        "name": _text("What the case shows.", maxLength=200),
-        "inputs": {
-            "description": "Rows by source table, as the SQL names it: raw.orders. Every source needs an entry.",
-            "type": "object",
-            "additionalProperties": {
-                "description": "A list of rows, or {columns, rows}.",
-                "anyOf": [_rows("The table's rows."), spelled_out],
-                "x-hint": "a list of rows, or {columns: {id: long}, rows: [...]}",
-            },
-        },
-        "params": {
-            "description": "Values for this case; they override workflow.params.",
-            "type": "object",
-            "additionalProperties": {"type": ["string", "number", "boolean"]},
-        },
-        "expected": _rows("The rows that the query must return. A column that no row names is not compared."),
-        "ordered": {"description": "Whether the order of rows counts.", "type": "boolean", "default": False},
-    }
-    return _object("One test case.", properties, "name", "inputs", "expected")
-
-
-def _check() -> Schema:
-    accepted = _object(
-        "A field and its values; NULL is always accepted.",
-        {
-            "field": _field_name("A declared field."),
-            "values": {"description": "All it may be.", "type": "array", "minItems": 1},
-        },
-        "field",
-        "values",
-    )
-    properties = {
-        "name": _text("How reports call it.", maxLength=200),
-        "not_null": _field_names("Fields that are never NULL."),
-        "unique": _field_names("Fields that together are different in every row."),
-        "accepted_values": accepted,
-        "expression": _text("A SQL condition over the output, true for every row: total_amount >= 0."),
-    }
-    return _object("One check; all parts that it has must hold.", properties, minProperties=1)
-
-
-def _lint() -> Schema:
-    ignored = _object(
-        "One warning to leave out.",
-        {
-            "code": _text("Its code, such as engine.avg_truncates.", pattern=r"^[a-z_]+\.[a-z_]+$"),
-            "reason": _text("Why it is no problem here."),
-        },
-        "code",
-        "reason",
-    )
-    return _object(
-        "What the lints leave out. Errors cannot be ignored.",
-        {"ignore": {"description": "Warnings to leave out.", "type": "array", "items": ignored}},
+        "dataset",
+        "workflow",
     )

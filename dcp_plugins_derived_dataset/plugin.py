@@ -1,4 +1,7 @@
-"""The plugin: the hooks that a derived dataset answers in its own way."""
+"""The plugin: the hooks that a derived dataset answers in its own way.
+
+Its work is the public base's: this package adds the manifest's shape.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from dcp_core.interfaces import Plugin
 from dcp_core.manifest import Manifest
 from dcp_core.model import Environment, LogicalPlan, Resource
 from dcp_core.records import TestReport
-from dcp_plugins_derived_dataset.spec import MANIFEST_TYPE
+from dcp_plugins_derived_dataset.spec import DerivedTable
 
 
 class DerivedDataset(Plugin):
@@ -21,7 +24,7 @@ class DerivedDataset(Plugin):
     runnable resource, and it depends on the table.
     """
 
-    manifest_type = MANIFEST_TYPE
+    manifest_type = DerivedTable.manifest_type
 
     def get_manifest_schema(self) -> Mapping[str, Any]:
         """``manifest_schema.py``."""
@@ -30,39 +33,34 @@ class DerivedDataset(Plugin):
         return manifest_schema()
 
     def parse_manifest(self, manifest: Manifest, environment: Environment) -> LogicalPlan:
-        """``parsing.py``."""
-        from dcp_plugins_derived_dataset.parsing import compile_manifest
+        """Read the SQL, normalise, check."""
+        from dcp_plugins_base import reading
 
-        return compile_manifest(manifest, environment)
+        data = manifest.data
+        sql, unread = reading.read_sql(manifest, DerivedTable.sql_path)
+        dataset = DerivedTable(
+            sql=sql,
+            mode=data["workflow"].get("mode", "overwrite"),
+            **reading.table_values(data["dataset"]),
+            **reading.workflow_values(data),
+            **reading.query_values(data),
+        )
+        return reading.compile_query(manifest, environment, dataset, unread)
 
     def decompose(self, logical_plan: LogicalPlan) -> tuple[Resource, ...]:
-        """Table, job, DAG: ``decomposition.py``."""
-        from dcp_plugins_derived_dataset.decomposition import resources_of
+        """Table, job, DAG."""
+        from dcp_plugins_base.decomposition import query_resources
 
-        return resources_of(logical_plan)
+        return query_resources(DerivedTable.of(logical_plan), logical_plan)
 
     def lint(self, logical_plan: LogicalPlan, ctx: Context) -> tuple[Diagnostic, ...]:
-        """Every lint of ``lints/table.py``; reads the embedded catalog's table names where there is one."""
-        from dcp_plugins_derived_dataset.known_tables import has_catalog, known_tables
-        from dcp_plugins_derived_dataset.lints.subject import Subject
-        from dcp_plugins_derived_dataset.lints.table import run_lints
-        from dcp_plugins_derived_dataset.queries import parse_query
-        from dcp_plugins_derived_dataset.spec import Dataset, sql_file_of
+        """Every lint of a table and its query."""
+        from dcp_plugins_base.lints.running import lint_query
 
-        dataset = Dataset.of(logical_plan)
-        # Without a catalog (a fresh clone, CI) every source would be unknown: that tells nobody anything.
-        known = known_tables(ctx.settings, ctx.environment) if has_catalog(ctx.settings, ctx.environment) else None
-        subject = Subject(
-            dataset=dataset,
-            query=parse_query(dataset.sql),
-            sql_file=sql_file_of(logical_plan),
-            environment=logical_plan.environment,
-            known_tables=known | ctx.provided if known is not None else None,
-        )
-        return run_lints(subject)
+        return lint_query(DerivedTable.of(logical_plan), logical_plan, ctx)
 
     def test(self, logical_plan: LogicalPlan, ctx: Context) -> TestReport:
-        """Analysis, EXPLAIN, LIMIT 0, test cases and checks on an engine: ``checking/``."""
-        from dcp_plugins_derived_dataset.checking.report import test_dataset
+        """Analysis, EXPLAIN, LIMIT 0, test cases and checks on an engine."""
+        from dcp_plugins_base.checking.report import test_query
 
-        return test_dataset(logical_plan, ctx)
+        return test_query(DerivedTable.of(logical_plan), logical_plan, ctx)

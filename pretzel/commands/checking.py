@@ -65,13 +65,12 @@ def test(manifest_type: str | None) -> click.Command:
         session.refuse_companions(paths)
         result = control_plane.load(paths, session.environment, manifest_type)
         require_manifests(paths, result.loaded, result.diagnostics)
-        provided = frozenset(name for each in result.loaded for name in each.provides)
         diagnostics: list[Diagnostic] = list(result.diagnostics)
         reports: list[tuple[str, TestReport]] = []
         findings = control_plane.lint(result.loaded, session.environment)
         for each in result.loaded:
             if not has_errors(_about(each, findings)):
-                report = control_plane.test(each, session.environment, provided=provided)
+                report = control_plane.test(each, session.environment, among=result.loaded)
                 reports.append((each.logical_plan.id, report))
         tested = [finding for _, report in reports for finding in report.diagnostics]
         diagnostics.extend(_not_repeated(findings, tested))

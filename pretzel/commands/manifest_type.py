@@ -5,7 +5,7 @@ The plugin is imported when a command of its own is asked for, or the group's he
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import click
 
 from pretzel import exits
 from pretzel.groups import Lazy, LazyGroup
-from pretzel.options import command, given, shared_options
+from pretzel.options import command, given, paths_argument, shared_options
 
 if TYPE_CHECKING:
     from dcp_core.records import Command, Parameter
@@ -45,7 +45,7 @@ class ManifestTypeGroup(LazyGroup):
         if found is not None:
             return found
         own = self._commands(ctx).get(cmd_name)
-        return _as_click(own) if own is not None else None
+        return _as_click(own, self._type) if own is not None else None
 
     def sections(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
         """The plugin's commands under a heading of their own."""
@@ -75,12 +75,18 @@ def _plugin_commands(manifest_type: str, config: str | None, taken: Mapping[str,
         return commands
 
 
-def _as_click(added: Command) -> click.Command:
-    def run(session: Session, /, **parameters: Any) -> int:
+def _as_click(added: Command, manifest_type: str) -> click.Command:
+    def run(session: Session, /, paths: Sequence[str] = (), **parameters: Any) -> int:
+        from dcp_core.errors import UsageError
         from dcp_core.records import Preview
         from pretzel.documents import preview_document
 
-        result = added.run(session.control_plane.context(session.environment), **parameters)
+        loaded = session.load(paths, manifest_type).loaded if added.takes_manifests else ()
+        if added.takes_manifests:
+            if not loaded:
+                raise UsageError(f"there is no {manifest_type} manifest in {', '.join(paths)}")
+            parameters["logical_plans"] = tuple(each.logical_plan for each in loaded)
+        result = added.run(session.control_plane.context(session.environment, loaded=loaded), **parameters)
         if isinstance(result, Preview):
             document: dict[str, Any] = preview_document(result, "")
             document.pop("manifest")
@@ -90,18 +96,23 @@ def _as_click(added: Command) -> click.Command:
         return exits.DONE
 
     run.__doc__ = added.help
-    return command(run, [_parameter(each) for each in added.parameters], name=added.name)
+    arguments: list[click.Parameter] = [paths_argument()] if added.takes_manifests else []
+    options = [_parameter(each, positional=not added.takes_manifests) for each in added.parameters]
+    return command(run, [*arguments, *options], name=added.name)
 
 
-def _parameter(parameter: Parameter) -> click.Parameter:
+def _parameter(parameter: Parameter, *, positional: bool) -> click.Parameter:
     type: Any = click.Path(path_type=Path) if parameter.type is Path else parameter.type
-    if parameter.required and parameter.default is None:
+    is_required = parameter.required and parameter.default is None
+    if is_required and positional:
         return click.Argument([parameter.name], type=type, metavar=parameter.name.upper())
+    default = bool(parameter.default) if parameter.type is bool else parameter.default
     return click.Option(
         [f"--{parameter.name.replace('_', '-')}", parameter.name],
         type=None if parameter.type is bool else type,
         is_flag=parameter.type is bool,
-        default=parameter.default if parameter.type is not bool else bool(parameter.default),
+        # Click takes any default, None too, for a value that is given.
+        **({"required": True} if is_required else {"default": default}),
         help=parameter.help,
     )
 

@@ -8,15 +8,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dcp_core.model import LogicalPlan, Metadata, ResourceKey, Source
+from dcp_plugins_base.dataset import Case, CaseInput, Check, Field, Ignored, LintOptions
 from dcp_plugins_derived_dataset import DerivedDataset
-from dcp_plugins_derived_dataset.spec import Case, CaseInput, Check, Dataset, DatasetField, Ignored, LintOptions
+from dcp_plugins_derived_dataset.spec import DerivedTable
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)
 TYPES = st.sampled_from(
     ["string", "long", "int", "date", "timestamptz", "decimal(10,2)", "array<struct<a:int,b:string>>"]
 )
 FIELDS = st.builds(
-    DatasetField, NAMES, TYPES, st.booleans(), st.none() | st.text(max_size=5), st.lists(NAMES, max_size=2).map(tuple)
+    Field, NAMES, TYPES, st.booleans(), st.none() | st.text(max_size=5), st.lists(NAMES, max_size=2).map(tuple)
 )
 ROWS = st.lists(
     st.dictionaries(NAMES, st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3), max_size=3), max_size=2
@@ -30,7 +31,7 @@ CASES = st.builds(
     st.booleans(),
 )
 DATASETS = st.builds(
-    Dataset,
+    DerivedTable,
     table_name=NAMES,
     sql=st.just("SELECT 1"),
     schedule=st.none() | st.just("@daily"),
@@ -45,7 +46,7 @@ DATASETS = st.builds(
 )
 
 
-def logical_plan(dataset: Dataset, environment: str = "production") -> LogicalPlan:
+def logical_plan(dataset: DerivedTable, environment: str = "production") -> LogicalPlan:
     return LogicalPlan(
         "derived_dataset",
         f"derived_dataset/{dataset.table_name}",
@@ -57,14 +58,14 @@ def logical_plan(dataset: Dataset, environment: str = "production") -> LogicalPl
 
 
 @given(DATASETS)
-def test_the_plugin_spec_holds_the_whole_dataset(dataset: Dataset) -> None:
-    assert Dataset.of(logical_plan(dataset)) == dataset
+def test_the_plugin_spec_holds_the_whole_dataset(dataset: DerivedTable) -> None:
+    assert DerivedTable.of(logical_plan(dataset)) == dataset
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the first example pays the imports
 @given(DATASETS, st.sampled_from(["production", "playground_alice"]))
 def test_the_same_plan_always_wants_the_same_resources_each_after_what_it_needs(
-    dataset: Dataset, environment: str
+    dataset: DerivedTable, environment: str
 ) -> None:
     plan = logical_plan(dataset, environment)
     resources = DerivedDataset().decompose(plan)

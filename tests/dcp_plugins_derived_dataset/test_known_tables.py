@@ -11,7 +11,7 @@ import pytest
 from dcp_core.diagnostics import Severity
 from dcp_core.model import Environment
 from dcp_core.settings import Settings
-from dcp_plugins_derived_dataset.known_tables import known_tables
+from dcp_plugins_base.known_tables import known_tables
 
 
 def make_catalog(root: Path, *tables: tuple[str, str]) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from dcp_core.diagnostics import Severity
-from dcp_plugins_derived_dataset.lints.table import LINTS
-from dcp_plugins_derived_dataset.queries import parse_query
+from dcp_plugins_base.lints.running import ALL_OF_A_QUERY as LINTS
+from dcp_plugins_base.queries import parse_query
 
 DECIMAL = {"a": "decimal(10, 2)"}
 LONG = {"a": "long"}

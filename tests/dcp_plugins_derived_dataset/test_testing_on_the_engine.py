@@ -249,8 +249,8 @@ def test_checks_hold_or_say_what_does_not(engine_bench: Any) -> None:
 
 def test_many_manifests_share_one_engine(engine_bench: Any) -> None:
     engine_bench.test()
-    assert [name for name in engine_bench.shared._objects if name.startswith("derived_dataset.engine.production")] == [
-        "derived_dataset.engine.production.production"
+    assert [name for name in engine_bench.shared._objects if name.startswith("coreetl.engine.production")] == [
+        "coreetl.engine.production.production"
     ]
 
 

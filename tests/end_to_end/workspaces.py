@@ -13,7 +13,7 @@ from coreetl_driver.column_types import parse_type
 from coreetl_driver.engine import Engine
 from dcp_core import ControlPlane, Environment, LogicalPlan, Operation, OperationStatus, Plan, PlanOptions
 from dcp_core.diagnostics import Severity
-from dcp_plugins_derived_dataset.spec import Dataset
+from dcp_plugins_derived_dataset.spec import DerivedTable
 from tests.end_to_end.projects import FOLDER, PLAYGROUND, Project
 
 Row = dict[str, Any]
@@ -216,7 +216,7 @@ class Story:
         """The table has the rows and the columns of the manifest, and nothing is left to do."""
         assert self.workspace.rows(self.table) == in_order(self.rows)
         (compiled,) = self.workspace.compile(self.path)
-        wanted = {field.name: str(parse_type(field.type)) for field in Dataset.of(compiled).fields}
+        wanted = {field.name: str(parse_type(field.type)) for field in DerivedTable.of(compiled).fields}
         assert list(self.workspace.columns(self.table).items()) == list(wanted.items())
         assert set(self.workspace.labels(self.path)) == {"NOOP_TABLE", "NOOP_JOB", "NOOP_DAG"}
 

@@ -25,7 +25,7 @@ DEADLINE_S = 120.0
 _WARM = (
     "alembic.command", "coreetl_driver.catalog_endpoint", "coreetl_driver.compute.local", "coreetl_driver.driver",
     "coreetl_driver.sql", "dcp_core.control_plane", "dcp_graph_runner.playgrounds", "dcp_graph_runner.sql_store",
-    "dcp_plugins_derived_dataset.plugin", "dcp_plugins_derived_dataset.lints.engine", "dcp_primitives.airflow_dag",
+    "dcp_plugins_base.lints.engine", "dcp_plugins_derived_dataset.plugin", "dcp_primitives.airflow_dag",
     "dcp_primitives.coreetl_job", "dcp_primitives.iceberg.evolving", "dcp_primitives.iceberg_table",
     "pretzel.commands.applying", "pretzel.commands.destroying", "pretzel.commands.running", "pretzel.failures",
     "pretzel.rendering.operations", "pretzel.rendering.plans", "pyiceberg.catalog.sql", "pyiceberg.io.pyarrow",

@@ -10,12 +10,12 @@ import pytest
 
 from coreetl_driver.api import Column
 from dcp_core.errors import InvalidSpecError
-from dcp_plugins_derived_dataset.checking.values import compare_rows, guessed_type, input_columns, input_rows
-from dcp_plugins_derived_dataset.spec import CaseInput, Dataset, DatasetField
+from dcp_plugins_base.checking.values import compare_rows, guessed_type, input_columns, input_rows
+from dcp_plugins_base.dataset import CaseInput, Field, QueryDataset
 
 
 def difference(of: str, expected: list[Any], got: list[Any], *, ordered: bool = False) -> str:
-    dataset = Dataset("t", "", None, "o", (DatasetField("a", of),))
+    dataset = QueryDataset(table_name="t", sql="", schedule=None, owner_team="o", fields=(Field("a", of),))
     rows = [(value,) for value in got]
     wanted = [{"a": value} for value in expected]
     return compare_rows(dataset, wanted, [Column("a", of)], rows, ordered=ordered).message
@@ -81,8 +81,12 @@ def test_a_value_that_is_not_of_the_declared_type_is_named_with_its_place() -> N
 
 
 def test_a_column_that_no_expected_row_names_is_not_compared_and_a_row_without_one_expects_null() -> None:
-    dataset = Dataset(
-        "t", "", None, "o", (DatasetField("a", "long"), DatasetField("b", "long"), DatasetField("c", "long"))
+    dataset = QueryDataset(
+        table_name="t",
+        sql="",
+        schedule=None,
+        owner_team="o",
+        fields=(Field("a", "long"), Field("b", "long"), Field("c", "long")),
     )
     columns = [Column(name, "bigint") for name in "abc"]
     expected = [{"a": 1, "B": 2}, {"a": 2}]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dcp_core.errors import InvalidSpecError
-from dcp_plugins_derived_dataset.layout import Partition, Sort, parse_partition, parse_sort
+from dcp_plugins_base.layout import Partition, Sort, parse_partition, parse_sort
 
 NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,20}", fullmatch=True)
 PLAIN = st.builds(Partition, NAMES, st.sampled_from(["identity", "year", "month", "day", "hour"]))

@@ -1,4 +1,4 @@
-"""The SQL: one query, its output against the declared fields, its sources."""
+"""The SQL: one query, its output against the declared fields, its sources and its parameters."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from coreetl_driver.writing import problem_writing
 from dcp_core.diagnostics import Diagnostic, Severity
 from dcp_core.errors import InvalidSpecError
 from dcp_core.model import Environment
-from dcp_plugins_derived_dataset.lints.subject import Subject, nearest, shortened
-from dcp_plugins_derived_dataset.queries import Output, Place, source_name
+from dcp_plugins_base.lints.subject import QuerySubject, nearest, shortened, warning, written
+from dcp_plugins_base.queries import Output, Place, source_name
 
 # sqlglot's guess of fractions is not Spark's (1.5 is a decimal there): only these are worth comparing.
 _COMPARABLE = {
@@ -27,14 +27,14 @@ _METADATA_TABLES = {
 """Of every Iceberg table; Spark's documentation, "Inspecting tables"."""
 
 
-def one_query(subject: Subject) -> Iterator[Diagnostic]:
+def one_query(subject: QuerySubject) -> Iterator[Diagnostic]:
     """The file holds one query in Spark SQL that reads tables and nothing else."""
     for problem in subject.query.problems:
         place = Place(problem.line, problem.column or 1) if problem.line else None
         yield subject.in_sql(Severity.ERROR, problem.code, problem.message, place, problem.hint)
 
 
-def missing_columns(subject: Subject) -> Iterator[Diagnostic]:
+def missing_columns(subject: QuerySubject) -> Iterator[Diagnostic]:
     """The query returns every declared field."""
     outputs = subject.query.outputs
     if outputs is None:
@@ -49,26 +49,27 @@ def missing_columns(subject: Subject) -> Iterator[Diagnostic]:
                 Severity.ERROR,
                 "sql.missing_column",
                 f'the query does not return the field "{field.name}"',
-                path=("dataset", "fields", index, "name"),
+                path=(*subject.dataset.field_path(index), "name"),
                 hint=hint,
             )
 
 
-def extra_columns(subject: Subject) -> Iterator[Diagnostic]:
+def extra_columns(subject: QuerySubject) -> Iterator[Diagnostic]:
     """The query returns nothing that is not declared."""
     for output in subject.query.outputs or ():
         if output.name and subject.dataset.field_named(output.name) is None:
             hint = nearest(output.name, subject.dataset.field_names)
+            fields = written(subject.dataset.field_path(0)[:-1])
             yield subject.in_sql(
                 Severity.ERROR,
                 "sql.undeclared_column",
                 f'output column "{output.name}" is not a declared field',
                 output.place,
-                hint or "declare it under dataset.fields, or leave it out of the SELECT",
+                hint or f"declare it under {fields}, or leave it out of the SELECT",
             )
 
 
-def unnamed_columns(subject: Subject) -> Iterator[Diagnostic]:
+def unnamed_columns(subject: QuerySubject) -> Iterator[Diagnostic]:
     """Every output column has a name."""
     for index, output in enumerate(subject.query.outputs or ()):
         if not output.name:
@@ -76,7 +77,7 @@ def unnamed_columns(subject: Subject) -> Iterator[Diagnostic]:
             yield subject.in_sql(Severity.ERROR, "sql.unnamed_column", message, output.place, "write … AS name")
 
 
-def duplicate_columns(subject: Subject) -> Iterator[Diagnostic]:
+def duplicate_columns(subject: QuerySubject) -> Iterator[Diagnostic]:
     """No two output columns have one name."""
     seen: set[str] = set()
     for output in subject.query.outputs or ():
@@ -87,7 +88,7 @@ def duplicate_columns(subject: Subject) -> Iterator[Diagnostic]:
         seen.add(name)
 
 
-def type_mismatches(subject: Subject) -> Iterator[Diagnostic]:
+def type_mismatches(subject: QuerySubject) -> Iterator[Diagnostic]:
     """Where the text alone tells a column's type, it fits the declared one."""
     for output in subject.query.outputs or ():
         field = subject.dataset.field_named(output.name) if output.name else None
@@ -116,7 +117,7 @@ def _known_type(output: Output) -> str | None:
     return _COMPARABLE.get(output.type.this.name)
 
 
-def unqualified_tables(subject: Subject) -> Iterator[Diagnostic]:
+def unqualified_tables(subject: QuerySubject) -> Iterator[Diagnostic]:
     """A source is named with its namespace."""
     for source in subject.query.sources:
         if len(source.parts) == 1:
@@ -129,7 +130,7 @@ def unqualified_tables(subject: Subject) -> Iterator[Diagnostic]:
             )
 
 
-def foreign_catalogs(subject: Subject) -> Iterator[Diagnostic]:
+def foreign_catalogs(subject: QuerySubject) -> Iterator[Diagnostic]:
     """A source with a catalog in front lies in one that this environment reads."""
     environment = Environment.named(subject.environment)
     readable = {environment.reads, environment.catalog}
@@ -148,7 +149,7 @@ def foreign_catalogs(subject: Subject) -> Iterator[Diagnostic]:
             )
 
 
-def unknown_sources(subject: Subject) -> Iterator[Diagnostic]:
+def unknown_sources(subject: QuerySubject) -> Iterator[Diagnostic]:
     """Every source exists, or another manifest provides it; ``test`` makes this an error."""
     if subject.known_tables is None:
         return
@@ -165,7 +166,7 @@ def unknown_sources(subject: Subject) -> Iterator[Diagnostic]:
         )
 
 
-def reads_itself(subject: Subject) -> Iterator[Diagnostic]:
+def reads_itself(subject: QuerySubject) -> Iterator[Diagnostic]:
     """A dataset that reads its own table gives another result each time it runs."""
     for source in subject.query.sources:
         if source_name(source).lower() != subject.dataset.table:
@@ -181,6 +182,30 @@ def reads_itself(subject: Subject) -> Iterator[Diagnostic]:
         )
 
 
+def unknown_parameters(subject: QuerySubject) -> Iterator[Diagnostic]:
+    """Every ``:name`` in the SQL has a default under ``workflow.params``."""
+    known = subject.dataset.params
+    for name, place in subject.query.parameters:
+        if name not in known:
+            hint = nearest(name, known) or "add it, with a default, under workflow.params"
+            yield subject.in_sql(
+                Severity.ERROR, "sql.unknown_parameter", f":{name} is not a parameter of the workflow", place, hint
+            )
+
+
+def unused_parameters(subject: QuerySubject) -> Iterator[Diagnostic]:
+    """Every parameter is used."""
+    if subject.query.tree is None:
+        return
+    used = {name for name, _ in subject.query.parameters}
+    for name in subject.dataset.params:
+        if name not in used:
+            hint = f"used: {shortened(sorted(used))}" if used else f"write :{name} in the SQL, or remove it"
+            yield warning(
+                "params.unused", f'parameter "{name}" is not used in the SQL', ("workflow", "params", name), hint=hint
+            )
+
+
 def _is_part(parts: tuple[str, ...], known: frozenset[str] | None) -> bool:
     """Whether ``raw.hits.snapshots`` means the table ``raw.hits`` and not the one of a catalog called raw."""
     if known is not None and ".".join(parts[1:]) in known:
@@ -189,7 +214,7 @@ def _is_part(parts: tuple[str, ...], known: frozenset[str] | None) -> bool:
     return is_there or parts[-1].lower() in _METADATA_TABLES
 
 
-def near_table(subject: Subject, name: str) -> str | None:
+def near_table(subject: QuerySubject, name: str) -> str | None:
     """A hint that names the known table closest to `name`."""
     known = (subject.known_tables or frozenset()) - {subject.dataset.table}
     same_name = sorted(table for table in known if table.rpartition(".")[2].lower() == name.rpartition(".")[2].lower())

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from coreetl_driver.column_types import EXPECTED_TYPES, parse_type
 from dcp_core.diagnostics import Diagnostic, FieldPath
 from dcp_core.errors import InvalidSpecError
-from dcp_plugins_derived_dataset.lints.subject import Subject, error, warning
+from dcp_plugins_base.lints.subject import Subject, error, warning, written
 
 RESERVED = frozenset(
     {
@@ -26,7 +26,8 @@ _EDGE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 def field_types(subject: Subject) -> Iterator[Diagnostic]:
     """Every field's type can be read."""
     for index, field in enumerate(subject.dataset.fields):
-        yield from type_error(field.type, ("dataset", "fields", index, "type"), f"dataset.fields[{index}].type")
+        path = (*subject.dataset.field_path(index), "type")
+        yield from type_error(field.type, path, written(path))
 
 
 def type_error(text: str, path: FieldPath, where: str) -> Iterator[Diagnostic]:
@@ -54,7 +55,7 @@ def duplicate_fields(subject: Subject) -> Iterator[Diagnostic]:
             yield error(
                 "fields.duplicate",
                 f'field "{field.name}" {same}',
-                ("dataset", "fields", index, "name"),
+                (*subject.dataset.field_path(index), "name"),
                 hint="Spark reads names without case: give it another name",
             )
 
@@ -66,7 +67,7 @@ def reserved_names(subject: Subject) -> Iterator[Diagnostic]:
             yield error(
                 "fields.reserved",
                 f'"{field.name}" is a metadata column of Iceberg',
-                ("dataset", "fields", index, "name"),
+                (*subject.dataset.field_path(index), "name"),
                 hint=f'rename it, to "{field.name.lstrip("_")}" for example',
             )
 
@@ -79,7 +80,7 @@ def snake_case(subject: Subject) -> Iterator[Diagnostic]:
             yield warning(
                 "fields.naming",
                 f'field "{field.name}" is not in snake case',
-                ("dataset", "fields", index, "name"),
+                (*subject.dataset.field_path(index), "name"),
                 hint=f'write "{better}"' if _SNAKE_CASE.fullmatch(better) else None,
             )
 
@@ -89,7 +90,7 @@ def renames(subject: Subject) -> Iterator[Diagnostic]:
     declared = {field.name.lower() for field in subject.dataset.fields}
     claimed: dict[str, str] = {}
     for index, field in enumerate(subject.dataset.fields):
-        path = ("dataset", "fields", index, "renamed_from")
+        path = (*subject.dataset.field_path(index), "renamed_from")
         for former in field.renamed_from:
             key = former.lower()
             if key == field.name.lower():

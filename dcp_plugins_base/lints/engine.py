@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from coreetl_driver.column_types import ScalarType
 from dcp_core.diagnostics import Diagnostic, Severity
-from dcp_plugins_derived_dataset.lints.subject import Subject
-from dcp_plugins_derived_dataset.queries import Output, Place
+from dcp_plugins_base.lints.subject import QuerySubject
+from dcp_plugins_base.queries import Output, Place
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 ENGINE = "the embedded engine (Sail)"
 
 
-def _differs(subject: Subject, code: str, message: str, place: Place | None, hint: str) -> Diagnostic:
+def _differs(subject: QuerySubject, code: str, message: str, place: Place | None, hint: str) -> Diagnostic:
     return subject.in_sql(Severity.WARNING, f"engine.{code}", f"{ENGINE} {message}", place, hint)
 
 
-def _declared(subject: Subject, output: Output) -> str | None:
+def _declared(subject: QuerySubject, output: Output) -> str | None:
     field = subject.dataset.field_named(output.name) if output.name else None
     of = field.parsed_type() if field else None
     return of.name if isinstance(of, ScalarType) else None
 
 
-def _decimal_nodes(subject: Subject, kind: type[Any]) -> Iterator[exp.Expr]:
+def _decimal_nodes(subject: QuerySubject, kind: type[Any]) -> Iterator[exp.Expr]:
     """Nodes of ``kind`` that work on decimals: by their operands' types, or in a field declared as decimal."""
     tree = subject.query.typed_tree
     if tree is None:
@@ -49,7 +49,7 @@ def _decimal_nodes(subject: Subject, kind: type[Any]) -> Iterator[exp.Expr]:
                 yield node
 
 
-def decimal_division(subject: Subject) -> Iterator[Diagnostic]:
+def decimal_division(subject: QuerySubject) -> Iterator[Diagnostic]:
     """Spark rounds the quotient of decimals; Sail cuts it off."""
     from sqlglot import exp
 
@@ -63,7 +63,7 @@ def decimal_division(subject: Subject) -> Iterator[Diagnostic]:
         )
 
 
-def decimal_average(subject: Subject) -> Iterator[Diagnostic]:
+def decimal_average(subject: QuerySubject) -> Iterator[Diagnostic]:
     """The same for AVG."""
     from sqlglot import exp
 
@@ -77,7 +77,7 @@ def decimal_average(subject: Subject) -> Iterator[Diagnostic]:
         )
 
 
-def sum_overflow(subject: Subject) -> Iterator[Diagnostic]:
+def sum_overflow(subject: QuerySubject) -> Iterator[Diagnostic]:
     """A sum that does not fit a long is an error on Spark and wraps around on Sail."""
     from sqlglot import exp
 
@@ -96,7 +96,7 @@ def sum_overflow(subject: Subject) -> Iterator[Diagnostic]:
                 )
 
 
-def date_plus_bigint(subject: Subject) -> Iterator[Diagnostic]:
+def date_plus_bigint(subject: QuerySubject) -> Iterator[Diagnostic]:
     """Spark refuses it."""
     from sqlglot import exp
 
@@ -113,7 +113,7 @@ def date_plus_bigint(subject: Subject) -> Iterator[Diagnostic]:
             )
 
 
-def unpivot_nulls(subject: Subject) -> Iterator[Diagnostic]:
+def unpivot_nulls(subject: QuerySubject) -> Iterator[Diagnostic]:
     """Spark leaves NULLs out of UNPIVOT."""
     from sqlglot import exp
 
@@ -128,7 +128,7 @@ def unpivot_nulls(subject: Subject) -> Iterator[Diagnostic]:
             )
 
 
-def star_in_union(subject: Subject) -> Iterator[Diagnostic]:
+def star_in_union(subject: QuerySubject) -> Iterator[Diagnostic]:
     """Sail moves the columns of identity partitions to the end of SELECT *; UNION and its like go by position."""
     from sqlglot import exp
 
@@ -147,7 +147,7 @@ def star_in_union(subject: Subject) -> Iterator[Diagnostic]:
                     )
 
 
-def percentile_approx(subject: Subject) -> Iterator[Diagnostic]:
+def percentile_approx(subject: QuerySubject) -> Iterator[Diagnostic]:
     """Spark gives a value of the input."""
     from sqlglot import exp
 
@@ -161,7 +161,7 @@ def percentile_approx(subject: Subject) -> Iterator[Diagnostic]:
         )
 
 
-def bround(subject: Subject) -> Iterator[Diagnostic]:
+def bround(subject: QuerySubject) -> Iterator[Diagnostic]:
     """Spark keeps the decimal."""
     from sqlglot import exp
 
@@ -176,7 +176,7 @@ def bround(subject: Subject) -> Iterator[Diagnostic]:
             )
 
 
-def qualify(subject: Subject) -> Iterator[Diagnostic]:
+def qualify(subject: QuerySubject) -> Iterator[Diagnostic]:
     """Loud."""
     from sqlglot import exp
 
@@ -187,7 +187,7 @@ def qualify(subject: Subject) -> Iterator[Diagnostic]:
         )
 
 
-def group_by_all(subject: Subject) -> Iterator[Diagnostic]:
+def group_by_all(subject: QuerySubject) -> Iterator[Diagnostic]:
     """Loud."""
     from sqlglot import exp
 
@@ -197,7 +197,7 @@ def group_by_all(subject: Subject) -> Iterator[Diagnostic]:
             yield _differs(subject, "group_by_all", "does not know GROUP BY ALL", place, "name the columns")
 
 
-def star_except(subject: Subject) -> Iterator[Diagnostic]:
+def star_except(subject: QuerySubject) -> Iterator[Diagnostic]:
     """Loud."""
     from sqlglot import exp
 
@@ -208,7 +208,7 @@ def star_except(subject: Subject) -> Iterator[Diagnostic]:
             )
 
 
-def recursive_cte(subject: Subject) -> Iterator[Diagnostic]:
+def recursive_cte(subject: QuerySubject) -> Iterator[Diagnostic]:
     """Loud."""
     from sqlglot import exp
 
@@ -220,7 +220,7 @@ def recursive_cte(subject: Subject) -> Iterator[Diagnostic]:
             )
 
 
-def pivot_for(subject: Subject) -> Iterator[Diagnostic]:
+def pivot_for(subject: QuerySubject) -> Iterator[Diagnostic]:
     """Loud: PIVOT (… FOR column IN …) needs parentheses around the column there."""
     tokens = subject.query.tokens
     inside = False
@@ -237,7 +237,7 @@ def pivot_for(subject: Subject) -> Iterator[Diagnostic]:
             )
 
 
-def using_qualified(subject: Subject) -> Iterator[Diagnostic]:
+def using_qualified(subject: QuerySubject) -> Iterator[Diagnostic]:
     """Loud: after JOIN … USING (column) the column is not known under a table's name there."""
     from sqlglot import exp
 
@@ -258,7 +258,7 @@ def using_qualified(subject: Subject) -> Iterator[Diagnostic]:
                 )
 
 
-def lateral_alias(subject: Subject) -> Iterator[Diagnostic]:
+def lateral_alias(subject: QuerySubject) -> Iterator[Diagnostic]:
     """Loud: an alias used later in the same SELECT list."""
     from sqlglot import exp
 
@@ -291,7 +291,7 @@ def _is_a_column_too(select: exp.Select, selection: exp.Alias) -> bool:
     )
 
 
-def correlated_lateral(subject: Subject) -> Iterator[Diagnostic]:
+def correlated_lateral(subject: QuerySubject) -> Iterator[Diagnostic]:
     """Loud: LATERAL (SELECT … FROM … WHERE outer.column …)."""
     from sqlglot import exp
 

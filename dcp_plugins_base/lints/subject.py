@@ -9,28 +9,49 @@ from functools import partial
 import attrs
 
 from dcp_core.diagnostics import Diagnostic, FieldPath, Severity
-from dcp_plugins_derived_dataset.queries import Place, Query
-from dcp_plugins_derived_dataset.spec import Dataset
+from dcp_core.model import PRODUCTION
+from dcp_plugins_base.dataset import Dataset, QueryDataset
+from dcp_plugins_base.queries import Place, Query
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Subject:
     """One dataset under inspection.
 
     Args:
         dataset: As compiled.
+        environment: The environment's name.
+    """
+
+    dataset: Dataset
+    environment: str = PRODUCTION
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether all lints could look: else a finding may be missing only because something before it is wrong."""
+        return True
+
+
+@attrs.frozen(kw_only=True)
+class QuerySubject(Subject):
+    """One dataset that a query fills.
+
+    Args:
         query: Its SQL.
         sql_file: As the manifest names it; None when that is not known.
-        environment: The environment's name.
         known_tables: Names of the tables that can be read, ``raw.orders``; None when nobody can tell without asking
             a service.
     """
 
-    dataset: Dataset
+    dataset: QueryDataset
     query: Query
     sql_file: str | None = None
-    environment: str = "production"
     known_tables: frozenset[str] | None = None
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the SQL could be parsed."""
+        return self.query.tree is not None
 
     def in_sql(
         self, severity: Severity, code: str, message: str, place: Place | None, hint: str | None = None
@@ -38,12 +59,13 @@ class Subject:
         """A finding in the SQL file; at the field that names the file when that is all that is known."""
         if self.sql_file is None:
             where = f" (line {place.line}, column {place.column} of the SQL)" if place else ""
-            return Diagnostic(severity, code, message + where, path=("workflow", "sql"), hint=hint)
+            return Diagnostic(severity, code, message + where, path=self.dataset.sql_path, hint=hint)
         line, column = (place.line, place.column) if place else (1, 1)
         return Diagnostic(severity, code, message, file=self.sql_file, line=line, column=column, hint=hint)
 
 
 Lint = Callable[[Subject], Iterator[Diagnostic]]
+QueryLint = Callable[[QuerySubject], Iterator[Diagnostic]]
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -62,6 +84,11 @@ def undeclared(
         if subject.dataset.field_named(name) is None:
             hint = nearest(name, declared) or "declared: " + shortened(declared)
             yield error(code, f'"{name}" is not a field of the dataset', path=path, hint=hint)
+
+
+def written(path: FieldPath) -> str:
+    """A place in the manifest as people write it: ``dataset.fields[1].type``."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
 def shortened(names: Collection[str], limit: int = 12) -> str:

@@ -11,15 +11,15 @@ from coreetl_driver.api import SinkMode
 from coreetl_driver.column_types import ScalarType
 from dcp_core.diagnostics import Diagnostic
 from dcp_core.errors import InvalidSpecError
-from dcp_plugins_derived_dataset.layout import TRANSFORM_TYPES, parse_partition, parse_sort
-from dcp_plugins_derived_dataset.lints.subject import Subject, error, undeclared, warning
+from dcp_plugins_base.layout import TRANSFORM_TYPES, parse_partition, parse_sort
+from dcp_plugins_base.lints.subject import Subject, error, undeclared, warning
 
 
 def partitions(subject: Subject) -> Iterator[Diagnostic]:
     """Partition fields can be read, name declared fields once, and fit their types."""
     seen: set[str] = set()
     for index, text in enumerate(subject.dataset.partition_by):
-        path = ("dataset", "partition_by", index)
+        path = (subject.dataset.section, "partition_by", index)
         try:
             partition = parse_partition(text)
         except InvalidSpecError as refused:
@@ -46,7 +46,7 @@ def sort_order(subject: Subject) -> Iterator[Diagnostic]:
     """Sort fields can be read, and name declared fields of a sortable type once."""
     seen: set[str] = set()
     for index, text in enumerate(subject.dataset.sort_by):
-        path = ("dataset", "sort_by", index)
+        path = (subject.dataset.section, "sort_by", index)
         try:
             sort = parse_sort(text)
         except InvalidSpecError as refused:
@@ -65,7 +65,7 @@ def sort_order(subject: Subject) -> Iterator[Diagnostic]:
 def primary_key(subject: Subject) -> Iterator[Diagnostic]:
     """The key names declared fields that can identify a row."""
     for index, name in enumerate(subject.dataset.primary_key):
-        path = ("dataset", "primary_key", index)
+        path = (subject.dataset.section, "primary_key", index)
         yield from undeclared(subject, [(name, path)], "primary_key.unknown_field")
         field = subject.dataset.field_named(name)
         of = field.parsed_type() if field else None
@@ -94,14 +94,14 @@ def mode(subject: Subject) -> Iterator[Diagnostic]:
     if dataset.mode == SinkMode.MERGE and not dataset.primary_key:
         yield error(
             "mode.merge_without_key",
-            "mode merge needs dataset.primary_key: the fields by which rows are updated",
+            f"mode merge needs {dataset.section}.primary_key: the fields by which rows are updated",
             path,
-            hint="add primary_key under dataset, or choose append or overwrite",
+            hint=f"add primary_key under {dataset.section}, or choose append or overwrite",
         )
     if dataset.mode == SinkMode.OVERWRITE_PARTITIONS and not dataset.partition_by:
         yield error(
             "mode.no_partitions",
-            "mode overwrite_partitions needs dataset.partition_by",
+            f"mode overwrite_partitions needs {dataset.section}.partition_by",
             path,
-            hint="add partition_by under dataset, or choose overwrite",
+            hint=f"add partition_by under {dataset.section}, or choose overwrite",
         )

@@ -13,9 +13,9 @@ from coreetl_driver.column_types import ColumnType, parse_engine_type
 from coreetl_driver.values import decode, encode
 from dcp_core.errors import InvalidSpecError, PermanentError
 from dcp_core.records import TestResult
-from dcp_plugins_derived_dataset.checking.engines import Inputs, SharedEngine
-from dcp_plugins_derived_dataset.checking.values import compare_rows, input_columns, input_rows
-from dcp_plugins_derived_dataset.spec import Case, Check, Dataset
+from dcp_plugins_base.checking.engines import Inputs, SharedEngine
+from dcp_plugins_base.checking.values import compare_rows, input_columns, input_rows
+from dcp_plugins_base.dataset import Case, Check, QueryDataset
 
 _MAX_ROWS = 10_000
 _SHOWN = 3
@@ -35,7 +35,7 @@ class CaseOutcome:
 
 
 def run_case(
-    engine: SharedEngine, dataset: Dataset, case: Case, real: Mapping[str, tuple[Column, ...] | None]
+    engine: SharedEngine, dataset: QueryDataset, case: Case, real: Mapping[str, tuple[Column, ...] | None]
 ) -> CaseOutcome:
     """Run the query on the case's rows, compare, and evaluate the checks.
 
@@ -80,9 +80,9 @@ def check_name(check: Check) -> str:
     return check.name or " and ".join(parts)
 
 
-def _inputs(dataset: Dataset, case: Case, real: Mapping[str, tuple[Column, ...] | None]) -> Inputs:
+def _inputs(dataset: QueryDataset, case: Case, real: Mapping[str, tuple[Column, ...] | None]) -> Inputs:
     """By the names that the SQL uses, which may have production's catalog in front."""
-    from dcp_plugins_derived_dataset.queries import parse_query, source_name
+    from dcp_plugins_base.queries import parse_query, source_name
 
     inputs: dict[str, tuple[Sequence[Column], Sequence[Sequence[Any]]]] = {}
     for source in parse_query(dataset.sql).sources:
@@ -135,7 +135,7 @@ def _decoded(value: Any, of: ColumnType) -> Any:
 
 def _check_expression(
     engine: SharedEngine,
-    dataset: Dataset,
+    dataset: QueryDataset,
     expression: str,
     columns: Sequence[Column],
     rows: Sequence[Sequence[Any]],
@@ -153,7 +153,7 @@ def _check_expression(
     return [f"{len(refuted)} of {len(rows)} rows do not satisfy {expression}"] if refuted else []
 
 
-def _known_type(dataset: Dataset, column: Column) -> str:
+def _known_type(dataset: QueryDataset, column: Column) -> str:
     """An output that is NULL throughout has no type of its own."""
     field = dataset.field_named(column.name)
     return field.type if field and column.type == "void" else column.type

@@ -18,7 +18,7 @@ from coreetl_driver.api import Column
 from coreetl_driver.column_types import ColumnType, parse_engine_type, parse_type
 from coreetl_driver.values import decode, encode
 from dcp_core.errors import InvalidSpecError
-from dcp_plugins_derived_dataset.spec import CaseInput, Dataset
+from dcp_plugins_base.dataset import CaseInput, QueryDataset
 
 _SHOWN = 10
 _DIGITS = ".12g"
@@ -79,7 +79,7 @@ def input_rows(columns: Sequence[Column], given: CaseInput) -> list[list[Any]]:
 
 
 def compare_rows(
-    dataset: Dataset,
+    dataset: QueryDataset,
     expected: Sequence[Mapping[str, Any]],
     columns: Sequence[Column],
     rows: Sequence[Sequence[Any]],
@@ -113,7 +113,7 @@ def compare_rows(
     return _ordered_difference(wanted, got) if ordered else _multiset_difference(wanted, got)
 
 
-def _type_of(dataset: Dataset, name: str, columns: Sequence[Column]) -> ColumnType:
+def _type_of(dataset: QueryDataset, name: str, columns: Sequence[Column]) -> ColumnType:
     field = dataset.field_named(name)
     if field is not None:
         return parse_type(field.type)

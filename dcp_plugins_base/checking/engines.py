@@ -12,7 +12,7 @@ from dcp_core.context import Context
 from dcp_core.errors import PermanentError
 from dcp_core.model import Environment
 from dcp_core.settings import Settings
-from dcp_plugins_derived_dataset.known_tables import catalogs_of, known_tables
+from dcp_plugins_base.known_tables import catalogs_of, known_tables
 
 if TYPE_CHECKING:
     from coreetl_driver.engine import Engine, Rows
@@ -93,5 +93,5 @@ class SharedEngine:
 def engine_for(ctx: Context) -> SharedEngine:
     """The engine of this control plane and environment, made on first use."""
     environment = ctx.environment
-    name = f"derived_dataset.engine.{environment.name}.{'overlay' if environment.overlay else 'production'}"
+    name = f"coreetl.engine.{environment.name}.{'overlay' if environment.overlay else 'production'}"
     return ctx.shared(name, lambda: SharedEngine(ctx.settings, environment))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcp_plugins_derived_dataset.cron import FIELDS, CronField, check_cron
+from dcp_plugins_base.cron import FIELDS, CronField, check_cron
 
 
 def _items(field: CronField) -> st.SearchStrategy[str]:

@@ -1,4 +1,4 @@
-"""Everything that ``test`` says about one dataset."""
+"""Everything that ``test`` says about one dataset that a query fills."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from dcp_core.diagnostics import Diagnostic, Severity
 from dcp_core.errors import PermanentError
 from dcp_core.model import LogicalPlan
 from dcp_core.records import TestReport, TestResult
-from dcp_plugins_derived_dataset.checking.cases import run_case
-from dcp_plugins_derived_dataset.checking.engines import SharedEngine, engine_for
-from dcp_plugins_derived_dataset.known_tables import known_tables
-from dcp_plugins_derived_dataset.lints.sql import near_table, one_query
-from dcp_plugins_derived_dataset.lints.subject import Subject, nearest
-from dcp_plugins_derived_dataset.queries import Place, parse_query, source_name
-from dcp_plugins_derived_dataset.spec import Dataset, sql_file_of
+from dcp_plugins_base.checking.cases import run_case
+from dcp_plugins_base.checking.engines import SharedEngine, engine_for
+from dcp_plugins_base.dataset import QueryDataset
+from dcp_plugins_base.known_tables import known_tables
+from dcp_plugins_base.lints.running import query_subject
+from dcp_plugins_base.lints.sql import near_table, one_query
+from dcp_plugins_base.lints.subject import QuerySubject, nearest
+from dcp_plugins_base.queries import Place, source_name
 
 _AT_LINE = re.compile(r"at line (\d+), column (\d+)")
 _NO_COLUMN = re.compile(r"there is no column '([^']+)'")
 Sources = dict[str, tuple[Column, ...] | None]
 
 
-def test_dataset(logical_plan: LogicalPlan, ctx: Context) -> TestReport:
+def test_query(dataset: QueryDataset, logical_plan: LogicalPlan, ctx: Context) -> TestReport:
     """Sources exist, the query analyses, plans and runs for no rows, its output is as declared; cases and checks.
 
     Where a source does not exist the query cannot be analysed, but the cases, which bring their rows, still run.
@@ -36,15 +37,7 @@ def test_dataset(logical_plan: LogicalPlan, ctx: Context) -> TestReport:
     Raises:
         TransientError: The engine does not start, or died.
     """
-    dataset = Dataset.of(logical_plan)
-    known = known_tables(ctx.settings, ctx.environment)
-    subject = Subject(
-        dataset=dataset,
-        query=parse_query(dataset.sql),
-        sql_file=sql_file_of(logical_plan),
-        environment=logical_plan.environment,
-        known_tables=known | ctx.provided if known is not None else None,
-    )
+    subject = query_subject(dataset, logical_plan, ctx)
     refused = tuple(one_query(subject))
     if refused:
         return TestReport(diagnostics=refused)
@@ -67,10 +60,10 @@ def test_dataset(logical_plan: LogicalPlan, ctx: Context) -> TestReport:
     return TestReport(tuple(tests), tuple(diagnostics), engine.name)
 
 
-test_dataset.__test__ = False  # type: ignore[attr-defined]  # not a test itself, whatever pytest thinks of its name
+test_query.__test__ = False  # type: ignore[attr-defined]  # not a test itself, whatever pytest thinks of its name
 
 
-def _read_sources(engine: SharedEngine, subject: Subject, ctx: Context) -> tuple[Sources, list[Diagnostic]]:
+def _read_sources(engine: SharedEngine, subject: QuerySubject, ctx: Context) -> tuple[Sources, list[Diagnostic]]:
     sources: Sources = {}
     diagnostics = []
     for source in subject.query.sources:
@@ -89,7 +82,7 @@ def _read_sources(engine: SharedEngine, subject: Subject, ctx: Context) -> tuple
     return sources, diagnostics
 
 
-def _missing(subject: Subject, name: str, place: Place, ctx: Context) -> Diagnostic:
+def _missing(subject: QuerySubject, name: str, place: Place, ctx: Context) -> Diagnostic:
     environment = ctx.environment
     where = "" if environment.is_production else f" in {environment.reads}"
     overlay = attrs.evolve(environment, overlay=True)
@@ -107,7 +100,7 @@ def _missing(subject: Subject, name: str, place: Place, ctx: Context) -> Diagnos
     return subject.in_sql(Severity.ERROR, "sql.unknown_table", message, place, hint or near_table(subject, name))
 
 
-def _analysis(engine: SharedEngine, subject: Subject) -> Iterator[tuple[TestResult, list[Diagnostic]]]:
+def _analysis(engine: SharedEngine, subject: QuerySubject) -> Iterator[tuple[TestResult, list[Diagnostic]]]:
     """Schema analysis, EXPLAIN, LIMIT 0; the first that fails is the last."""
     sql = subject.dataset.sql
     try:
@@ -132,11 +125,11 @@ def _analysis(engine: SharedEngine, subject: Subject) -> Iterator[tuple[TestResu
     yield TestResult("LIMIT 0", True), []
 
 
-def check_output(subject: Subject, columns: Sequence[Column]) -> Iterator[Diagnostic]:
+def check_output(subject: QuerySubject, columns: Sequence[Column]) -> Iterator[Diagnostic]:
     """The query's columns, as the engine knows them, against the declared fields."""
     by_name = {column.name.lower(): column for column in columns}
     for index, field in enumerate(subject.dataset.fields):
-        path = ("dataset", "fields", index)
+        path = subject.dataset.field_path(index)
         column = by_name.get(field.name.lower())
         if column is None:
             message = f'the query does not return the field "{field.name}"'
@@ -161,7 +154,7 @@ def check_output(subject: Subject, columns: Sequence[Column]) -> Iterator[Diagno
             yield subject.in_sql(Severity.ERROR, "sql.undeclared_column", message, place, hint)
 
 
-def _refused(subject: Subject, error: PermanentError) -> Diagnostic:
+def _refused(subject: QuerySubject, error: PermanentError) -> Diagnostic:
     """The engine's refusal, at the place that its message tells."""
     place = None
     at_line, no_column = _AT_LINE.search(error.message), _NO_COLUMN.search(error.message)

@@ -1,4 +1,4 @@
-"""Schedule, start date, parameters and owner.
+"""Schedule, start date and owner.
 
 Source: design.md section 12; ``cron.py`` for schedules.
 """
@@ -9,9 +9,9 @@ import datetime
 import re
 from collections.abc import Iterator
 
-from dcp_core.diagnostics import Diagnostic, Severity
-from dcp_plugins_derived_dataset.cron import check_cron
-from dcp_plugins_derived_dataset.lints.subject import Subject, error, nearest, shortened, warning
+from dcp_core.diagnostics import Diagnostic
+from dcp_plugins_base.cron import check_cron
+from dcp_plugins_base.lints.subject import Subject, error, warning
 
 _OWNER = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -66,27 +66,3 @@ def owner_name(subject: Subject) -> Iterator[Diagnostic]:
             ("metadata", "technical_owner"),
             hint=f'write "{better}"' if _OWNER.fullmatch(better) else "a team's name: logistics-de",
         )
-
-
-def unknown_parameters(subject: Subject) -> Iterator[Diagnostic]:
-    """Every ``:name`` in the SQL has a default under ``workflow.params``."""
-    known = subject.dataset.params
-    for name, place in subject.query.parameters:
-        if name not in known:
-            hint = nearest(name, known) or "add it, with a default, under workflow.params"
-            yield subject.in_sql(
-                Severity.ERROR, "sql.unknown_parameter", f":{name} is not a parameter of the workflow", place, hint
-            )
-
-
-def unused_parameters(subject: Subject) -> Iterator[Diagnostic]:
-    """Every parameter is used."""
-    if subject.query.tree is None:
-        return
-    used = {name for name, _ in subject.query.parameters}
-    for name in subject.dataset.params:
-        if name not in used:
-            hint = f"used: {shortened(sorted(used))}" if used else f"write :{name} in the SQL, or remove it"
-            yield warning(
-                "params.unused", f'parameter "{name}" is not used in the SQL', ("workflow", "params", name), hint=hint
-            )

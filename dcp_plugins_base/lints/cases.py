@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dcp_core.diagnostics import Diagnostic, FieldPath
-from dcp_plugins_derived_dataset.lints.fields import type_error
-from dcp_plugins_derived_dataset.lints.subject import Subject, error, nearest, shortened, undeclared, warning
+from dcp_plugins_base.lints.fields import type_error
+from dcp_plugins_base.lints.subject import QuerySubject, error, nearest, shortened, undeclared, warning
 
 
-def case_names(subject: Subject) -> Iterator[Diagnostic]:
+def case_names(subject: QuerySubject) -> Iterator[Diagnostic]:
     """No two cases have one name."""
     seen: set[str] = set()
     for index, case in enumerate(subject.dataset.tests):
@@ -19,7 +19,7 @@ def case_names(subject: Subject) -> Iterator[Diagnostic]:
         seen.add(case.name)
 
 
-def case_inputs(subject: Subject) -> Iterator[Diagnostic]:
+def case_inputs(subject: QuerySubject) -> Iterator[Diagnostic]:
     """A case gives rows for each source and for nothing else."""
     if subject.query.tree is None:
         return
@@ -36,7 +36,7 @@ def case_inputs(subject: Subject) -> Iterator[Diagnostic]:
                 yield error("tests.missing_input", message, path, hint=f"{name}: [] stands for an empty table")
 
 
-def case_columns(subject: Subject) -> Iterator[Diagnostic]:
+def case_columns(subject: QuerySubject) -> Iterator[Diagnostic]:
     """The types of an input can be read, and cover its rows."""
     for index, case in enumerate(subject.dataset.tests):
         for name, given in case.inputs.items():
@@ -54,7 +54,7 @@ def case_columns(subject: Subject) -> Iterator[Diagnostic]:
                         )
 
 
-def case_expectations(subject: Subject) -> Iterator[Diagnostic]:
+def case_expectations(subject: QuerySubject) -> Iterator[Diagnostic]:
     """Expected rows name declared fields."""
     for index, case in enumerate(subject.dataset.tests):
         for at, row in enumerate(case.expected):
@@ -62,7 +62,7 @@ def case_expectations(subject: Subject) -> Iterator[Diagnostic]:
             yield from undeclared(subject, names, "tests.unknown_column")
 
 
-def case_parameters(subject: Subject) -> Iterator[Diagnostic]:
+def case_parameters(subject: QuerySubject) -> Iterator[Diagnostic]:
     """A case sets parameters that the workflow has."""
     known = subject.dataset.params
     for index, case in enumerate(subject.dataset.tests):
@@ -77,7 +77,7 @@ def case_parameters(subject: Subject) -> Iterator[Diagnostic]:
                 )
 
 
-def check_fields(subject: Subject) -> Iterator[Diagnostic]:
+def check_fields(subject: QuerySubject) -> Iterator[Diagnostic]:
     """Checks name declared fields."""
     for index, check in enumerate(subject.dataset.checks):
         path: FieldPath = ("checks", index)
@@ -88,7 +88,7 @@ def check_fields(subject: Subject) -> Iterator[Diagnostic]:
         yield from undeclared(subject, names, "checks.unknown_field")
 
 
-def check_expressions(subject: Subject) -> Iterator[Diagnostic]:
+def check_expressions(subject: QuerySubject) -> Iterator[Diagnostic]:
     """A check's expression is a condition over declared fields, without a query in it."""
     if not any(check.expression for check in subject.dataset.checks):
         return
@@ -113,7 +113,7 @@ def check_expressions(subject: Subject) -> Iterator[Diagnostic]:
         yield from undeclared(subject, [(name, path) for name in names], "checks.unknown_field")
 
 
-def checks_need_cases(subject: Subject) -> Iterator[Diagnostic]:
+def checks_need_cases(subject: QuerySubject) -> Iterator[Diagnostic]:
     """Checks are evaluated on test cases, so without one they never are."""
     if subject.dataset.checks and not subject.dataset.tests:
         yield warning(

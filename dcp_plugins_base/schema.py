@@ -1,0 +1,394 @@
+"""Pieces of JSON Schema for manifests of datasets, written for editors: every key says what it does.
+
+What a schema cannot say (types, references between fields, the SQL) is in ``lints/``. Every function gives a new
+object, to be changed freely.
+
+Source: design.md section 12; JSON Schema draft 2020-12. ``x-hint`` is printed beside an error of its subschema.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coreetl_driver.column_types import EXPECTED_TYPES
+from dcp_plugins_base.cron import PRESETS
+
+Schema = dict[str, Any]
+FIELD_NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
+_DATE = r"^\d{4}-\d{2}-\d{2}$"
+
+
+def manifest(title: str, description: str, manifest_type: str, sections: Schema, *required: str) -> Schema:
+    """The schema of a whole manifest: these sections beside ``manifest_type``, ``metadata`` and ``lint``.
+
+    Args:
+        sections: Their schemas by name.
+        required: Which of them must be there; ``metadata`` always must.
+    """
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": title,
+        **mapping(
+            description,
+            {
+                "manifest_type": {
+                    "description": "Needed only where neither the command nor the folder's name says it.",
+                    "const": manifest_type,
+                },
+                "metadata": metadata(),
+                **sections,
+                "lint": lint(),
+            },
+            "metadata",
+            *required,
+        ),
+    }
+
+
+def mapping(description: str, properties: Schema, *required: str, **more: Any) -> Schema:
+    """An object with these keys and no others."""
+    return {
+        "description": description,
+        "type": "object",
+        "required": list(required),
+        "additionalProperties": False,
+        "properties": properties,
+        **more,
+    }
+
+
+def text(description: str, **more: Any) -> Schema:
+    """Some text, never empty."""
+    return {"description": description, "type": "string", "minLength": 1, "maxLength": 4096, **more}
+
+
+def field_name(description: str) -> Schema:
+    """The name of a column."""
+    return text(
+        description,
+        pattern=FIELD_NAME,
+        maxLength=128,
+        **{"x-hint": "letters, digits and _, starting with a letter or _: order_id"},
+    )
+
+
+def field_names(description: str) -> Schema:
+    """Names of declared columns, each once."""
+    return {
+        "description": description,
+        "type": "array",
+        "minItems": 1,
+        "uniqueItems": True,
+        "items": field_name("A declared field."),
+    }
+
+
+def metadata() -> Schema:
+    """The section ``metadata``."""
+    properties = {
+        "technical_owner": text(
+            "The team that answers for the dataset, in kebab case: logistics-de.",
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]*$",
+            maxLength=64,
+            **{"x-hint": "a team's name: logistics-de"},
+        ),
+        "tier": {
+            "description": "How critical it is: 1 (most) to 5 (least).",
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 5,
+        },
+        "labels": {
+            "description": "Free key-value pairs.",
+            "type": "object",
+            "maxProperties": 64,
+            "propertyNames": {"pattern": r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$"},
+            "additionalProperties": {"type": "string", "maxLength": 256},
+        },
+        "description": text("What the dataset is for."),
+    }
+    return mapping("Who answers for it.", properties, "technical_owner")
+
+
+def table_properties(name_description: str) -> Schema:
+    """Keys of the section that describes the table: a plugin takes those that its users may set.
+
+    Args:
+        name_description: What ``name`` names.
+    """
+    return {
+        "name": text(
+            name_description,
+            pattern=r"^[a-z][a-z0-9_]*$",
+            maxLength=63,
+            **{"x-hint": "lower-case letters, digits and _, starting with a letter, at most 63: daily_orders"},
+        ),
+        "description": text("What one row is; becomes the table's comment."),
+        "fields": {
+            "description": "The table's columns, in its order.",
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 2000,
+            "items": field(),
+        },
+        "partition_by": {
+            "description": "How its files are divided: day(order_ts), bucket(16, id), truncate(4, code), region.",
+            "type": "array",
+            "maxItems": 32,
+            "items": partition_field(),
+        },
+        "sort_by": {
+            "description": "How rows are sorted within files: order_id, order_ts desc, order_ts desc nulls last.",
+            "type": "array",
+            "maxItems": 32,
+            "items": sort_field(),
+        },
+        "primary_key": field_names(
+            "The fields that identify a row. Mode merge updates by them; they must be nullable: false."
+        ),
+        "protect": {
+            "description": "true refuses every destructive change, also when the manifest is gone; false lifts that.",
+            "type": "boolean",
+        },
+        "properties": {
+            "description": "Iceberg table properties, such as write.target-file-size-bytes.",
+            "type": "object",
+            "maxProperties": 64,
+            "propertyNames": {
+                "pattern": r"^(?!dcp\.)[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+                "x-hint": "properties that start with dcp. are DCP's own",
+            },
+            "additionalProperties": {"type": ["string", "number", "boolean"]},
+        },
+    }
+
+
+def field() -> Schema:
+    """One column."""
+    properties = {
+        "name": field_name("The column's name, in snake case."),
+        "type": text(f"Spark SQL or Iceberg type: {EXPECTED_TYPES}. decimal alone is decimal(38, 9).", maxLength=16384),
+        "nullable": {
+            "description": "false refuses NULL when the job writes.",
+            "type": "boolean",
+            "default": True,
+        },
+        "description": text("What it means; becomes the column's comment."),
+        "renamed_from": {
+            "description": "The field's former name, or names: its data is kept under the new one.",
+            "anyOf": [field_name("The former name."), field_names("The former names.")],
+            "x-hint": "one former name, or a list of them",
+        },
+    }
+    return mapping("One column.", properties, "name", "type")
+
+
+def partition_field() -> Schema:
+    """One item of ``partition_by``."""
+    written = text("column, or year|month|day|hour(column), bucket(N, column), truncate(N, column).", maxLength=256)
+    properties = {
+        "column": field_name("A declared field."),
+        "transform": text("identity, year, month, day, hour, bucket or truncate.", default="identity"),
+        "width": {"description": "N of bucket and truncate.", "type": "integer", "minimum": 1},
+    }
+    return {
+        "description": "One partition field, as text or as an object.",
+        "anyOf": [written, mapping("The same, spelled out.", properties, "column")],
+        "x-hint": 'write "day(order_ts)", or {column: order_ts, transform: day}',
+    }
+
+
+def sort_field() -> Schema:
+    """One item of ``sort_by``."""
+    written = text("column [asc|desc] [nulls first|nulls last].", maxLength=256)
+    properties = {
+        "column": field_name("A declared field."),
+        "direction": {"description": "Smallest first, or largest first.", "enum": ["asc", "desc"], "default": "asc"},
+        "nulls": {"description": "Where NULL goes; first for asc, last for desc.", "enum": ["first", "last"]},
+    }
+    return {
+        "description": "One sort field, as text or as an object.",
+        "anyOf": [written, mapping("The same, spelled out.", properties, "column")],
+        "x-hint": 'write "order_ts desc nulls last", or {column: order_ts, direction: desc}',
+    }
+
+
+def sql_file() -> Schema:
+    """The query's file."""
+    return text(
+        "The file beside the manifest that holds the query: one SELECT in Spark SQL.",
+        pattern=r"\.sql$",
+        maxLength=512,
+        **{"x-hint": "a file's name that ends in .sql: daily_orders.sql"},
+    )
+
+
+def schedule_properties() -> Schema:
+    """When the job runs, and on what."""
+    return {
+        "schedule": {
+            "description": (
+                "When the DAG runs: five cron fields (minute hour day-of-month month day-of-week, UTC) or one of "
+                f"{', '.join(PRESETS)}. Left out or null: no DAG, it runs only when a user runs it."
+            ),
+            "type": ["string", "null"],
+            "minLength": 1,
+            "maxLength": 256,
+        },
+        "start_date": text(
+            "The first day that the schedule counts from (UTC).",
+            pattern=_DATE,
+            maxLength=10,
+            **{"x-hint": "a date as YYYY-MM-DD: 2026-01-31"},
+        ),
+        "catchup": {
+            "description": "Whether the DAG runs for the intervals between start_date and now.",
+            "type": "boolean",
+            "default": False,
+        },
+        "retries": {
+            "description": "How often the DAG tries a failed run again.",
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 20,
+            "default": 2,
+        },
+        "compute": compute(),
+    }
+
+
+def params() -> Schema:
+    """The query's parameters."""
+    return {
+        "description": "Parameters of the SQL with their defaults; :name in it is text, so CAST(:day AS DATE).",
+        "type": "object",
+        "maxProperties": 64,
+        "propertyNames": {
+            "pattern": r"^[a-z][a-z0-9_]{0,62}$",
+            "x-hint": "lower-case letters, digits and _, starting with a letter",
+        },
+        "additionalProperties": {"type": ["string", "number", "boolean"]},
+    }
+
+
+def tests_and_checks() -> Schema:
+    """The sections ``tests`` and ``checks`` of a manifest with a query."""
+    return {
+        "tests": {
+            "description": "Source rows in, expected rows out; `pretzel test` runs each on the engine.",
+            "type": "array",
+            "maxItems": 200,
+            "items": case(),
+        },
+        "checks": {
+            "description": (
+                "What must hold for every output. `pretzel test` evaluates them on the output of each test "
+                "case; they are not evaluated in production runs, where only types and NOT NULL are enforced."
+            ),
+            "type": "array",
+            "maxItems": 200,
+            "items": check(),
+        },
+    }
+
+
+def compute() -> Schema:
+    """What the job runs on."""
+    properties = {
+        "backend": text(
+            "Where the job runs, when not where the platform's router sends it: local, spark_connect, emr …",
+            pattern=r"^[a-z][a-z0-9_]{0,62}$",
+        ),
+        "size": {"description": "How much it needs.", "enum": ["small", "medium", "large", "xlarge"]},
+        "tier": {
+            "description": "Overrides metadata.tier for the choice of resources.",
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 5,
+        },
+    }
+    return mapping("What the job runs on.", properties)
+
+
+def rows(description: str) -> Schema:
+    """Rows of a test."""
+    return {
+        "description": description,
+        "type": "array",
+        "maxItems": 1000,
+        "items": {"type": "object", "description": "Values by column; a column left out is NULL."},
+    }
+
+
+def case() -> Schema:
+    """One item of ``tests``."""
+    spelled_out = mapping(
+        "Rows with the types of their columns.",
+        {
+            "columns": {
+                "description": "Types by column. Without it: those of the real table, else guessed from the values.",
+                "type": "object",
+                "additionalProperties": text("A type, as the fields have them."),
+            },
+            "rows": rows("The table's rows."),
+        },
+        "rows",
+    )
+    properties = {
+        "name": text("What the case shows.", maxLength=200),
+        "inputs": {
+            "description": "Rows by source table, as the SQL names it: raw.orders. Every source needs an entry.",
+            "type": "object",
+            "additionalProperties": {
+                "description": "A list of rows, or {columns, rows}.",
+                "anyOf": [rows("The table's rows."), spelled_out],
+                "x-hint": "a list of rows, or {columns: {id: long}, rows: [...]}",
+            },
+        },
+        "params": {
+            "description": "Values for this case; they override workflow.params.",
+            "type": "object",
+            "additionalProperties": {"type": ["string", "number", "boolean"]},
+        },
+        "expected": rows("The rows that the query must return. A column that no row names is not compared."),
+        "ordered": {"description": "Whether the order of rows counts.", "type": "boolean", "default": False},
+    }
+    return mapping("One test case.", properties, "name", "inputs", "expected")
+
+
+def check() -> Schema:
+    """One item of ``checks``."""
+    accepted = mapping(
+        "A field and its values; NULL is always accepted.",
+        {
+            "field": field_name("A declared field."),
+            "values": {"description": "All it may be.", "type": "array", "minItems": 1},
+        },
+        "field",
+        "values",
+    )
+    properties = {
+        "name": text("How reports call it.", maxLength=200),
+        "not_null": field_names("Fields that are never NULL."),
+        "unique": field_names("Fields that together are different in every row."),
+        "accepted_values": accepted,
+        "expression": text("A SQL condition over the output, true for every row: total_amount >= 0."),
+    }
+    return mapping("One check; all parts that it has must hold.", properties, minProperties=1)
+
+
+def lint() -> Schema:
+    """The section ``lint``."""
+    ignored = mapping(
+        "One warning to leave out.",
+        {
+            "code": text("Its code, such as engine.avg_truncates.", pattern=r"^[a-z_]+\.[a-z_]+$"),
+            "reason": text("Why it is no problem here."),
+        },
+        "code",
+        "reason",
+    )
+    return mapping(
+        "What the lints leave out. Errors cannot be ignored.",
+        {"ignore": {"description": "Warnings to leave out.", "type": "array", "items": ignored}},
+    )
