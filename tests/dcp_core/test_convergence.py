@@ -117,14 +117,14 @@ def test_wherever_the_process_dies_the_next_ones_converge(
     desk.world.calls.clear()
     plan = desk.open().plan(second, options=ANYTHING)
     replaced = {each.resource.name for each in plan.actions if each.kind == "replace"}
-    for limit in (crash_at, again_at):
+    for limit, is_first in ((crash_at, True), (again_at, False)):
         if limit is None:
             continue
         desk.store.restart(crash_at=limit)
         desk.bury()
         dcp = desk.open()
         try:
-            if limit is crash_at:
+            if is_first:
                 dcp.apply(plan)
             else:
                 dcp.recover(ALICE)
