@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from tests.end_to_end.projects import PLAYGROUND, Project
+from tests.end_to_end.projects import PLAYGROUND, Project, order, orders_schema
 
 STRANGERS = Path(__file__).parents[1] / "strangers"
 MAX_LINES = 60
@@ -73,6 +73,66 @@ def test_a_strangers_manifest_gets_the_same_errors_as_ours(install: Install) -> 
     assert "row_count/sales.yaml:2:7: error[schema.type]" in answer.out
     assert "row_count/sales.yaml:3:1: error[schema.unknown_key]" in answer.out
     assert 'did you mean "rows"?' in answer.out
+
+
+REPORT = """\
+report:
+  name: totals
+  title: What was ordered
+  fields:
+    - {name: orders, type: long}
+    - {name: amount, type: long}
+metadata: {technical_owner: acme-finance}
+workflow: {sql: totals.sql}
+"""
+
+
+def test_a_stranger_builds_on_the_public_base_in_less_than_eighty_lines() -> None:
+    source = (STRANGERS / "report" / "src" / "acme_report.py").read_text()
+    assert len(source.splitlines()) < 80
+
+
+def test_a_strangers_dataset_comes_after_the_dataset_that_it_reads_and_is_treated_the_same(install: Install) -> None:
+    project = install("report")
+    project.source("raw.orders", [order("a", 3), order("b", 4)], orders_schema())
+    project.dataset("daily_orders")
+    project.write("manifests/acme_report/totals.yaml", REPORT)
+    project.write(
+        "manifests/acme_report/totals.sql",
+        "SELECT count(*) AS orders, CAST(sum(amount) AS BIGINT) AS amount FROM derived_datasets.daily_orders",
+    )
+    overlay = ("--reads", "overlay")
+
+    planned = project.pretzel("plan", "manifests", "-o", "json", *overlay).document
+    assert [(row["id"], [each["label"] for each in row["actions"]]) for row in planned["manifests"]] == [
+        ("derived_dataset/daily_orders", ["CREATE_TABLE", "CREATE_JOB", "CREATE_DAG"]),
+        ("acme_report/totals", ["CREATE_TABLE", "CREATE_JOB", "CREATE_PAGE"]),
+    ]
+    applied = project.pretzel("apply", "manifests", *overlay)
+    assert applied.status == 0, applied
+    ran = project.pretzel("run", "manifests", "-o", "json", *overlay).document
+    assert [each["status"] for each in ran["executions"]] == ["SUCCEEDED", "SUCCEEDED"]
+    assert project.rows("reports.totals") == [{"orders": 2, "amount": 7}]
+    tested = project.pretzel("test", "manifests", "-o", "json", *overlay)
+    assert tested.status == 0, tested.out
+    assert project.pretzel("plan", "manifests", "--detailed-exitcode", *overlay).status == 0
+
+    titles = project.pretzel("acme-report", "titles", "manifests", "-o", "json").document
+    assert titles == {"reports.totals": "What was ordered"}
+    assert "titles" in project.pretzel("acme-report", "--help").out
+    nothing = project.pretzel("acme-report", "titles", "manifests/derived_dataset")
+    assert (nothing.status, "there is no acme_report manifest" in nothing.err) == (1, True)
+    assert project.pretzel("preview", "manifests/acme_report/totals.yaml", "-o", "json").document["rows"] == [[2, 7]]
+
+    project.write("manifests/acme_report/totals.yaml", REPORT.replace("type: long}", "type: lomg}", 1))
+    wrong = project.pretzel("lint", "manifests")
+    assert wrong.status == 1
+    assert "manifests/acme_report/totals.yaml:5:28: error[schema.enum]: report.fields[0].type" in wrong.out
+
+    project.write("manifests/acme_report/totals.yaml", REPORT)
+    assert project.pretzel("destroy", "--yes", "manifests").status == 0
+    assert list((project.root / ".dcp" / "pages").iterdir()) == []
+    assert project.catalog().list_tables("reports") == []
 
 
 def test_an_extension_wraps_lint_and_apply_of_a_plugin_it_does_not_know(install: Install) -> None:
