@@ -132,7 +132,7 @@ def test_a_strangers_dataset_comes_after_the_dataset_that_it_reads_and_is_treate
     project.write("manifests/acme_report/totals.yaml", REPORT)
     assert project.pretzel("destroy", "--yes", "manifests").status == 0
     assert list((project.root / ".dcp" / "pages").iterdir()) == []
-    assert project.catalog().list_tables("reports") == []
+    assert project.catalog().list_namespaces() == []
 
 
 def test_an_extension_wraps_lint_and_apply_of_a_plugin_it_does_not_know(install: Install) -> None:
