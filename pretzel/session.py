@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -125,7 +126,7 @@ class Session:
             UsageError: A path does not exist, or is what lies beside a manifest.
             InvalidManifestError: With every error of every manifest.
         """
-        self.refuse_companions(paths)
+        self.check_paths(paths)
         result = self.control_plane.load(paths, self.environment, manifest_type)
         if result.diagnostics:
             from dcp_core.errors import InvalidManifestError
@@ -133,15 +134,28 @@ class Session:
             raise InvalidManifestError(result.diagnostics)
         return result
 
-    def refuse_companions(self, paths: Sequence[str]) -> None:
-        """A manifest's SQL, say, given in its place would be read as YAML, with errors that explain nothing.
+    def check_paths(self, paths: Sequence[str]) -> None:
+        """What is likely a slip: a manifest's SQL given in its place, or the manifests of another project.
+
+        SQL would be read as YAML, with errors that explain nothing. Another project's manifests may be meant, so they
+        are only told.
 
         Raises:
             UsageError: A file is no YAML, and has a manifest of its name beside it.
         """
         from dcp_core.errors import UsageError
         from dcp_core.manifest import SUFFIXES
+        from dcp_core.settings import CONFIG_FILE, find_root
 
+        if self._config is None:
+            root = self.control_plane.settings.root
+            folders = [path if os.path.isdir(path) else os.path.dirname(os.path.abspath(path)) for path in paths]
+            around = {find_root(Path(folder)) for folder in folders if os.path.isdir(folder)}
+            for other in sorted(each for each in around if each != root and (each / CONFIG_FILE).is_file()):
+                self.notes.line(
+                    f"note: these manifests lie in the project {other}, and the one in use is {root}; "
+                    f"to work in theirs: --config {other / CONFIG_FILE}"
+                )
         for path in paths:
             name, suffix = os.path.splitext(path)
             beside = [name + each for each in SUFFIXES if os.path.isfile(name + each)]

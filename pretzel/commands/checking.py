@@ -31,7 +31,7 @@ def lint(manifest_type: str | None) -> click.Command:
         from pretzel.rendering.diagnostics import render_diagnostics, summary_line
 
         control_plane = session.control_plane
-        session.refuse_companions(paths)
+        session.check_paths(paths)
         result = control_plane.load(paths, session.environment, manifest_type)
         require_manifests(paths, result.loaded, result.diagnostics)
         diagnostics = (*result.diagnostics, *control_plane.lint(result.loaded, session.environment))
@@ -62,7 +62,7 @@ def test(manifest_type: str | None) -> click.Command:
         from pretzel.rendering.operations import render_tests
 
         control_plane = session.control_plane
-        session.refuse_companions(paths)
+        session.check_paths(paths)
         result = control_plane.load(paths, session.environment, manifest_type)
         require_manifests(paths, result.loaded, result.diagnostics)
         diagnostics: list[Diagnostic] = list(result.diagnostics)

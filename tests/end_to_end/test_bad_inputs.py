@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import pytest
 
 from pretzel.__main__ import main
@@ -234,3 +235,17 @@ def test_lint_of_a_project_without_state_leaves_no_state(
     assert main(["lint", "manifests"]) == 0
     assert not (empty_project.root / ".dcp").exists()
     assert "error" not in capsys.readouterr().out
+
+
+def test_manifests_of_another_project_are_told(
+    empty_project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = attrs.evolve(empty_project, root=tmp_path_factory.mktemp("elsewhere"))
+    file = empty_project.dataset("daily_orders")
+    config = empty_project.write("dcp.toml", "")
+
+    note = f"these manifests lie in the project {empty_project.root}, and the one in use is {elsewhere.root}"
+    assert note in elsewhere.pretzel("lint", str(file)).err
+    assert note in elsewhere.pretzel("lint", str(empty_project.root)).err
+    assert note not in elsewhere.pretzel("lint", str(file), "--config", str(config)).err
+    assert "note:" not in empty_project.pretzel("lint", "manifests").err
