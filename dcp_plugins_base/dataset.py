@@ -117,6 +117,7 @@ class Dataset:
         manifest_type: The name of the plugin's entry point.
         namespace: Of the table.
         section: Where in the manifest the table is described.
+        schedule_path: Where in the manifest the schedule is.
 
     Args:
         table_name: The table is ``<namespace>.<table_name>``.
@@ -133,6 +134,7 @@ class Dataset:
     manifest_type: ClassVar[str]
     namespace: ClassVar[str]
     section: ClassVar[str] = "dataset"
+    schedule_path: ClassVar[FieldPath] = ("workflow", "schedule")
 
     table_name: str
     schedule: str | None
@@ -174,6 +176,11 @@ class Dataset:
     def table(self) -> str:
         """``<namespace>.<name>``: the name others read it by."""
         return f"{self.namespace}.{self.table_name}"
+
+    @property
+    def dag_name(self) -> str:
+        """Of the DAG in production."""
+        return f"{self.table_name}_dag"
 
     @property
     def field_names(self) -> tuple[str, ...]:

@@ -112,7 +112,7 @@ def job_resource(
 def dag_resources(
     dataset: Dataset, logical_plan: LogicalPlan, job: Resource, *, params: Mapping[str, str] | None = None
 ) -> tuple[Resource, ...]:
-    """The Airflow DAG ``<name>_dag`` that runs ``job``; none without a schedule."""
+    """The Airflow DAG ``dataset.dag_name`` that runs ``job``; none without a schedule."""
     from dcp_primitives.airflow_dag import AirflowDag
 
     if dataset.schedule is None:
@@ -120,7 +120,7 @@ def dag_resources(
     environment = Environment.named(logical_plan.environment)
     metadata = logical_plan.metadata
     spec = AirflowDag(
-        dag_id=environment.scoped(f"{dataset.table_name}_dag"),
+        dag_id=environment.scoped(dataset.dag_name),
         job_id=job.name,
         schedule=dataset.schedule,
         start_date=_date(dataset.start_date),
@@ -133,7 +133,7 @@ def dag_resources(
         params=params or {},
         paused_on_creation=not environment.is_production,
     )
-    return (spec.resource(logical_plan, depends_on=(job.key,), path=("workflow", "schedule")),)
+    return (spec.resource(logical_plan, depends_on=(job.key,), path=dataset.schedule_path),)
 
 
 def _date(text: str | None) -> datetime.date | None:

@@ -23,7 +23,7 @@ def schedule(subject: Subject) -> Iterator[Diagnostic]:
     problem = check_cron(subject.dataset.schedule)
     if problem is None:
         return
-    path = ("workflow", "schedule")
+    path = subject.dataset.schedule_path
     if problem.never_fires:
         yield warning("schedule.never_fires", f"the schedule never fires: {problem.message}", path, hint=problem.hint)
     else:
