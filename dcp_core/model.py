@@ -111,7 +111,7 @@ class LogicalPlan:
     """A compiled manifest: what a plugin needs to do everything else, without the manifest's text.
 
     Args:
-        plugin_type: The manifest type, ``derived_dataset``.
+        plugin_type: The manifest type: the name of the plugin's entry point.
         id: ``<manifest type>/<name>``, unique in an environment.
         environment: The environment's name.
         plugin_spec: JSON-able; self-describing, so that a server or a UI can show it without the plugin.
@@ -172,7 +172,7 @@ class Resource:
         environment: The environment's name.
         spec: JSON-able, in the shape that the primitive documents.
         depends_on: Resources of the same manifest that must be there first.
-        provides: Names of the data it holds, ``derived_datasets.daily_orders``: what others may read.
+        provides: Names of the data it holds, ``sales.daily_orders``: what others may read.
         reads: Names of the data it reads; a manifest that provides one is applied and run before.
         runnable: Whether ``run`` starts it and ``apply`` stops it while it changes.
         protect: True keeps it from any destructive action, False lifts that, None leaves it as it was.

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator
 
 from coreetl_driver.column_types import EXPECTED_TYPES, parse_type
-from dcp_core.diagnostics import Diagnostic, FieldPath
+from dcp_core.diagnostics import Diagnostic, FieldPath, format_path
 from dcp_core.errors import InvalidSpecError
-from dcp_plugins_base.lints.subject import Subject, error, warning, written
+from dcp_plugins_base.lints.subject import Subject, error, warning
 
 RESERVED = frozenset(
     {
@@ -27,7 +27,7 @@ def field_types(subject: Subject) -> Iterator[Diagnostic]:
     """Every field's type can be read."""
     for index, field in enumerate(subject.dataset.fields):
         path = (*subject.dataset.field_path(index), "type")
-        yield from type_error(field.type, path, written(path))
+        yield from type_error(field.type, path, format_path(path))
 
 
 def type_error(text: str, path: FieldPath, where: str) -> Iterator[Diagnostic]:

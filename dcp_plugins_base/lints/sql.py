@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from coreetl_driver.api import SinkMode
 from coreetl_driver.column_types import parse_engine_type, parse_type
 from coreetl_driver.writing import problem_writing
-from dcp_core.diagnostics import Diagnostic, Severity
+from dcp_core.diagnostics import Diagnostic, Severity, format_path
 from dcp_core.errors import InvalidSpecError
 from dcp_core.model import Environment
-from dcp_plugins_base.lints.subject import QuerySubject, nearest, shortened, warning, written
+from dcp_plugins_base.lints.subject import QuerySubject, nearest, shortened, warning
 from dcp_plugins_base.queries import Output, Place, source_name
 
 # sqlglot's guess of fractions is not Spark's (1.5 is a decimal there): only these are worth comparing.
@@ -59,7 +59,7 @@ def extra_columns(subject: QuerySubject) -> Iterator[Diagnostic]:
     for output in subject.query.outputs or ():
         if output.name and subject.dataset.field_named(output.name) is None:
             hint = nearest(output.name, subject.dataset.field_names)
-            fields = written(subject.dataset.field_path(0)[:-1])
+            fields = format_path(subject.dataset.field_path(0)[:-1])
             yield subject.in_sql(
                 Severity.ERROR,
                 "sql.undeclared_column",

@@ -86,11 +86,6 @@ def undeclared(
             yield error(code, f'"{name}" is not a field of the dataset', path=path, hint=hint)
 
 
-def written(path: FieldPath) -> str:
-    """A place in the manifest as people write it: ``dataset.fields[1].type``."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
-
-
 def shortened(names: Collection[str], limit: int = 12) -> str:
     """The names, comma-separated; at most ``limit`` of them."""
     shown = list(names)[:limit]

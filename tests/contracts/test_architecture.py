@@ -135,6 +135,22 @@ def test_no_plugin_or_primitive_is_known_by_name(package: str) -> None:
     assert found == []
 
 
+@pytest.mark.parametrize("package", NAMELESS)
+def test_no_manifest_type_is_named_even_in_a_comment(package: str) -> None:
+    points = importlib.metadata.entry_points(group="dcp.plugins")
+    types = sorted({point.name for point in points if _ships(point.dist)})
+    known = re.compile("|".join(name.replace("_", "[-_ ]?") for name in types), re.IGNORECASE)
+    found = [
+        f"{file.relative_to(ROOT)}:{number}: {line.strip()}"
+        for file in sorted((ROOT / package).rglob("*"))
+        if file.is_file() and file.suffix not in (".pyc", "")
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1)
+        if known.search(line)
+    ]
+    assert types
+    assert found == []
+
+
 def _ships(distribution: importlib.metadata.Distribution | None) -> bool:
     return distribution is not None and distribution.name.startswith("dcp-")
 
