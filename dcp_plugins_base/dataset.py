@@ -213,7 +213,8 @@ class QueryDataset(Dataset):
     """A dataset whose table one SQL query fills.
 
     Class attributes, for a subclass to set:
-        sql_path: Where in the manifest the SQL file is named.
+        sql_path: Where in the manifest the SQL file is named, or what the SQL is made from.
+        is_generated: Whether the plugin writes the SQL, so that nobody knows its lines.
 
     Args:
         sql: The query's text.
@@ -223,6 +224,7 @@ class QueryDataset(Dataset):
     """
 
     sql_path: ClassVar[FieldPath] = ("workflow", "sql")
+    is_generated: ClassVar[bool] = False
 
     sql: str
     params: Mapping[str, str] = attrs.Factory(dict)

@@ -8,7 +8,7 @@ Source: design.md sections 5 and 12.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -30,7 +30,7 @@ from dcp_plugins_base.dataset import (
     QueryDataset,
 )
 from dcp_plugins_base.layout import parse_partition, parse_sort
-from dcp_plugins_base.lints.running import ALL_OF_A_QUERY, STRUCTURAL, lint_all
+from dcp_plugins_base.lints.running import ALL_OF_A_QUERY, STRUCTURAL, fitting, lint_all
 from dcp_plugins_base.lints.subject import Lint, QueryLint, QuerySubject, Subject
 from dcp_plugins_base.queries import parse_query
 
@@ -59,6 +59,7 @@ def compile_query(
     dataset: QueryDataset,
     unread: Sequence[Diagnostic] = (),
     more: Sequence[QueryLint] = (),
+    without: Collection[QueryLint] = (),
 ) -> LogicalPlan:
     """The logical plan of a dataset that a query fills, with what the query reads.
 
@@ -69,6 +70,7 @@ def compile_query(
         dataset: As read from the manifest; its ``sql`` is "" when the file could not be read.
         unread: Why it could not.
         more: Lints of the plugin's own that belong to the structure.
+        without: Lints that do not fit, about what the plugin decides and no manifest says.
 
     Raises:
         InvalidManifestError: With every error.
@@ -77,11 +79,11 @@ def compile_query(
         dataset=dataset,
         environment=environment.name,
         query=parse_query(dataset.sql),
-        sql_file=_value(manifest, dataset.sql_path),
+        sql_file=next(iter(manifest.source().files), None),
     )
-    errors = _errors(lint_all(subject, (*STRUCTURAL, *more)))
+    errors = _errors(lint_all(subject, (*fitting(STRUCTURAL, without), *more)))
     if errors and not unread:
-        errors = _errors(lint_all(subject, (*ALL_OF_A_QUERY, *more)))
+        errors = _errors(lint_all(subject, (*fitting(ALL_OF_A_QUERY, without), *more)))
     if errors or unread:
         raise InvalidManifestError([*unread, *errors])
     read = parse_query(dataset.sql).source_names

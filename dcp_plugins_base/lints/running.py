@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from dcp_core.context import Context
@@ -84,16 +84,27 @@ def lint_dataset(dataset: Dataset, logical_plan: LogicalPlan, more: Sequence[Lin
 
 
 def lint_query(
-    dataset: QueryDataset, logical_plan: LogicalPlan, ctx: Context, more: Sequence[QueryLint] = ()
+    dataset: QueryDataset,
+    logical_plan: LogicalPlan,
+    ctx: Context,
+    more: Sequence[QueryLint] = (),
+    without: Collection[QueryLint] = (),
 ) -> tuple[Diagnostic, ...]:
     """All findings about a dataset that a query fills; reads the embedded catalog's table names where there is one.
 
     Args:
         more: Lints of the plugin's own.
+        without: Lints that do not fit, about what the plugin decides and no manifest says.
     """
     # Without a catalog (a fresh clone, CI) every source would be unknown: that tells nobody anything.
     is_told = has_catalog(ctx.settings, ctx.environment)
-    return lint_all(query_subject(dataset, logical_plan, ctx, knows_tables=is_told), (*ALL_OF_A_QUERY, *more))
+    subject = query_subject(dataset, logical_plan, ctx, knows_tables=is_told)
+    return lint_all(subject, (*fitting(ALL_OF_A_QUERY, without), *more))
+
+
+def fitting(lints: Iterable[QueryLint], without: Collection[QueryLint]) -> tuple[QueryLint, ...]:
+    """The lints but those, in their order."""
+    return tuple(lint for lint in lints if lint not in without)
 
 
 def query_subject(

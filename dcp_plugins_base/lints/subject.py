@@ -58,7 +58,8 @@ class QuerySubject(Subject):
     ) -> Diagnostic:
         """A finding in the SQL file; at the field that names the file when that is all that is known."""
         if self.sql_file is None:
-            where = f" (line {place.line}, column {place.column} of the SQL)" if place else ""
+            shown = None if self.dataset.is_generated else place
+            where = f" (line {shown.line}, column {shown.column} of the SQL)" if shown else ""
             return Diagnostic(severity, code, message + where, path=self.dataset.sql_path, hint=hint)
         line, column = (place.line, place.column) if place else (1, 1)
         return Diagnostic(severity, code, message, file=self.sql_file, line=line, column=column, hint=hint)
