@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PACKAGES := dcp_core coreetl_driver dcp_primitives dcp_plugins_base dcp_plugins_derived_dataset dcp_graph_runner pretzel
 PROJECTS := $(PACKAGES:%=%/pyproject.toml)
-EDITABLE := -e './dcp_core[testing]' -e './coreetl_driver[local,server]' -e './dcp_primitives[iceberg,coreetl,airflow]' \
+EDITABLE := -e './dcp_core[testing]' -e './coreetl_driver[local,server,postgresql]' -e './dcp_primitives[iceberg,coreetl,airflow]' \
 	-e ./dcp_plugins_base -e ./dcp_plugins_derived_dataset -e ./dcp_graph_runner -e ./pretzel
 WORKERS ?= 2
 

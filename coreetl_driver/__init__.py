@@ -1,8 +1,9 @@
 """The CoreETL driver: registers jobs, runs them on a compute backend, and lets them write only where they may.
 
 ``api`` holds the data and the protocol, ``driver`` the implementation in process, ``service`` and ``http_api``
-the same over gRPC and HTTP, ``compute`` the backends, ``job`` the program that runs inside them, ``engine`` the
-query engine that tests use, ``sql`` the guard that refuses anything but one plain query.
+the same over gRPC and HTTP, ``compute`` the backends, ``job`` the program that runs inside them, ``sources`` the
+databases that jobs extract from, ``engine`` the query engine that tests use, ``sql`` the guard that refuses anything
+but one plain query.
 
 Must not import manifests, plugins, primitives or the Graph Runner: of the core it knows errors and settings only.
 Importing this package is cheap; ``connect`` imports what it needs.
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from coreetl_driver.api import Column, CoreETLDriver, Execution, ExecutionStatus, Job, JobSpec, Sink, SinkMode
+from coreetl_driver.job_sources import SourceColumn, SourceTable, SourceTopic
 from dcp_core.settings import Secret
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ __all__ = [
     "JobSpec",
     "Sink",
     "SinkMode",
+    "SourceColumn",
+    "SourceTable",
+    "SourceTopic",
     "connect",
 ]
 

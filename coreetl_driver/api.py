@@ -17,6 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from attrs import Factory, field, frozen
 
+from coreetl_driver.job_sources import JobSource, source_from_json, source_to_json
 from dcp_core.errors import InvalidSpecError
 from dcp_core.settings import Secret
 
@@ -96,7 +97,7 @@ class JobSpec:
     """All that running a job needs.
 
     Args:
-        sql: Exactly one query, Spark SQL.
+        sql: Exactly one query, Spark SQL; empty for a job that is no query.
         columns: The declared output, in the table's order.
         sink: Where the rows go.
         catalogs: pyiceberg properties by catalog name, ``${NAME}`` references unresolved.
@@ -104,7 +105,8 @@ class JobSpec:
         read_overlay: Catalogs preferred, in order, before ``default_catalog`` for a table that exists there.
         params: Values for ``:name`` parameters in the SQL; ``run_job`` may override them.
         compute: Resources and options for the backend; ``{"backend": "local"}`` picks one.
-        kind: What the job program does: ``query`` (SQL to a table).
+        kind: What the job program does: ``query`` (SQL to a table) or ``extract`` (``source`` to a table).
+        source: Where the rows come from, unless they come from the SQL.
     """
 
     sql: str
@@ -116,9 +118,12 @@ class JobSpec:
     params: Mapping[str, str] = field(factory=dict, converter=_mapping)
     compute: Mapping[str, Any] = field(factory=dict, converter=_mapping)
     kind: str = "query"
+    source: JobSource | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, the inverse of ``from_json``."""
+        # A job without a source has no word about it, so that its digest is what it was before there were sources.
+        source = {} if self.source is None else {"source": source_to_json(self.source)}
         return {
             "sql": self.sql,
             "columns": [
@@ -137,6 +142,7 @@ class JobSpec:
             "params": dict(self.params),
             "compute": dict(self.compute),
             "kind": self.kind,
+            **source,
         }
 
     @classmethod
@@ -150,7 +156,13 @@ class JobSpec:
             rest = dict(value)
             sink = dict(rest.pop("sink"))
             columns = tuple(Column(**column) for column in rest.pop("columns"))
-            return cls(columns=columns, sink=Sink(mode=SinkMode(sink.pop("mode")), **sink), **rest)
+            source = rest.pop("source", None)
+            return cls(
+                columns=columns,
+                sink=Sink(mode=SinkMode(sink.pop("mode")), **sink),
+                source=None if source is None else source_from_json(source),
+                **rest,
+            )
         except KeyError as error:
             raise InvalidSpecError(f"the job specification has no {error.args[0]!r}") from None
         except (TypeError, ValueError, AttributeError) as error:

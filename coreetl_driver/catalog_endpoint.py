@@ -22,8 +22,9 @@ from urllib.parse import quote, unquote
 
 from attrs import define, field, frozen
 
+from coreetl_driver import cursors
 from coreetl_driver.loopback import LoopbackServer
-from coreetl_driver.warehouse import Warehouse, WarehouseError, committed_snapshot
+from coreetl_driver.warehouse import CURSOR_MOVED, Warehouse, WarehouseError, committed_snapshot
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _SEPARATOR = "\x1f"  # between the levels of a namespace in a URL, as the specification says
 _MAX_BODY_BYTES = 64 * 1024 * 1024
+_NOTE_TIMEOUT_S = 30.0
 _ENDPOINTS = (
     "GET /v1/{prefix}/namespaces",
     "GET /v1/{prefix}/namespaces/{namespace}",
@@ -53,6 +55,7 @@ class Grant:
         default_catalog: The name under which ``read_overlay`` is preferred.
         sink_catalog: Where its one commit may go; None for a reader.
         sink_table: ``namespace.name`` in ``sink_catalog``.
+        keeps_cursor: Whether its commit must say how far it has read, and be the next after where it began.
     """
 
     execution_id: str
@@ -63,6 +66,7 @@ class Grant:
     read_overlay: tuple[str, ...] = ()
     sink_catalog: str | None = None
     sink_table: str | None = None
+    keeps_cursor: bool = False
 
     def sources(self, name: str) -> tuple[str, ...]:
         """The catalogs that stand behind a name, the preferred first."""
@@ -86,7 +90,14 @@ class Pass:
     unclear: bool = False
     denials: list[str] = field(factory=list)
     notes: dict[str, str] = field(factory=dict)
+    noted: threading.Event = field(factory=threading.Event, repr=False)
     lock: threading.Lock = field(factory=threading.Lock, repr=False)
+
+    def take_note(self, note: Mapping[str, str]) -> None:
+        """Remember what the commit's summary is to say."""
+        self.notes.update(note)
+        if cursors.TAKEN_FROM in note:
+            self.noted.set()
 
     def catalog_uri(self, catalog: str) -> str:
         """The base URI of one catalog, as an Iceberg client takes it."""
@@ -173,6 +184,9 @@ class CatalogEndpoint:
         if catalog != grant.sink_catalog or target != grant.sink_table:
             own = f"{grant.sink_catalog}.{grant.sink_table}" if grant.sink_catalog else "nothing"
             raise _denied(issued, f"commit to table {target!r} in catalog {catalog!r}", f"may write {own} only")
+        # A note and a commit come by different ways: without this the commit could overtake the cursor.
+        if grant.keeps_cursor and not issued.noted.wait(_NOTE_TIMEOUT_S):
+            raise _denied(issued, f"commit to {catalog}.{target}", "has not said how far it has read")
         with issued.lock:  # two commits of one execution at once must not both pass the check below
             if issued.committed:
                 raise _denied(issued, f"commit to {catalog}.{target} again", "has already made its one commit")
@@ -182,12 +196,15 @@ class CatalogEndpoint:
                 "coreetl.environment": grant.environment,
                 **issued.notes,
             }
+            taken_from = marks.pop(cursors.TAKEN_FROM, None)
             try:
                 answer, made_snapshot = self._warehouse.commit(
-                    (catalog, grant.catalogs[catalog]), (*namespace, table), body, marks
+                    (catalog, grant.catalogs[catalog]), (*namespace, table), body, marks, taken_from
                 )
-            except WarehouseError:
-                raise  # refused: nothing was written
+            except WarehouseError as refused:  # nothing was written
+                if refused.kind == CURSOR_MOVED:
+                    issued.denials.append(refused.message)
+                raise
             except Exception:  # a lost connection, a timeout: the catalog may have committed before it
                 issued.unclear = True
                 raise

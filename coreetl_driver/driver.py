@@ -17,15 +17,17 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from coreetl_driver import CoreetlSettings
 from coreetl_driver.api import Execution, ExecutionStatus, Job, JobSpec
 from coreetl_driver.compute import Attempt, Backend, Outcome, Task, find_backend
 from coreetl_driver.job_registry import JobRegistry, Run, now
+from coreetl_driver.job_sources import SourceTable
 from coreetl_driver.owners import Owner
 from coreetl_driver.recording import Record, reason
-from coreetl_driver.specs import check_catalogs, check_names, check_spec, chosen_parameters
+from coreetl_driver.sources.connections import Connection, resolved_connection
+from coreetl_driver.specs import check_catalogs, check_connection, check_names, check_spec, chosen_parameters
 from dcp_core.errors import DcpError, PermanentError, TransientError
 from dcp_core.settings import Secret, Settings
 
@@ -70,6 +72,7 @@ class Driver:
         check_names(job_id, environment)
         check_spec(spec)
         check_catalogs(environment, spec, self._settings)
+        check_connection(spec, self._settings)
         return self._registry.create_job(job_id, environment, name, spec, labels)
 
     def update_job(
@@ -82,6 +85,7 @@ class Driver:
     ) -> Job:
         check_spec(spec)
         check_catalogs(environment, spec, self._settings)
+        check_connection(spec, self._settings)
         return self._registry.update_job(job_id, environment, spec, labels, expected_version)
 
     def delete_job(self, job_id: str, environment: str) -> None:
@@ -279,7 +283,7 @@ class Driver:
         live: _Live | None = None
         try:
             check_catalogs(job.environment, job.spec, self._settings)  # again: a recovered run may be an old one
-            task = self._task(run, job, user_token)
+            task = evolve(self._task(run, job, user_token), connection=self._connection(job.spec))
             task.folder.mkdir(parents=True, exist_ok=True)
             with self._lock:
                 if self._closed:
@@ -345,6 +349,12 @@ class Driver:
             folder=self._attempt_folder(execution.execution_id, execution.attempt),
             user_token=user_token,
         )
+
+    def _connection(self, spec: JobSpec) -> Connection | None:
+        """What a job that extracts reads, of this driver's own settings; resolved only when it runs."""
+        if not isinstance(spec.source, SourceTable):
+            return None
+        return resolved_connection(self._settings, spec.source.connection)
 
     def _attempt_folder(self, execution_id: str, attempt: int) -> Path:
         return self._folder / execution_id / f"attempt-{attempt}"

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 
 from coreetl_driver.api import JobSpec, SinkMode
 from coreetl_driver.column_types import parse_engine_type
+from coreetl_driver.extract_specs import check_extract, chosen_extract_parameters
+from coreetl_driver.job_sources import SourceTable
+from coreetl_driver.sources.connections import require_connection
 from coreetl_driver.sql import parameters, require_query
 from dcp_core.errors import InvalidSpecError, UsageError
 from dcp_core.model import Environment
@@ -16,7 +19,7 @@ from dcp_core.settings import Settings
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 _CATALOG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,199}")
 _TABLE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)+")
-KINDS = ("query",)
+KINDS = ("query", "extract")
 
 
 def check_names(job_id: str, environment: str) -> None:
@@ -70,14 +73,27 @@ def check_catalogs(environment: str, spec: JobSpec, settings: Settings) -> None:
             )
 
 
+def check_connection(spec: JobSpec, settings: Settings) -> None:
+    """Refuse a job whose source is a connection that the driver does not have.
+
+    Raises:
+        NotFoundError: Never retried; the nearest name is suggested.
+        SettingsError: The connection has a setting that is none.
+    """
+    if isinstance(spec.source, SourceTable):
+        require_connection(settings, spec.source.connection)
+
+
 def check_spec(spec: JobSpec) -> None:
-    """Refuse a specification that contradicts itself, or whose SQL is not one plain query.
+    """Refuse a specification that contradicts itself, or whose SQL or source is not what its kind wants.
 
     Raises:
         InvalidSpecError: Never retried.
     """
     if spec.kind not in KINDS:
-        raise InvalidSpecError(f"job kind {spec.kind!r} is unknown", hint=f"known: {', '.join(KINDS)}")
+        raise InvalidSpecError(
+            f"job kind {spec.kind!r} is not supported by this driver", hint=f"it knows: {', '.join(KINDS)}"
+        )
     for catalog in (*spec.catalogs, spec.default_catalog):
         if not _CATALOG.fullmatch(catalog):
             raise InvalidSpecError(f"catalog name {catalog!r} may hold letters, digits, '_' and '-' only")
@@ -98,15 +114,24 @@ def check_spec(spec: JobSpec) -> None:
         raise InvalidSpecError(f"merge key {unknown[0]!r} is not a declared column")
     if (spec.sink.mode is SinkMode.MERGE) != bool(spec.sink.keys):
         raise InvalidSpecError("mode merge, and no other mode, has keys")
-    require_query(spec.sql, allowed_catalogs=spec.catalogs)
+    if spec.kind == "extract":
+        check_extract(spec)
+    elif spec.source is not None:
+        raise InvalidSpecError("a job of kind 'query' reads what its SQL names, and has no source")
+    else:
+        require_query(spec.sql, allowed_catalogs=spec.catalogs)
 
 
 def chosen_parameters(spec: JobSpec, given: Mapping[str, str]) -> dict[str, str]:
     """The value of each parameter that the SQL has: ``given`` before the specification's own.
 
+    A job of kind ``extract`` has one parameter of its own, ``full_refresh``.
+
     Raises:
         InvalidSpecError: A parameter has no value, or a given one is not in the SQL. Never retried.
     """
+    if spec.kind == "extract":
+        return chosen_extract_parameters(given)
     wanted = parameters(spec.sql)
     unknown = sorted(set(given) - set(wanted) - set(spec.params))
     if unknown:

@@ -10,12 +10,15 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from coreetl_driver import cursors
 from coreetl_driver.embedded import sqlite_file
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import CommitTableRequest, Table
+    from pyiceberg.table.update import AssertRefSnapshotId
 
+CURSOR_MOVED = "CursorMovedException"
 Store = tuple[str, Mapping[str, str]]
 _DATA_UPDATES = frozenset({"add-snapshot", "set-snapshot-ref", "set-statistics", "set-partition-statistics"})
 
@@ -138,9 +141,18 @@ class Warehouse:
         return (catalog for catalog in map(self.open, stores) if catalog is not None)
 
     def commit(
-        self, store: Store, identifier: tuple[str, ...], body: Mapping[str, Any], marks: Mapping[str, str]
+        self,
+        store: Store,
+        identifier: tuple[str, ...],
+        body: Mapping[str, Any],
+        marks: Mapping[str, str],
+        taken_from: str | None = None,
     ) -> tuple[dict[str, Any], bool]:
         """Commit data to one table, adding ``marks`` to the summary of each new snapshot.
+
+        Args:
+            taken_from: The snapshot whose cursor the rows go on from (``cursors.NOWHERE`` for none); the commit is
+                made only while that is still the table's last cursor.
 
         Returns:
             The REST document, and whether a snapshot was added.
@@ -157,6 +169,9 @@ class Warehouse:
         if table is None:
             raise WarehouseError(404, "NoSuchTableException", f"there is no table {dotted!r} in catalog {store[0]!r}")
         _refuse_anything_but_data(table, request, dotted)
+        requirements = request.requirements
+        if taken_from is not None:
+            requirements = (*requirements, _require_cursor(table, taken_from, dotted))
         execution_id = marks["coreetl.execution-id"]
         if committed_snapshot(table, execution_id) is not None:
             raise WarehouseError(403, "ForbiddenException", f"execution {execution_id} has already written {dotted!r}")
@@ -167,7 +182,7 @@ class Warehouse:
             for key, value in marks.items():
                 update.snapshot.summary[key] = value
         try:
-            response = table.catalog.commit_table(table, request.requirements, request.updates)
+            response = table.catalog.commit_table(table, requirements, request.updates)
         except CommitFailedException as error:
             raise WarehouseError(409, "CommitFailedException", str(error)) from None
         document = {
@@ -183,6 +198,22 @@ def committed_snapshot(table: Table, execution_id: str) -> dict[str, str] | None
         if snapshot.summary is not None and snapshot.summary["coreetl.execution-id"] == execution_id:
             return dict(snapshot.summary.additional_properties)
     return None
+
+
+def _require_cursor(table: Table, taken_from: str, dotted: str) -> AssertRefSnapshotId:
+    """Refuse when another run has moved the cursor; else the requirement that the table stays as it was looked at."""
+    from pyiceberg.table.update import AssertRefSnapshotId
+
+    snapshots = {
+        each.snapshot_id: (each.parent_snapshot_id, each.summary.additional_properties if each.summary else {})
+        for each in table.metadata.snapshots
+    }
+    current = table.metadata.current_snapshot_id
+    mark = cursors.last_mark(current, snapshots)
+    if (cursors.NOWHERE if mark is None else str(mark.snapshot_id)) != taken_from:
+        message = f"another run has moved the cursor of {dotted!r} while this one was reading; run it again"
+        raise WarehouseError(409, CURSOR_MOVED, message)
+    return AssertRefSnapshotId.model_validate({"type": "assert-ref-snapshot-id", "ref": "main", "snapshot-id": current})
 
 
 def _no_namespace(namespace: tuple[str, ...]) -> WarehouseError:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
+from attrs import asdict
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from coreetl_driver.api import Column, Execution, ExecutionStatus, Job, JobSpec, Sink, SinkMode
+from coreetl_driver.job_sources import JobSource, SourceColumn, SourceTable, SourceTopic
 from coreetl_driver.proto import coreetl_pb2 as pb
 from dcp_core.errors import InvalidSpecError
 
@@ -21,7 +23,7 @@ def spec_to_message(spec: JobSpec) -> pb.JobSpec:
     """A specification, for the wire."""
     compute = Struct()
     compute.update(dict(spec.compute))
-    return pb.JobSpec(
+    message = pb.JobSpec(
         sql=spec.sql,
         columns=[pb.Column(name=c.name, type=c.type, required=c.required, doc=c.doc) for c in spec.columns],
         sink=pb.Sink(
@@ -37,6 +39,20 @@ def spec_to_message(spec: JobSpec) -> pb.JobSpec:
         compute=compute,
         kind=spec.kind,
     )
+    if isinstance(spec.source, SourceTable):
+        message.source_table.CopyFrom(
+            pb.SourceTable(
+                connection=spec.source.connection,
+                table=spec.source.table,
+                columns=[pb.SourceColumn(name=column.name, source=column.source) for column in spec.source.columns],
+                cursor=spec.source.cursor,
+                lookback=spec.source.lookback,
+                chunk_rows=spec.source.chunk_rows,
+            )
+        )
+    elif isinstance(spec.source, SourceTopic):
+        message.source_topic.CopyFrom(pb.SourceTopic(**asdict(spec.source)))
+    return message
 
 
 def spec_from_message(message: pb.JobSpec) -> JobSpec:
@@ -62,7 +78,20 @@ def spec_from_message(message: pb.JobSpec) -> JobSpec:
         params=dict(message.params),
         compute={key: _whole(value) for key, value in MessageToDict(message.compute).items()},
         kind=message.kind or "query",
+        source=_source(message),
     )
+
+
+def _source(message: pb.JobSpec) -> JobSource | None:
+    if message.HasField("source_table"):
+        table = message.source_table
+        columns = [SourceColumn(column.name, column.source) for column in table.columns]
+        cursor = table.cursor if table.HasField("cursor") else None
+        return SourceTable(table.connection, table.table, columns, cursor, table.lookback, table.chunk_rows)
+    if message.HasField("source_topic"):
+        topic = message.source_topic
+        return SourceTopic(topic.topic, topic.format, topic.dead_letter_table, topic.checkpoint_interval_s)
+    return None
 
 
 def job_to_message(job: Job) -> pb.Job:

@@ -28,7 +28,7 @@ _CATALOG_VARIABLE = "DCP_CATALOG_"
 _SECRET_NAME = re.compile(r"secret|password|passwd|token|credential|access-key|account-key|sas", re.IGNORECASE)
 _URI_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):([^/@\s]*)@")
 # Sections that every installation has; a name close to one of them is a slip of the pen.
-_SECTIONS = ("catalog", "catalogs", "coreetl", "extensions", "identity", "playground", "store")
+_SECTIONS = ("catalog", "catalogs", "connections", "coreetl", "extensions", "identity", "playground", "store")
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _CATALOG_DEFAULTS = {
     "type": "sql",

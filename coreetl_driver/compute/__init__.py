@@ -17,6 +17,7 @@ from dcp_core.errors import DcpError, NotFoundError, PluginLoadError, SettingsEr
 
 if TYPE_CHECKING:
     from coreetl_driver.owners import Owner
+    from coreetl_driver.sources.connections import Connection
     from dcp_core.settings import Secret, Settings
 
 
@@ -26,6 +27,7 @@ class Task:
 
     Args:
         catalogs: The job's catalogs with references resolved: never written anywhere.
+        connection: Of a job that extracts, resolved: never written anywhere, and for the worker's standard input alone.
         folder: For the attempt's log and scratch files; exists.
     """
 
@@ -37,6 +39,7 @@ class Task:
     catalogs: Mapping[str, Mapping[str, str]] = field(repr=False)
     folder: Path
     user_token: Secret | None = field(default=None, repr=False)
+    connection: Connection | None = field(default=None, repr=False)
 
 
 @frozen

@@ -54,7 +54,7 @@ class LocalAttempt:
             shutil.rmtree(left, ignore_errors=True)
         self._scratch.mkdir(parents=True, exist_ok=True)
         self._process = WorkerProcess(
-            task.folder / LOG_FILE, self._scratch, variables=variables, on_note=issued.notes.update
+            task.folder / LOG_FILE, self._scratch, variables=variables, on_note=issued.take_note
         )
         self._process.send(session_request(issued))
         self._process.send(_job_request(task))
@@ -137,13 +137,11 @@ def session_request(issued: Pass) -> dict[str, Any]:
 
 def _job_request(task: Task) -> dict[str, Any]:
     spec = task.spec.to_json()
-    return {
-        "op": "job",
-        "sql": spec["sql"],
-        "columns": spec["columns"],
-        "sink": spec["sink"],
-        "params": dict(task.params),
-    }
+    request = {"columns": spec["columns"], "sink": spec["sink"], "params": dict(task.params)}
+    if task.spec.kind == "extract":
+        assert task.connection is not None, "the driver resolves it"
+        return {"op": "extract", **request, "source": spec["source"], "connection": task.connection.to_json()}
+    return {"op": "job", **request, "sql": spec["sql"]}
 
 
 def _grant(task: Task) -> Grant:
@@ -156,4 +154,5 @@ def _grant(task: Task) -> Grant:
         read_overlay=task.spec.read_overlay,
         sink_catalog=task.spec.sink.catalog,
         sink_table=task.spec.sink.table,
+        keeps_cursor=task.spec.kind == "extract",
     )

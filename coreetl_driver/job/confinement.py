@@ -9,16 +9,13 @@ Source: https://docs.kernel.org/userspace-api/landlock.html
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import re
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+
+from coreetl_driver.job.sink_table import table_metadata
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same numbers on every architecture
 _GET_VERSION = 1
@@ -30,7 +27,6 @@ _LOCATION_PROPERTIES = (
     "write.data.path", "write.metadata.path", "write.object-storage.path", "write.folder-storage.path",
 )  # fmt: skip
 _LOCAL = re.compile(r"(?:file:(?://)?)?(/.*)")
-_TIMEOUT_S = 60.0
 
 
 class _RulesetAttributes(ctypes.Structure):
@@ -81,17 +77,8 @@ def sink_folders(sink: Mapping[str, str], catalogs: Mapping[str, Mapping[str, st
 
     Empty for a table that is not there (the write will say so) or that lives in an object store.
     """
-    catalog = catalogs[sink["catalog"]]
-    *namespace, name = sink["table"].split(".")
-    levels = quote("\x1f".join(namespace), safe="")
-    request = urllib.request.Request(  # noqa: S310  # the driver's own endpoint, always http on loopback
-        f"{catalog['uri']}/v1/namespaces/{levels}/tables/{quote(name, safe='')}",
-        headers={"authorization": f"Bearer {catalog['token']}"},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
-            metadata: dict[str, Any] = json.load(answer)["metadata"]
-    except urllib.error.HTTPError:
+    metadata = table_metadata(sink, catalogs)
+    if metadata is None:
         return ()
     properties = metadata.get("properties", {})
     locations = [metadata["location"], *(properties[key] for key in _LOCATION_PROPERTIES if key in properties)]

@@ -67,6 +67,16 @@ def write(
     return None
 
 
+def is_there(session: Session, output: DataFrame, target: str, keys: Sequence[str]) -> bool:
+    """Whether ``target`` has every row of ``output`` already, so that a merge would change nothing."""
+    output.createOrReplaceTempView(_VIEW)
+    same = " AND ".join(
+        f"t.{quoted(name)} {'=' if name in keys else '<=>'} s.{quoted(name)}" for name in output.columns
+    )
+    new = session.spark.sql(f"SELECT 1 FROM {_VIEW} AS s LEFT ANTI JOIN {target} AS t ON {same} LIMIT 1").collect()
+    return not new
+
+
 def _merge(
     session: Session, output: DataFrame, target: str, keys: Sequence[str], announce: Callable[[int], None]
 ) -> int:

@@ -26,6 +26,7 @@ from coreetl_driver.api import SinkMode
 from coreetl_driver.column_types import parse_engine_type
 from coreetl_driver.job.confinement import confine_writes, sink_folders
 from coreetl_driver.job.engine_errors import JobError, readable
+from coreetl_driver.job.extract import extract
 from coreetl_driver.job.output import conform
 from coreetl_driver.job.session import Session, quoted
 from coreetl_driver.job.sink import write
@@ -39,13 +40,25 @@ Request = Mapping[str, Any]
 
 
 class Worker:
-    """Answers requests on one session."""
+    """Answers requests on one session.
 
-    def __init__(self, session: Session, note: Callable[[Mapping[str, Any]], None]) -> None:
+    Args:
+        catalogs: ``uri`` and ``token`` of the endpoint's catalogs, by name.
+        note: Sends a note.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        catalogs: Mapping[str, Mapping[str, str]],
+        note: Callable[[Mapping[str, Any]], None],
+    ) -> None:
         self._session = session
+        self._catalogs = catalogs
         self._note = note
         self._operations: dict[str, Callable[[Request], dict[str, Any]]] = {
             "job": self._job,
+            "extract": self._extract,
             "analyze": self._analyze,
             "explain": self._explain,
             "rows": self._rows,
@@ -77,6 +90,9 @@ class Worker:
         rows = write(self._session, checked, target, mode, sink["keys"], log, announce)
         log(f"done in {time.monotonic() - began:.2f} s")
         return {"rows": rows}
+
+    def _extract(self, request: Request) -> dict[str, Any]:
+        return extract(self._session, request, self._catalogs, self._note, log)
 
     def _analyze(self, request: Request) -> dict[str, Any]:
         schema = self._query(request).schema
@@ -141,7 +157,7 @@ def main() -> None:
         return
     log(f"{session.engine} ready in {time.monotonic() - began:.2f} s")
     send({"ok": True, "engine": session.engine})
-    worker = Worker(session, lambda note: send({"note": note}))
+    worker = Worker(session, opening.get("catalogs") or {}, lambda note: send({"note": note}))
     while True:
         request = requests.get()
         if request["op"] == "close":

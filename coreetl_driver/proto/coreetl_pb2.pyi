@@ -76,8 +76,44 @@ class CatalogProperties(_message.Message):
     properties: _containers.ScalarMap[str, str]
     def __init__(self, properties: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
+class SourceColumn(_message.Message):
+    __slots__ = ("name", "source")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    source: str
+    def __init__(self, name: _Optional[str] = ..., source: _Optional[str] = ...) -> None: ...
+
+class SourceTable(_message.Message):
+    __slots__ = ("connection", "table", "columns", "cursor", "lookback", "chunk_rows")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    TABLE_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    LOOKBACK_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_ROWS_FIELD_NUMBER: _ClassVar[int]
+    connection: str
+    table: str
+    columns: _containers.RepeatedCompositeFieldContainer[SourceColumn]
+    cursor: str
+    lookback: int
+    chunk_rows: int
+    def __init__(self, connection: _Optional[str] = ..., table: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[SourceColumn, _Mapping]]] = ..., cursor: _Optional[str] = ..., lookback: _Optional[int] = ..., chunk_rows: _Optional[int] = ...) -> None: ...
+
+class SourceTopic(_message.Message):
+    __slots__ = ("topic", "format", "dead_letter_table", "checkpoint_interval_s")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    DEAD_LETTER_TABLE_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_INTERVAL_S_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    format: str
+    dead_letter_table: str
+    checkpoint_interval_s: int
+    def __init__(self, topic: _Optional[str] = ..., format: _Optional[str] = ..., dead_letter_table: _Optional[str] = ..., checkpoint_interval_s: _Optional[int] = ...) -> None: ...
+
 class JobSpec(_message.Message):
-    __slots__ = ("sql", "columns", "sink", "catalogs", "default_catalog", "read_overlay", "params", "compute", "kind")
+    __slots__ = ("sql", "columns", "sink", "catalogs", "default_catalog", "read_overlay", "params", "compute", "kind", "source_table", "source_topic")
     class CatalogsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -101,6 +137,8 @@ class JobSpec(_message.Message):
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     COMPUTE_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_TABLE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_TOPIC_FIELD_NUMBER: _ClassVar[int]
     sql: str
     columns: _containers.RepeatedCompositeFieldContainer[Column]
     sink: Sink
@@ -110,7 +148,9 @@ class JobSpec(_message.Message):
     params: _containers.ScalarMap[str, str]
     compute: _struct_pb2.Struct
     kind: str
-    def __init__(self, sql: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[Column, _Mapping]]] = ..., sink: _Optional[_Union[Sink, _Mapping]] = ..., catalogs: _Optional[_Mapping[str, CatalogProperties]] = ..., default_catalog: _Optional[str] = ..., read_overlay: _Optional[_Iterable[str]] = ..., params: _Optional[_Mapping[str, str]] = ..., compute: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., kind: _Optional[str] = ...) -> None: ...
+    source_table: SourceTable
+    source_topic: SourceTopic
+    def __init__(self, sql: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[Column, _Mapping]]] = ..., sink: _Optional[_Union[Sink, _Mapping]] = ..., catalogs: _Optional[_Mapping[str, CatalogProperties]] = ..., default_catalog: _Optional[str] = ..., read_overlay: _Optional[_Iterable[str]] = ..., params: _Optional[_Mapping[str, str]] = ..., compute: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., kind: _Optional[str] = ..., source_table: _Optional[_Union[SourceTable, _Mapping]] = ..., source_topic: _Optional[_Union[SourceTopic, _Mapping]] = ...) -> None: ...
 
 class Job(_message.Message):
     __slots__ = ("job_id", "environment", "name", "version", "spec", "labels", "digest")
