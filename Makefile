@@ -2,10 +2,10 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || command -v python)
 BIN := .venv/bin
 READY := .venv/.ready
-PACKAGES := dcp_core coreetl_driver dcp_primitives dcp_plugins_base dcp_plugins_derived_dataset dcp_graph_runner pretzel
+PACKAGES := dcp_core coreetl_driver dcp_primitives dcp_plugins_base dcp_plugins_derived_dataset dcp_plugins_ingestion dcp_graph_runner pretzel
 PROJECTS := $(PACKAGES:%=%/pyproject.toml)
 EDITABLE := -e './dcp_core[testing]' -e './coreetl_driver[local,server,postgresql]' -e './dcp_primitives[iceberg,coreetl,airflow]' \
-	-e ./dcp_plugins_base -e ./dcp_plugins_derived_dataset -e ./dcp_graph_runner -e ./pretzel
+	-e ./dcp_plugins_base -e ./dcp_plugins_derived_dataset -e ./dcp_plugins_ingestion -e ./dcp_graph_runner -e ./pretzel
 WORKERS ?= 2
 
 .PHONY: help setup demo test test-services check format lint types contracts bench proto proto-check wheels clean
@@ -28,7 +28,7 @@ demo: setup ## Lint, test, plan, apply and run an example in a playground; print
 	@examples/demo.sh
 
 test: setup ## The tests that need Python packages alone
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not services"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not services"
 
 test-services: setup ## The tests against real servers, which it installs and starts itself
 	$(BIN)/python -m tests.services.install

@@ -1,0 +1,88 @@
+"""The plugin: the hooks that an event ingestion answers in its own way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dcp_core.context import Context
+from dcp_core.diagnostics import Diagnostic, Severity
+from dcp_core.interfaces import Plugin
+from dcp_core.manifest import Manifest
+from dcp_core.model import Environment, LogicalPlan, Resource
+from dcp_core.records import TestReport
+from dcp_plugins_ingestion.events.spec import (
+    DEFAULT_CHECKPOINT_S,
+    DEFAULT_MAINTENANCE,
+    FOREVER,
+    Acl,
+    EventTable,
+    Topic,
+    milliseconds,
+)
+
+
+class GrIngestion(Plugin):
+    """Events of Graph Runner, from a topic to an Iceberg table by a streaming job.
+
+    A playground has a topic, tables and a job of its own.
+    """
+
+    manifest_type = EventTable.manifest_type
+
+    def get_manifest_schema(self) -> Mapping[str, Any]:
+        """``manifest_schema.py``."""
+        from dcp_plugins_ingestion.events.manifest_schema import manifest_schema
+
+        return manifest_schema()
+
+    def parse_manifest(self, manifest: Manifest, environment: Environment) -> LogicalPlan:
+        """Normalise and check; no broker is asked."""
+        from dcp_plugins_base import reading
+        from dcp_plugins_ingestion.events.lints import OF_THE_STRUCTURE
+
+        data = manifest.data
+        workflow = data.get("workflow", {})
+        interval = workflow.get("checkpoint_interval", f"{DEFAULT_CHECKPOINT_S}s")
+        events = EventTable(
+            topic=_topic(data["topic"]),
+            format=workflow.get("format", "json"),
+            checkpoint_interval_s=milliseconds(interval) // 1000,
+            **reading.table_values(data["dataset"]),
+            **{**reading.workflow_values(data), "schedule": workflow.get("maintenance", DEFAULT_MAINTENANCE)},
+        )
+        return reading.compile_dataset(manifest, environment, events, OF_THE_STRUCTURE)
+
+    def decompose(self, logical_plan: LogicalPlan) -> tuple[Resource, ...]:
+        """Topic, table, dead-letter table, job, DAG."""
+        from dcp_plugins_ingestion.events.resources import event_resources
+
+        return event_resources(EventTable.of(logical_plan), logical_plan)
+
+    def lint(self, logical_plan: LogicalPlan, ctx: Context) -> tuple[Diagnostic, ...]:
+        """Every lint of a table, of its topic, and of the other manifests' topics and tables."""
+        from dcp_plugins_ingestion.events.lints import lint_events
+
+        return lint_events(EventTable.of(logical_plan), logical_plan, ctx)
+
+    def test(self, logical_plan: LogicalPlan, ctx: Context) -> TestReport:
+        """Nothing runs: a stream has no query, and its events are made by others."""
+        message = "there is nothing to test on an engine: schema and lints are all that is checked of a stream"
+        return TestReport(diagnostics=(Diagnostic(Severity.INFO, "stream.not_tested", message, ("topic",)),))
+
+
+def _topic(data: Mapping[str, Any]) -> Topic:
+    from dcp_plugins_base.reading import text
+
+    retention = data.get("retention")
+    acls = data.get("acls")
+    return Topic(
+        name=data["name"],
+        partitions=data.get("partitions", 1),
+        replication=data.get("replication", 1),
+        retention_ms=None if retention is None else -1 if retention == FOREVER else milliseconds(retention),
+        config={name: text(value) for name, value in data.get("config", {}).items()},
+        acls=None
+        if acls is None
+        else tuple(Acl(each["principal"], tuple(each["operations"]), each.get("host", "*")) for each in acls),
+    )

@@ -1,0 +1,98 @@
+"""A stream of events as data.
+
+Source: design.md sections 5 and 12.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import ClassVar
+
+import attrs
+
+from coreetl_driver.api import SinkMode
+from dcp_core.diagnostics import FieldPath
+from dcp_plugins_base.dataset import Dataset
+
+FOREVER = "forever"
+DEFAULT_CHECKPOINT_S = 60
+DEFAULT_MAINTENANCE = "0 3 * * *"
+_DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d|w)")
+_UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
+DEAD_LETTER_SUFFIX = "_dead_letter"
+
+
+@attrs.frozen
+class Acl:
+    """What one principal may do with the topic."""
+
+    principal: str
+    operations: tuple[str, ...]
+    host: str = "*"
+
+
+@attrs.frozen
+class Topic:
+    """The topic that events come through.
+
+    Args:
+        name: In production; other environments have one apart.
+        retention_ms: How long events are kept, in milliseconds; -1 for ever, None as the broker does.
+        config: More of the topic's configuration.
+        acls: Who may do what; None leaves that alone.
+    """
+
+    name: str
+    partitions: int = 1
+    replication: int = 1
+    retention_ms: int | None = None
+    config: Mapping[str, str] = attrs.Factory(dict)
+    acls: tuple[Acl, ...] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class EventTable(Dataset):
+    """The table ``events.<name>``, the topic that fills it, and ``events.<name>_dead_letter`` for what it cannot hold.
+
+    Args:
+        topic: Where the events come from.
+        format: Of a message's value.
+        checkpoint_interval_s: Seconds between two commits to the table.
+    """
+
+    manifest_type: ClassVar[str] = "gr_ingestion"
+    namespace: ClassVar[str] = "events"
+    schedule_path: ClassVar[FieldPath] = ("workflow", "maintenance")
+
+    topic: Topic
+    mode: str = SinkMode.APPEND.value
+    format: str = "json"
+    checkpoint_interval_s: int = DEFAULT_CHECKPOINT_S
+
+    @property
+    def dead_letter_name(self) -> str:
+        """The name of the table for messages that cannot be read."""
+        return f"{self.table_name}{DEAD_LETTER_SUFFIX}"
+
+    @property
+    def dead_letter_table(self) -> str:
+        """The same with its namespace."""
+        return f"{self.namespace}.{self.dead_letter_name}"
+
+    @property
+    def dag_name(self) -> str:
+        """The schedule is that of maintenance: the job itself runs all the time."""
+        return f"{self.table_name}_maintenance_dag"
+
+
+def milliseconds(text: str) -> int:
+    """``500ms``, ``60s``, ``15m``, ``12h``, ``7d``, ``2w``.
+
+    Raises:
+        ValueError: It is none of them.
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    return int(match.group(1)) * _UNIT_MS[match.group(2)]

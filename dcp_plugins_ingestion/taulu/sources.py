@@ -1,0 +1,84 @@
+"""The databases that one control plane reads: one connection for each name, opened when it is first needed.
+
+A call (one lint, one plan, one test) sees each database as it is, so the next call opens it anew; within a call one
+that did not answer is not asked again, or a hundred manifests would wait for it a hundred times.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import attrs
+
+from coreetl_driver.sources import Source, open_source
+from dcp_core.context import Context
+from dcp_core.errors import DcpError, TransientError
+
+_SHARED = "ingestion.sources"
+
+
+@attrs.define
+class _Opened:
+    """What a call found under a name: a source, or why there is none.
+
+    Args:
+        ctx: The call's context, by which it is told from the next one.
+    """
+
+    ctx: Context
+    source: Source | None = None
+    error: DcpError | None = None
+
+
+class OpenSources:
+    """Sources by name, for one call after the other; answers one question at a time, whichever thread asks."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._opened: dict[str, _Opened] = {}
+
+    @contextmanager
+    def reading(self, name: str, ctx: Context) -> Iterator[Source]:
+        """The source of that name, for as long as the block lasts.
+
+        Raises:
+            DcpError: It cannot be opened, or did not answer before in this call. Its message holds no secret.
+        """
+        with self._lock:
+            opened = self._of(name, ctx)
+            if opened.error is not None:
+                raise opened.error
+            assert opened.source is not None, "a source, or why there is none"
+            try:
+                yield opened.source
+            except TransientError as error:
+                opened.error = error
+                raise
+
+    def close(self) -> None:
+        """Give all connections back."""
+        with self._lock:
+            for opened in self._opened.values():
+                if opened.source is not None:
+                    opened.source.close()
+            self._opened.clear()
+
+    def _of(self, name: str, ctx: Context) -> _Opened:
+        known = self._opened.get(name)
+        if known is not None and known.ctx is ctx:
+            return known
+        if known is not None and known.source is not None:
+            known.source.close()
+        opened = self._opened[name] = _Opened(ctx)
+        try:
+            opened.source = open_source(ctx.settings, name)
+        except DcpError as error:
+            opened.error = error
+        return opened
+
+
+def open_sources(ctx: Context) -> OpenSources:
+    """Those of the context's control plane, closed with it."""
+    return ctx.shared(_SHARED, OpenSources)
