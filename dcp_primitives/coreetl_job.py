@@ -16,6 +16,7 @@ from attrs import Factory, asdict, evolve, field, frozen
 from coreetl_driver import CoreetlSettings, api, connect
 from coreetl_driver.column_types import parse_type
 from coreetl_driver.embedded import sqlite_file
+from coreetl_driver.job_sources import SourceTable, SourceTopic, source_to_json
 from dcp_core import documents, planning
 from dcp_core.context import Context
 from dcp_core.digests import JsonValue
@@ -50,11 +51,11 @@ def _columns(columns: Iterable[api.Column]) -> tuple[api.Column, ...]:
 
 @frozen
 class CoreetlJob:
-    """A job that runs one query and writes its rows to a table of the environment's own catalog.
+    """A job that writes rows to a table of the environment's own catalog: those of a query, or of a source.
 
     Args:
         job_id: Scoped to the environment: ``Environment.scoped("daily_orders_job")``.
-        sql: Exactly one query, Spark SQL.
+        sql: Exactly one query, Spark SQL; empty for a job that is no query.
         columns: The declared output, in the table's order.
         table: The sink, ``namespace.name``.
         mode: How rows reach it.
@@ -63,6 +64,8 @@ class CoreetlJob:
         params: Values for ``:name`` in the SQL.
         compute: Resources and options for the backend.
         sink_uri: What people call the sink, ``iceberg://daily_orders``; a label only.
+        kind: ``query``, or ``extract``; any other can be planned, and it is the driver that refuses what it cannot do.
+        source: Where the rows of a job come from that is no query; it names a connection and holds no secret.
     """
 
     job_id: str
@@ -75,6 +78,8 @@ class CoreetlJob:
     params: Mapping[str, str] = Factory(dict)
     compute: Mapping[str, Any] = Factory(dict)
     sink_uri: str = ""
+    kind: str = "query"
+    source: SourceTable | SourceTopic | None = None
 
     def resource(
         self,
@@ -289,6 +294,8 @@ def _job_spec(resource: Resource, ctx: Context) -> api.JobSpec:
         read_overlay=(environment.catalog,) if environment.overlay and not environment.is_production else (),
         params=job.params,
         compute=job.compute,
+        kind=job.kind,
+        source=job.source,
     )
 
 
@@ -297,6 +304,8 @@ def _canonical(text: str) -> str:
 
 
 def _values(spec: api.JobSpec, sink_uri: str) -> dict[str, JsonValue]:
+    # A job without a source says nothing of it: what was applied before there were sources stays as it is.
+    source = {} if spec.source is None else {"source": source_to_json(spec.source)}
     return {
         "sql": spec.sql,
         "columns": [asdict(column) for column in spec.columns],
@@ -311,6 +320,7 @@ def _values(spec: api.JobSpec, sink_uri: str) -> dict[str, JsonValue]:
         "read_overlay": list(spec.read_overlay),
         "catalogs": {name: json_digest(properties) for name, properties in sorted(spec.catalogs.items())},
         "sink_uri": sink_uri,
+        **source,
     }
 
 
