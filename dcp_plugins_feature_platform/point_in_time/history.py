@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 import pyarrow as pa
 
+from dcp_core.errors import PermanentError
+
 if TYPE_CHECKING:
     from pyiceberg.expressions import BooleanExpression
     from pyiceberg.table import FileScanTask, Table
@@ -54,25 +56,55 @@ class IcebergHistory:
     @property
     def schema(self) -> pa.Schema:
         """The table's columns as Arrow has them."""
-        from pyiceberg.io.pyarrow import schema_to_pyarrow
-
-        return _plain(schema_to_pyarrow(self.table.schema(), include_field_ids=False))
+        return schema_of(self.table)
 
     def batches(
         self, columns: Sequence[str], event_timestamp: str, since_us: int | None, until_us: int
     ) -> Iterator[pa.RecordBatch]:
         """A few files at a time, those that the range cannot touch not at all.
 
-        pyiceberg's own reader fetches all files at once and keeps what nobody has asked for yet in memory.
+        Raises:
+            PermanentError: A file is gone.
         """
-        from pyiceberg.io.pyarrow import ArrowScan
+        return rows_of(self.name, self.table, columns, _range(event_timestamp, since_us, until_us))
 
-        wanted = pa.schema([self.schema.field(name) for name in columns])
-        scan = self.table.scan(_range(event_timestamp, since_us, until_us), selected_fields=tuple(columns))
-        reading = ArrowScan(scan.table_metadata, scan.io, scan.projection(), scan.row_filter, scan.case_sensitive)
+
+def schema_of(table: Table) -> pa.Schema:
+    """A table's columns as Arrow has them, without Iceberg's metadata, which means nothing in a training set."""
+    from pyiceberg.io.pyarrow import schema_to_pyarrow
+
+    return pa.schema([pa.field(field.name, field.type) for field in schema_to_pyarrow(table.schema())])
+
+
+def rows_of(
+    name: str, table: Table, columns: Sequence[str], row_filter: BooleanExpression | None = None
+) -> Iterator[pa.RecordBatch]:
+    """These columns of a table, a few files at a time.
+
+    pyiceberg's own reader fetches all files at once and keeps what nobody has asked for yet in memory.
+
+    Args:
+        name: What errors call the table.
+
+    Raises:
+        PermanentError: A file is gone.
+    """
+    from pyiceberg.expressions import AlwaysTrue
+    from pyiceberg.io.pyarrow import ArrowScan
+
+    wanted = pa.schema([schema_of(table).field(column) for column in columns])
+    scan = table.scan(row_filter or AlwaysTrue(), selected_fields=tuple(columns))
+    reading = ArrowScan(scan.table_metadata, scan.io, scan.projection(), scan.row_filter, scan.case_sensitive)
+    try:
         for tasks in _bunches(scan.plan_files()):
             for batch in reading.to_record_batches(tasks):
                 yield batch.select(list(columns)).cast(wanted)
+    except FileNotFoundError as error:
+        raise PermanentError(
+            f"a file of table {name} is gone: {error}",
+            hint="it was deleted outside the catalog; a run that writes the table anew brings it back",
+            code="iceberg.files_lost",
+        ) from None
 
 
 def _bunches(tasks: Iterable[FileScanTask]) -> Iterator[list[FileScanTask]]:
@@ -100,8 +132,3 @@ def _range(column: str, since_us: int | None, until_us: int) -> BooleanExpressio
     if since_us is not None and _FIRST <= since_us <= _LAST:
         bounds.append(at_least(column, since_us))
     return bounds[0] if len(bounds) == 1 else And(*bounds)
-
-
-def _plain(schema: pa.Schema) -> pa.Schema:
-    """Without Iceberg's own metadata, which means nothing in a training set."""
-    return pa.schema([pa.field(field.name, field.type) for field in schema])

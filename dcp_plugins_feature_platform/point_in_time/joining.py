@@ -180,6 +180,12 @@ def _join(connection: DuckDBPyConnection, label_keys: _LabelKeys, selected: Sele
     )
     found = dict.fromkeys(schema.names, 0)
 
+    defaults = {
+        feature.output: _scalar(feature.default, of.type)
+        for feature, of in zip(selected.features, features, strict=True)
+        if feature.default is not None
+    }
+
     def finished(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             arrays = []
@@ -187,7 +193,8 @@ def _join(connection: DuckDBPyConnection, label_keys: _LabelKeys, selected: Sele
                 of = schema.field(feature.output).type
                 value = array if array.type == of else array.cast(of)
                 found[feature.output] += len(value) - value.null_count
-                arrays.append(value if feature.default is None else pc.coalesce(value, _scalar(feature.default, of)))
+                default = defaults.get(feature.output)
+                arrays.append(value if default is None else pc.coalesce(value, default))
             yield pa.record_batch(arrays, schema=schema)
 
     with _reading(connection, "history", incoming, _history(label_keys, selected, incoming)):
@@ -267,4 +274,12 @@ def _reading(
 
 
 def _scalar(value: Any, of: pa.DataType) -> pa.Scalar:
-    return pa.scalar(value, of)
+    """A default in the table's own type, which may not be the manifest's yet."""
+    try:
+        return pa.scalar(value, of)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError):
+        raise InvalidSpecError(
+            f"the default {value!r} is not a value of type {of}, which the table has",
+            hint="the manifest is newer than the table: apply and run it first",
+            code="features.not_applied",
+        ) from None

@@ -1,0 +1,196 @@
+"""``pretzel feature-platform get-historical``: labels and feature tables found, joined and written or shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from dcp_core.context import Context
+from dcp_core.errors import NotFoundError, PermanentError, UsageError
+from dcp_core.model import Environment, LogicalPlan
+from dcp_core.records import Preview
+from dcp_plugins_base.known_tables import catalogs_of
+from dcp_plugins_feature_platform.point_in_time.history import IcebergHistory, rows_of, schema_of
+from dcp_plugins_feature_platform.point_in_time.joining import Workspace
+from dcp_plugins_feature_platform.point_in_time.labels import (
+    FirstLabels,
+    ParquetLabels,
+    SpooledLabels,
+)
+from dcp_plugins_feature_platform.point_in_time.selecting import FeatureHistory, select
+from dcp_plugins_feature_platform.point_in_time.training_set import make_training_set
+from dcp_plugins_feature_platform.settings import SECTION, FeaturePlatformSettings
+from dcp_plugins_feature_platform.view import FeatureView, view_of
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
+
+_TABLE_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+
+
+def get_historical(
+    ctx: Context,
+    logical_plans: Sequence[LogicalPlan],
+    *,
+    labels: str,
+    timestamp_column: str,
+    features: str | None = None,
+    full_names: bool = False,
+    to: Path | None = None,
+    limit: int = 10,
+) -> Preview | dict[str, Any]:
+    """Make a training set from the environment's own feature tables.
+
+    Args:
+        logical_plans: The feature views, at least one.
+        labels: A Parquet file, or a table, looked for where sources of SQL are.
+        timestamp_column: The labels' moment.
+        features: Comma-separated names, ``total`` or ``customer_orders__total``; None for all.
+        full_names: Whether columns are named ``view__feature``.
+        to: The Parquet file to write.
+        limit: How many rows the preview has.
+
+    Returns:
+        A preview, or with ``to`` what was written: file, rows, columns, and how many labels found a value of their own.
+
+    Raises:
+        NotFoundError: A feature table or the labels do not exist.
+        InvalidSpecError: Labels and features do not fit together.
+        UsageError: The command contradicts itself.
+    """
+    wanted = _names(features)
+    if limit < 1:
+        raise UsageError("--limit must be at least 1")
+    if to is not None:
+        _check_target(to, labels)
+    settings = ctx.settings.section(SECTION, FeaturePlatformSettings)
+    selection = select([_history(ctx, view_of(each)) for each in logical_plans], wanted, full_names=full_names)
+    with ExitStack() as stack:
+        workspace = stack.enter_context(Workspace.temporary(Path(settings.scratch), settings.memory_mb))
+        given = stack.enter_context(_labels(ctx, labels, workspace.folder))
+        shown = given if to is not None else FirstLabels(given, limit)
+        made = make_training_set(shown, timestamp_column, selection, workspace)
+        if to is None:
+            rows = [tuple(row.values()) for batch in made.batches() for row in batch.to_pylist()]
+            return Preview(tuple(made.schema.names), tuple(rows), given.rows)
+        count = made.write(to)
+        return {
+            "file": str(to),
+            "rows": count,
+            "columns": list(made.schema.names),
+            "found": made.found,
+        }
+
+
+def _names(features: str | None) -> list[str] | None:
+    if features is None:
+        return None
+    names = [name.strip() for name in features.split(",")]
+    if not all(names):
+        raise UsageError("--features names features, separated by commas", hint="--features orders_total,orders_count")
+    return names
+
+
+def _check_target(to: Path, labels: str) -> None:
+    if not to.parent.is_dir():
+        raise UsageError(f"there is no folder {to.parent}")
+    if to.is_dir():
+        raise UsageError(f"{to} is a folder; --to names a file")
+    if to.exists() and Path(labels).exists() and to.samefile(labels):
+        raise UsageError("the training set would replace the labels it is made from", hint="give --to another name")
+
+
+def _history(ctx: Context, view: FeatureView) -> FeatureHistory:
+    """The environment's own table of the view.
+
+    Raises:
+        NotFoundError: It has not been applied, or never run.
+    """
+    environment = ctx.environment
+    table = _load(ctx, environment.catalog, view.table)
+    if table is None:
+        raise NotFoundError(
+            f"table {view.table} does not exist in {environment.name}",
+            hint=f"apply and run {view.id} first",
+            code="features.not_applied",
+        )
+    if table.current_snapshot() is None:
+        raise NotFoundError(
+            f"table {view.table} in {environment.name} has never been filled",
+            hint=f"run {view.id} first",
+            code="features.not_run",
+        )
+    defaults = {field.name: view.default_of(field) for field in view.fields if field.name in view.defaults}
+    return FeatureHistory(
+        view.table_name,
+        IcebergHistory(view.table, table),
+        view.join_keys,
+        view.event_timestamp,
+        view.time_to_live,
+        view.features,
+        defaults,
+    )
+
+
+@contextmanager
+def _labels(ctx: Context, labels: str, folder: Path) -> Iterator[ParquetLabels | SpooledLabels]:
+    path = Path(labels)
+    if path.exists() or not _TABLE_NAME.fullmatch(labels) or path.suffix == ".parquet":
+        with ParquetLabels.open(path) as opened:
+            yield opened
+        return
+    for catalog in catalogs_of(ctx.environment):
+        table = _load(ctx, catalog, labels)
+        if table is not None:
+            yield _spooled(labels, table, folder)
+            return
+    raise NotFoundError(
+        f"there is no file and no table {labels} in {' or '.join(catalogs_of(ctx.environment))}",
+        hint="--reads overlay finds a table of the playground too" if not ctx.environment.overlay else None,
+        code="labels.not_found",
+    )
+
+
+def _spooled(name: str, table: Table, folder: Path) -> SpooledLabels:
+    import pyarrow as pa
+
+    schema = schema_of(table)
+    reader = pa.RecordBatchReader.from_batches(schema, rows_of(name, table, schema.names))
+    return SpooledLabels.of(name, reader, folder / "labels.arrows")
+
+
+def _load(ctx: Context, catalog: str, name: str) -> Table | None:
+    """A table of any catalog that may be read; None when there is none.
+
+    Raises:
+        TransientError: The catalog cannot be reached.
+        PermanentError: The table's metadata is gone.
+    """
+    from dcp_primitives.iceberg import catalog as catalogs
+
+    if not catalogs.exists(ctx.settings.catalog_properties(catalog)):
+        return None
+    from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+
+    connected = catalogs.connect(_reading(ctx, catalog))
+    with catalogs.reaching(catalog):
+        try:
+            return connected.load_table(name)
+        except (NoSuchTableError, NoSuchNamespaceError):
+            return None
+        except FileNotFoundError as error:
+            raise PermanentError(
+                f"the metadata of table {name} is gone: {error}", code="iceberg.metadata_lost"
+            ) from None
+
+
+def _reading(ctx: Context, catalog: str) -> Context:
+    """The context whose own catalog is that one: an environment's, or production's."""
+    if catalog == ctx.environment.catalog:
+        return ctx
+    return attrs.evolve(ctx, environment=Environment.named("production"))
