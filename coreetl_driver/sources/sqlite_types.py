@@ -13,7 +13,7 @@ from dcp_core.errors import InvalidSpecError
 
 _WHOLE = ("tinyint", "smallint", "int", "long")
 _TIMES = ("date", "timestamptz", "timestamp_ntz")
-_ANY = (*_WHOLE, *_TIMES, "decimal", "double", "boolean", "string", "binary")
+_ANY = (*_WHOLE, *_TIMES, "decimal", "float", "double", "boolean", "string", "binary")
 # What values of a column may go into, each of them checked.
 _ACCEPTS = {
     "INTEGER": (*_WHOLE, "decimal", "double", "boolean"),
