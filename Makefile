@@ -2,10 +2,12 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || command -v python)
 BIN := .venv/bin
 READY := .venv/.ready
-PACKAGES := dcp_core coreetl_driver dcp_primitives dcp_plugins_base dcp_plugins_derived_dataset dcp_plugins_ingestion dcp_graph_runner pretzel
+PACKAGES := dcp_core coreetl_driver dcp_primitives dcp_plugins_base dcp_plugins_derived_dataset dcp_plugins_ingestion \
+	dcp_plugins_feature_platform dcp_graph_runner pretzel
 PROJECTS := $(PACKAGES:%=%/pyproject.toml)
 EDITABLE := -e './dcp_core[testing]' -e './coreetl_driver[local,server,postgresql]' -e './dcp_primitives[iceberg,coreetl,airflow]' \
-	-e ./dcp_plugins_base -e ./dcp_plugins_derived_dataset -e ./dcp_plugins_ingestion -e ./dcp_graph_runner -e ./pretzel
+	-e ./dcp_plugins_base -e ./dcp_plugins_derived_dataset -e ./dcp_plugins_ingestion -e ./dcp_plugins_feature_platform \
+	-e ./dcp_graph_runner -e ./pretzel
 WORKERS ?= 2
 
 .PHONY: help setup demo test test-services check format lint types contracts bench proto proto-check wheels clean
