@@ -18,6 +18,7 @@ from dcp_core.planner import decompose, one_environment
 from dcp_core.records import Execution, InventoryEntry
 
 NOT_APPLIED = "it was never applied here; `pretzel apply` makes its job"
+NOT_MADE = "was not made when it was applied; `pretzel plan` says what it waits for"
 CHANGED = "the manifest has changed since it was applied; this ran the version applied"
 
 
@@ -78,6 +79,8 @@ class Runner:
                 result = RunResult(id, error=f"{sorted(reads & failed)[0]} was not refreshed", skipped=True)
             elif id not in applied:
                 result = RunResult(id, error=NOT_APPLIED)
+            elif missing := [each.name for each in resources[id] if each.runnable and each.key not in entries]:
+                result = RunResult(id, error=f"{missing[0]} {NOT_MADE}")
             else:
                 result = self._run_one(by_id[id], params)
                 is_as_applied = all(self._is_as_applied(each, entries) for each in resources[id])

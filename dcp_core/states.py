@@ -13,7 +13,7 @@ import attrs
 from dcp_core.context import Context
 from dcp_core.errors import PluginLoadError, StalePlanError, UnknownKindError
 from dcp_core.model import Action, ActionKind, Resource, ResourceKey, State
-from dcp_core.planning import ResourceStates
+from dcp_core.planning import ResourceStates, compare_values
 from dcp_core.records import InventoryEntry
 from dcp_core.registry import Registry
 
@@ -109,8 +109,10 @@ def _wanted_row(
     resource: Resource, entry: InventoryEntry | None, read: _Read, registry: Registry, ctx: Context
 ) -> ResourceStates:
     if read.unavailable is not None:
+        # Nobody here can tell what there is. Of what was never made, what is wanted can be shown all the same.
         desired = State(resource.spec)
-        return ResourceStates(resource, desired, None, entry, (), read.unavailable)
+        changes = compare_values(resource.spec, {}) if entry is None else ()
+        return ResourceStates(resource, desired, None, entry, changes, read.unavailable)
     desired = registry.primitive(resource.kind, "get_desired_state", resource=resource, ctx=ctx)
     actual = read.states.get(resource.key)
     changes = registry.primitive(resource.kind, "compare", resource=resource, desired=desired, actual=actual)

@@ -193,6 +193,18 @@ def test_resources_of_an_uninstalled_primitive_are_blocked_and_the_rest_goes_on(
     (action,) = plan.actions
     assert (action.kind, action.reason) == (ActionKind.BLOCKED, "primitive_not_installed")
     assert "shelf_item" in action.message
+    assert action.changes == (), "nobody can tell what there is"
+
+
+def test_what_an_uninstalled_primitive_would_make_is_planned_field_by_field(desk: Desk) -> None:
+    registry = desk.registry()
+    registry.unregister(PRIMITIVES, "shelf_item")
+    (action,) = desk.open(registry=registry).plan(shelf("a", item("x", text="one", size=2))).actions
+    assert (action.kind, action.wants) == (ActionKind.BLOCKED, ActionKind.CREATE)
+    assert [(each.field, each.actual, each.desired) for each in action.changes] == [
+        ("text", None, "one"),
+        ("size", None, 2),
+    ]
 
 
 # Applying
@@ -411,6 +423,18 @@ def test_a_run_that_cannot_start_is_a_result_and_is_recorded(desk: Desk) -> None
     assert not result.ok
     assert "acme-shelf==1.0: start" in (result.error or "")
     assert dcp.store.audit_records()[0].outcome is OperationStatus.FAILED
+
+
+def test_a_run_of_a_job_that_an_apply_could_not_make_says_so_and_starts_nothing(desk: Desk) -> None:
+    dcp = desk.open()
+    desk.world.fail("create", "playground_alice__x", PermanentError("no space"))
+    wanted = shelf("a", item("x"), item("y", needs=["x"], runnable=True), item("free"))
+    (operation,) = apply(dcp, wanted)
+    assert operation.status is OperationStatus.PARTIAL
+    (result,) = dcp.run(wanted)
+    assert not result.ok
+    assert "playground_alice__y was not made" in (result.error or "")
+    assert desk.world.called("start") == []
 
 
 def test_a_run_of_what_was_never_applied_starts_nothing(desk: Desk) -> None:
