@@ -31,7 +31,8 @@ def shown_uri(uri: str) -> str:
     try:
         parts = urlsplit(uri)
         port = f":{parts.port}" if parts.port else ""
-        return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}" if parts.scheme else MASK
+        is_clear = parts.scheme and "@" not in parts.path  # else a password is not escaped, and its end is anywhere
+        return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}" if is_clear else MASK
     except ValueError:
         return MASK
 
@@ -93,16 +94,12 @@ class Connection:
 
     def scrubbed(self, text: str) -> str:
         """``text`` without this connection's secrets, whoever put them there."""
-        secrets = {self.uri, self.uri_with_user, self.password.reveal()}
-        try:
-            parts = urlsplit(self.uri)
-            secrets |= {parts.password or "", unquote(parts.password or ""), parts.query, *parts.query.split("&")}
-        except ValueError:
-            pass
+        secrets = {self.uri, self.uri_with_user, self.password.reveal(), *_secrets_in(self.uri)}
         secrets |= {value for key, value in self.options.items() if masked(key, value) != value}
+        secrets |= {unquote(secret) for secret in secrets} | {quote(secret, safe="") for secret in secrets}
         for secret in sorted(secrets, key=len, reverse=True):
             if secret:
-                text = text.replace(secret, MASK).replace(quote(secret, safe=""), MASK)
+                text = text.replace(secret, MASK)
         return text
 
     def to_json(self) -> dict[str, Any]:
@@ -175,6 +172,17 @@ def resolved_connection(settings: Settings, name: str) -> Connection:
         path = uri.removeprefix("sqlite:///")  # from where dcp.toml is, wherever somebody stands
         uri = f"sqlite:///{settings.root / path}" if path and not path.startswith(":") else uri
     return Connection(name, uri, found.username, found.password, found.driver, options)
+
+
+def _secrets_in(uri: str) -> set[str]:
+    """The password of an address, escaped as it should be or not, and its query's secrets."""
+    user, separator, _ = uri.partition("://")[2].rpartition("@")
+    found = {user.partition(":")[2]} if separator else set()
+    for each in uri.partition("?")[2].split("&"):
+        key, _, value = each.partition("=")
+        if masked(key, value) != value:
+            found.add(value)
+    return found
 
 
 def _in_variable(name: str) -> str:

@@ -28,8 +28,9 @@ class GenericSource(AdbcSource):
 
     def tables(self) -> tuple[str, ...]:
         if self._tables is None:
+            opened = self._open()
             try:
-                found = self._open().adbc_get_objects(depth="tables").read_all().to_pylist()
+                found = opened.adbc_get_objects(depth="tables").read_all().to_pylist()
             except Exception as error:
                 raise self._error(error) from None
             self._tables = tuple(
@@ -48,8 +49,9 @@ class GenericSource(AdbcSource):
             names["catalog_filter"] = schemas[0]
         if table not in self.tables() and not any(each.endswith(f".{table}") for each in self.tables()):
             return None
+        opened = self._open()
         try:
-            schema = self._open().adbc_get_table_schema(name, **names)
+            schema = opened.adbc_get_table_schema(name, **names)
         except Exception as error:
             raise self._error(error) from None
         return tuple(column_info(field) for field in schema)

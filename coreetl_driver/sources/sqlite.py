@@ -171,7 +171,7 @@ class SqliteSource(AdbcSource):
         return super()._error(error, connecting=connecting)
 
     def _is_transient(self, message: str, connecting: bool) -> bool:
-        return any(words in message for words in ("locked", "busy", "unable to open", "readonly", "disk I/O"))
+        return any(words in message for words in ("locked", "busy", "unable to open", "disk I/O"))
 
 
 def _is_wal(path: Path) -> bool:

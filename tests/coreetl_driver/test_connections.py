@@ -1,0 +1,107 @@
+"""Sections ``[connections.NAME]``: found, overridden, refused, and never shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from coreetl_driver.sources import (
+    Connection,
+    ConnectionSettings,
+    connection_names,
+    require_connection,
+    resolved_connection,
+)
+from dcp_core.errors import NotFoundError, SettingsError
+from dcp_core.settings import Secret, Settings
+
+PASSWORD = "hunter2/hunter2@"
+ESCAPED = "hunter2%2Fhunter2%40"
+
+
+def settings(environ: dict[str, str] | None = None, **connections: dict[str, Any]) -> Settings:
+    return Settings(Path("/project"), {"connections": connections}, environ or {})
+
+
+def test_references_and_placeholders_are_filled_when_the_connection_is_used() -> None:
+    given = settings(
+        {"SHOP_PASSWORD": PASSWORD}, shop={"uri": "sqlite:///{root}/shop.db", "password": "${SHOP_PASSWORD}"}
+    )
+    found = resolved_connection(given, "shop")
+    assert (found.uri, found.password.reveal()) == ("sqlite:////project/shop.db", PASSWORD)
+    with pytest.raises(SettingsError, match=r"\$\{SHOP_PASSWORD\}"):
+        resolved_connection(evolve(given, environ={}), "shop")
+    require_connection(evolve(given, environ={}), "shop")  # which looks at no value
+
+
+def test_a_relative_path_is_relative_to_the_project() -> None:
+    assert (
+        resolved_connection(settings(shop={"uri": "sqlite:///data/shop.db"}), "shop").uri
+        == "sqlite:////project/data/shop.db"
+    )
+
+
+def test_a_variable_wins_and_is_enough() -> None:
+    environ = {
+        "DCP_CONNECTIONS_THE_SHOP_URI": "postgresql://other/shop",
+        "DCP_CONNECTIONS_LAKE_URI": "postgresql://lake",
+    }
+    given = settings(environ, **{"the-shop": {"uri": "postgresql://here/shop"}})
+    assert connection_names(given) == ("the-shop", "lake")
+    assert resolved_connection(given, "the-shop").uri == "postgresql://other/shop"
+    assert resolved_connection(given, "lake").uri == "postgresql://lake"
+
+
+def test_a_slip_of_the_pen_is_told_with_the_nearest_name() -> None:
+    given = settings(shop={"urii": "sqlite:///x"})
+    with pytest.raises(NotFoundError, match="no connection 'shopp'") as missing:
+        require_connection(given, "shopp")
+    assert missing.value.hint == 'did you mean "shop"?'
+    for look in (require_connection, resolved_connection):
+        with pytest.raises(SettingsError, match=r"\[connections\.shop\] has no setting 'urii'") as unknown:
+            look(given, "shop")
+        assert unknown.value.hint == 'did you mean "uri"?'
+    with pytest.raises(SettingsError, match="has no uri"):
+        resolved_connection(settings(shop={}), "shop")
+    with pytest.raises(NotFoundError) as none:
+        require_connection(settings(), "shop")
+    assert "[connections.shop]" in str(none.value.hint)
+
+
+def test_a_slip_in_the_name_of_the_section_is_told(tmp_path: Path) -> None:
+    (tmp_path / "dcp.toml").write_text("[conections.shop]\nuri = 'x'\n")
+    with pytest.raises(SettingsError, match=r"there is no section \[conections\]") as slip:
+        Settings.load(tmp_path / "dcp.toml", environ={})
+    assert slip.value.hint == 'did you mean "connections"?'
+
+
+def test_a_password_of_its_own_needs_no_escaping() -> None:
+    found = Connection("shop", "postgresql://reader:old@host:5432/shop?x=1", password=Secret(PASSWORD))
+    assert found.uri_with_user == f"postgresql://reader:{ESCAPED}@host:5432/shop?x=1"
+    assert evolve(found, username="a b").uri_with_user == f"postgresql://a%20b:{ESCAPED}@host:5432/shop?x=1"
+    assert Connection("shop", "postgresql://host/shop").uri_with_user == "postgresql://host/shop"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"uri": f"postgresql://reader:{ESCAPED}@host/shop"},
+        {"uri": f"postgresql://host/shop?user=a&password={ESCAPED}"},
+        {"uri": "postgresql://host/shop", "password": Secret(PASSWORD)},
+        {"uri": "x://host", "options": {"auth_token": PASSWORD}},
+        {"uri": f"postgresql://reader:{PASSWORD}host/shop"},  # not escaped, as people do
+    ],
+    ids=["uri", "query", "password", "options", "broken uri"],
+)
+def test_secrets_are_shown_nowhere(changes: dict[str, Any]) -> None:
+    connection = Connection("shop", **changes)
+    shown = [repr(connection), str(connection), repr(ConnectionSettings(**changes))]
+    secrets = (PASSWORD, ESCAPED, "hunter2")
+    told = f"cannot connect to {connection.uri} with {PASSWORD} or {ESCAPED}: {connection.uri_with_user}"
+    shown.append(connection.scrubbed(told))
+    for text in shown:
+        assert not any(secret in text for secret in secrets), text
+    assert Connection.from_json(connection.to_json()) == connection
