@@ -19,11 +19,13 @@ from dcp_plugins_feature_platform.point_in_time.history import IcebergHistory, r
 from dcp_plugins_feature_platform.point_in_time.joining import Workspace
 from dcp_plugins_feature_platform.point_in_time.labels import (
     FirstLabels,
+    Labels,
     ParquetLabels,
     SpooledLabels,
+    first_rows,
 )
 from dcp_plugins_feature_platform.point_in_time.selecting import FeatureHistory, select
-from dcp_plugins_feature_platform.point_in_time.training_set import make_training_set
+from dcp_plugins_feature_platform.point_in_time.training_set import TrainingSet, make_training_set
 from dcp_plugins_feature_platform.settings import SECTION, FeaturePlatformSettings
 from dcp_plugins_feature_platform.view import FeatureView, view_of
 
@@ -72,19 +74,27 @@ def get_historical(
     selection = select([_history(ctx, view_of(each)) for each in logical_plans], wanted, full_names=full_names)
     with ExitStack() as stack:
         workspace = stack.enter_context(Workspace.temporary(Path(settings.scratch), settings.memory_mb))
-        given = stack.enter_context(_labels(ctx, labels, workspace.folder))
-        shown = given if to is not None else FirstLabels(given, limit)
-        made = make_training_set(shown, timestamp_column, selection, workspace)
+        at_most = None if to is not None else limit
+        given, total = stack.enter_context(_labels(ctx, labels, workspace.folder, at_most))
+        made = make_training_set(given, timestamp_column, selection, workspace)
         if to is None:
-            rows = [tuple(row.values()) for batch in made.batches() for row in batch.to_pylist()]
-            return Preview(tuple(made.schema.names), tuple(rows), given.rows)
+            return Preview(tuple(made.schema.names), tuple(_shown_rows(made)), total)
         count = made.write(to)
-        return {
-            "file": str(to),
-            "rows": count,
-            "columns": list(made.schema.names),
-            "found": made.found,
-        }
+        return {"file": str(to), "rows": count, "columns": list(made.schema.names), "found": made.found}
+
+
+def _shown_rows(made: TrainingSet) -> Iterator[tuple[Any, ...]]:
+    """Rows of Python values, which know no nanoseconds."""
+    import pyarrow as pa
+
+    for batch in made.batches():
+        columns = [
+            column.cast(pa.timestamp("us", column.type.tz), safe=False)
+            if pa.types.is_timestamp(column.type) and column.type.unit == "ns"
+            else column
+            for column in batch.columns
+        ]
+        yield from zip(*(column.to_pylist() for column in columns), strict=True)
 
 
 def _names(features: str | None) -> list[str] | None:
@@ -138,30 +148,27 @@ def _history(ctx: Context, view: FeatureView) -> FeatureHistory:
 
 
 @contextmanager
-def _labels(ctx: Context, labels: str, folder: Path) -> Iterator[ParquetLabels | SpooledLabels]:
+def _labels(ctx: Context, labels: str, folder: Path, at_most: int | None) -> Iterator[tuple[Labels, int | None]]:
+    """The labels, no more than ``at_most``, and how many there are where that is known."""
     path = Path(labels)
     if path.exists() or not _TABLE_NAME.fullmatch(labels) or path.suffix == ".parquet":
         with ParquetLabels.open(path) as opened:
-            yield opened
+            yield (opened if at_most is None else FirstLabels(opened, at_most)), opened.rows
         return
     for catalog in catalogs_of(ctx.environment):
         table = _load(ctx, catalog, labels)
         if table is not None:
-            yield _spooled(labels, table, folder)
+            schema = schema_of(table)
+            batches = rows_of(labels, table, schema.names)
+            taken = batches if at_most is None else first_rows(batches, at_most)
+            spooled = SpooledLabels.of(labels, schema, taken, folder / "labels.arrows")
+            yield spooled, (spooled.rows if at_most is None else None)
             return
     raise NotFoundError(
         f"there is no file and no table {labels} in {' or '.join(catalogs_of(ctx.environment))}",
-        hint="--reads overlay finds a table of the playground too" if not ctx.environment.overlay else None,
+        hint=None if ctx.environment.overlay else "--reads overlay finds the playground's own tables too",
         code="labels.not_found",
     )
-
-
-def _spooled(name: str, table: Table, folder: Path) -> SpooledLabels:
-    import pyarrow as pa
-
-    schema = schema_of(table)
-    reader = pa.RecordBatchReader.from_batches(schema, rows_of(name, table, schema.names))
-    return SpooledLabels.of(name, reader, folder / "labels.arrows")
 
 
 def _load(ctx: Context, catalog: str, name: str) -> Table | None:

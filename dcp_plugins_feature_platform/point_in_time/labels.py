@@ -101,9 +101,9 @@ class SpooledLabels:
     rows: int
 
     @classmethod
-    def of(cls, name: str, reader: pa.RecordBatchReader, file: Path) -> SpooledLabels:
+    def of(cls, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], file: Path) -> SpooledLabels:
         """Read the whole stream into ``file``; never more than a batch in memory."""
-        return cls(name, reader.schema, file, spool(reader.schema, reader, file))
+        return cls(name, schema, file, spool(schema, batches, file))
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """In the order in which they came."""
@@ -129,12 +129,16 @@ class FirstLabels:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Until there are enough."""
-        missing = self.limit
-        for batch in self.labels.batches() if missing > 0 else ():
-            yield batch.slice(0, missing)
-            missing -= batch.num_rows
-            if missing <= 0:
-                return
+        return first_rows(self.labels.batches(), self.limit)
+
+
+def first_rows(batches: Iterator[pa.RecordBatch], limit: int) -> Iterator[pa.RecordBatch]:
+    """Batches until there are ``limit`` rows, at least one; nothing after them is read."""
+    for batch in batches:
+        yield batch.slice(0, limit)
+        limit -= batch.num_rows
+        if limit <= 0:
+            return
 
 
 def spool(schema: pa.Schema, batches: Iterable[pa.RecordBatch], file: Path) -> int:

@@ -10,6 +10,7 @@ from typing import ClassVar
 from dcp_core import Plugin
 from dcp_core.testing import PluginContract
 from dcp_plugins_derived_dataset import DerivedDataset
+from dcp_plugins_feature_platform import FeaturePlatform
 
 SHIPPED = "dcp-"  # every distribution of the project starts so
 
@@ -70,6 +71,78 @@ SELECT ordered_at AS order_date, region, SUM(amount) AS revenue
 FROM raw.lines
 WHERE ordered_at >= CAST(:since AS DATE)
 GROUP BY ordered_at, region
+""",
+    }
+
+
+class TestFeaturePlatform(PluginContract):
+    plugin = FeaturePlatform
+    kinds_apart = ("iceberg_table",)
+    manifest: ClassVar[str | Mapping[str, str]] = {
+        "customer_orders.yaml": """\
+manifest_type: feature_platform
+metadata:
+  technical_owner: ml-platform
+  tier: 2
+  labels: {domain: sales}
+  description: What customers ordered.
+feature_view:
+  name: customer_orders
+  description: Orders of a customer so far.
+  entity: customer
+  join_keys:
+    - {name: customer_id, type: string, description: The customer}
+    - {name: shop_id, type: long}
+  event_timestamp: {name: event_ts, type: timestamp, description: When the order was paid}
+  ttl: 30d
+  features:
+    - {name: orders_total, type: 'decimal(18, 2)', description: Their sum, default: 0}
+    - {name: last_city, type: string, renamed_from: city, default: unknown}
+    - {name: orders_count, type: long}
+  protect: true
+  properties: {write.target-file-size-bytes: 134217728}
+source:
+  sql: customer_orders.sql
+workflow:
+  schedule: "30 6 * * *"
+  start_date: "2026-01-01"
+  catchup: false
+  retries: 3
+  params: {country: DE}
+  compute: {size: small}
+  backfill_window: 30d
+tests:
+  - name: orders are taken as they are
+    inputs:
+      raw.orders:
+        columns:
+          {customer: string, shop: long, paid_at: timestamp, total: 'decimal(18, 2)', city: string, country: string}
+        rows:
+          - {customer: a, shop: 1, paid_at: '2026-01-01T00:00:00Z', total: 10.00, city: Bonn, country: DE}
+    params: {country: DE}
+    expected:
+      - {customer_id: a, shop_id: 1, orders_total: 10.00, orders_count: 1}
+    ordered: true
+checks:
+  - {name: one row per customer and moment, unique: [customer_id, shop_id, event_ts]}
+  - {not_null: [orders_count]}
+  - {expression: orders_count > 0}
+  - accepted_values: {field: orders_count, values: [1, 2]}
+lint:
+  ignore:
+    - {code: sql.unknown_table, reason: the source is loaded by hand}
+""",
+        "customer_orders.sql": """\
+SELECT
+  customer AS customer_id,
+  shop AS shop_id,
+  paid_at AS event_ts,
+  CAST(SUM(total) AS DECIMAL(18, 2)) AS orders_total,
+  MAX(city) AS last_city,
+  COUNT(*) AS orders_count
+FROM raw.orders
+WHERE country = :country
+GROUP BY customer, shop, paid_at
 """,
     }
 

@@ -246,8 +246,8 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(workspace: Workspac
 
 def test_a_stream_of_labels_is_spooled_and_read_twice(workspace: Workspace, tmp_path: Path) -> None:
     table = labels(("a", NOON), ("b", NOON), ("a", NOON))
-    reader = pa.RecordBatchReader.from_batches(table.schema, iter(table.to_batches(max_chunksize=1)))
-    spooled = SpooledLabels.of("shop.labels", reader, tmp_path / "labels.arrows")
+    batches = iter(table.to_batches(max_chunksize=1))
+    spooled = SpooledLabels.of("shop.labels", table.schema, batches, tmp_path / "labels.arrows")
     assert spooled.rows == 3
     selection = select([view([("a", NOON, 1)])], None, full_names=False)
     made = make_training_set(FirstLabels(spooled, 2), "at", selection, workspace)
