@@ -42,7 +42,8 @@ def event_resources(events: EventTable, logical_plan: LogicalPlan) -> tuple[Reso
     job = job_resource(
         events, logical_plan, table, depends_on=(topic, dead_letter), kind="stream", sql="", source=source
     )
-    return (topic, table, dead_letter, job, *dag_resources(events, logical_plan, job))
+    maintenance = attrs.evolve(events, description=f"Keeps the job that fills {events.table} going")
+    return (topic, table, dead_letter, job, *dag_resources(maintenance, logical_plan, job))
 
 
 def _topic(events: EventTable, logical_plan: LogicalPlan) -> Resource:

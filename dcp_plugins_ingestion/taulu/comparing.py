@@ -101,7 +101,8 @@ def _of_field(
             (*table.field_path(index), "type"),
             hint=f"declare it as {column.type}" if column.type is not None else "declare it as string",
         )
-    if not field.nullable and column.nullable:
+    is_cursor = table.cursor is not None and field.name.lower() == table.cursor.lower()
+    if not field.nullable and column.nullable and not is_cursor:
         yield Diagnostic(
             Severity.INFO,
             "source.maybe_null",
@@ -109,12 +110,13 @@ def _of_field(
             (*table.field_path(index), "nullable"),
             hint="declare it NOT NULL in the source too, or nullable: true here",
         )
-    if table.cursor is not None and field.name.lower() == table.cursor.lower() and column.nullable:
+    if is_cursor and column.nullable:
         yield warning(
             "source.cursor_nullable",
-            f"cursor {field.name}: source column {name} may be NULL, and nobody can tell whether such a row is new",
+            f"cursor {field.name}: source column {name} may be NULL: a run that reads such a row fails, for nobody can "
+            "tell whether it is new",
             ("workflow", "cursor"),
-            hint="a cursor is best declared NOT NULL in the source",
+            hint="declare it NOT NULL in the source",
         )
 
 

@@ -66,7 +66,11 @@ def _report(table: IngestedTable, source: Source) -> TestReport:
 
 
 def _columns(table: IngestedTable) -> tuple[ReadColumn, ...]:
-    declared = [Column(field.name, field.type, not field.nullable) for field in table.fields]
+    """As the job reads them: a cursor is never NULL, for nobody could tell whether such a row is new."""
+    cursor = (table.cursor or "").lower()
+    declared = [
+        Column(field.name, field.type, not field.nullable or field.name.lower() == cursor) for field in table.fields
+    ]
     return read_columns(declared, table.source())
 
 
@@ -103,7 +107,6 @@ def _of_rows(table: IngestedTable, rows: pa.Table) -> Iterator[Diagnostic]:
         )
         return
     yield from _keys(table, rows)
-    yield from _cursors(table, rows)
 
 
 def _keys(table: IngestedTable, rows: pa.Table) -> Iterator[Diagnostic]:
@@ -132,15 +135,4 @@ def _keys(table: IngestedTable, rows: pa.Table) -> Iterator[Diagnostic]:
             f"{twice.num_rows} keys are there more than once in {rows.num_rows} rows: {shown}{more}",
             path,
             hint="name all fields that together identify a row",
-        )
-
-
-def _cursors(table: IngestedTable, rows: pa.Table) -> Iterator[Diagnostic]:
-    name = None if table.cursor is None else table.declared_name(table.cursor)
-    count = rows.column(name).null_count if name in rows.column_names else 0
-    if count:
-        yield warning(
-            "source.null_cursor",
-            f"cursor {name} is NULL in {count} of {rows.num_rows} rows: nobody can tell whether they are new",
-            ("workflow", "cursor"),
         )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sqlite3
 import sys
 from collections.abc import Mapping
-from typing import ClassVar
+from contextlib import closing
+from pathlib import Path
+from typing import Any, ClassVar
 
 from dcp_core import Plugin
 from dcp_core.testing import PluginContract
 from dcp_plugins_derived_dataset import DerivedDataset
+from dcp_plugins_ingestion import GrIngestion, TauluIngestion
 from dcp_plugins_feature_platform import FeaturePlatform
 
 SHIPPED = "dcp-"  # every distribution of the project starts so
@@ -145,6 +149,95 @@ WHERE country = :country
 GROUP BY customer, shop, paid_at
 """,
     }
+
+
+class TestTauluIngestion(PluginContract):
+    plugin = TauluIngestion
+    kinds_apart = ("iceberg_table",)  # each environment has a catalog of its own
+    manifest: ClassVar[str | Mapping[str, str]] = """\
+manifest_type: taulu_ingestion
+metadata:
+  technical_owner: sales-data
+  tier: 2
+  labels: {domain: sales}
+  description: The orders of the shop.
+source:
+  connection: shop
+  table: orders
+  columns: {order_ts: created_at}
+dataset:
+  name: orders
+  description: One order.
+  primary_key: [order_id]
+  fields:
+    - {name: order_id, type: long, nullable: false, description: By which the shop knows it}
+    - {name: amount, type: 'decimal(18, 2)', renamed_from: price}
+    - {name: order_ts, type: timestamp, nullable: false}
+  partition_by: ["month(order_ts)"]
+  sort_by: [order_ts desc, order_id]
+  protect: true
+  properties: {write.target-file-size-bytes: 134217728}
+workflow:
+  mode: incremental
+  cursor: order_ts
+  lookback: 3600
+  schedule: "0 * * * *"
+  start_date: "2026-01-01"
+  catchup: false
+  retries: 3
+  compute: {size: small}
+lint:
+  ignore:
+    - {code: source.undeclared_columns, reason: nobody needs the notes}
+"""
+
+    def settings(self, tmp_path: Path) -> Mapping[str, Any]:
+        file = tmp_path / "shop.db"
+        with closing(sqlite3.connect(file)) as database:
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS orders "
+                "(order_id INTEGER NOT NULL, amount DECIMAL(10, 2), created_at TEXT NOT NULL, note TEXT)"
+            )
+        return {"connections": {"shop": {"uri": f"sqlite:///{file}"}}}
+
+
+class TestGrIngestion(PluginContract):
+    plugin = GrIngestion
+    kinds_apart = ("iceberg_table",)  # each environment has a catalog of its own
+    manifest: ClassVar[str | Mapping[str, str]] = """\
+manifest_type: gr_ingestion
+metadata:
+  technical_owner: web-data
+  tier: 2
+topic:
+  name: shop.page-views
+  partitions: 6
+  replication: 3
+  retention: 7d
+  config: {min.insync.replicas: 2, compression.type: zstd}
+  acls:
+    - {principal: "User:web", operations: [write, describe]}
+    - {principal: "User:coreetl", operations: [read], host: 10.0.0.1}
+dataset:
+  name: page_views
+  description: One look at one page.
+  fields:
+    - {name: view_id, type: string, nullable: false, description: Made by the browser}
+    - {name: viewed_at, type: timestamp, nullable: false}
+    - {name: tags, type: 'map<string, array<string>>', renamed_from: labels}
+  partition_by: ["day(viewed_at)"]
+  sort_by: [viewed_at]
+  protect: true
+  properties: {write.target-file-size-bytes: 134217728}
+workflow:
+  format: json
+  checkpoint_interval: 60s
+  maintenance: "0 3 * * *"
+  retries: 3
+  compute: {size: small}
+lint:
+  ignore: []
+"""
 
 
 def test_every_shipped_plugin_is_here() -> None:
