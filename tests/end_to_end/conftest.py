@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.projects import Project, order, orders_schema
+from tests.warm import Warm
 
 
 @pytest.fixture
-def empty_project(tmp_path: Path) -> Project:
+def empty_project(tmp_path: Path, warm: Warm) -> Project:
     """A project root without manifests or tables."""
     (tmp_path / "dcp.toml").write_text("")
-    return Project(tmp_path)
+    return Project(tmp_path, warm=warm)
 
 
 @pytest.fixture

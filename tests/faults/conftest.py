@@ -1,20 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.projects import Project, order, orders_schema
-from tests.faults.warm import Warm
 from tests.faults.worlds import World
-
-
-@pytest.fixture(scope="module")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
-    opened = Warm(tmp_path_factory.mktemp("warm"))
-    yield opened
-    opened.close()
+from tests.warm import Warm
 
 
 @pytest.fixture

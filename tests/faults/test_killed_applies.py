@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.end_to_end.projects import FOLDER
-from tests.faults.warm import Started
 from tests.faults.worlds import DAG, ENDLESS, JOB, TABLE, World
+from tests.warm import Started
 
 CHANGED = """\
 metadata:
@@ -30,10 +30,11 @@ workflow:
 """
 CHANGED_SQL = "SELECT order_id, amount, 'seen' AS note FROM raw.orders"
 RECORDS = ("finish_step action", "finish_step stop", "finish_step start")
+PARTS = 4
 ACTIONS = [f"action:iceberg_table:{TABLE}", f"action:coreetl_job:{JOB}", f"action:airflow_dag:{DAG}"]
 
 
-def moments(world: World, command: str, writes: list[str]) -> Iterator[str]:
+def moments(world: World, command: str, writes: list[str], part: int = 0, parts: int = 1) -> Iterator[str]:
     """Run ``command`` and kill it at each of its journal writes; it is the caller's turn with the process dead.
 
     After each write, and before each that records a change: everywhere else what lies between two writes changes
@@ -41,13 +42,18 @@ def moments(world: World, command: str, writes: list[str]) -> Iterator[str]:
 
     Args:
         writes: All of them, in order.
+        part: Of ``parts`` that together have every moment, so that several processes can test them side by side.
     """
-    for number, write in enumerate(writes, 1):
-        for when in ("before", "after") if write.startswith(RECORDS) else ("after",):
-            ended, seen = world.mortal(command, when, number)
-            assert ended.status == -signal.SIGKILL, ended
-            assert seen == writes[:number]
-            yield f"{when} write {number}, {write}"
+    all_of_them = [
+        (when, number, write)
+        for number, write in enumerate(writes, 1)
+        for when in (("before", "after") if write.startswith(RECORDS) else ("after",))
+    ]
+    for when, number, write in all_of_them[part::parts]:
+        ended, seen = world.mortal(command, when, number)
+        assert ended.status == -signal.SIGKILL, ended
+        assert seen == writes[:number]
+        yield f"{when} write {number}, {write}"
 
 
 def without_death(world: World, command: str) -> list[str]:
@@ -77,7 +83,10 @@ def test_a_first_apply_killed_at_any_write_is_finished_by_the_next(world: World)
         world.restore()
 
 
-def test_an_update_of_a_running_job_killed_at_any_write_is_finished_and_the_job_resumed_once(world: World) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_an_update_of_a_running_job_killed_at_any_write_is_finished_and_the_job_resumed_once(
+    world: World, part: int
+) -> None:
     world.project.dataset("daily", sql=ENDLESS)
     world.done("apply", str(FOLDER))
     world.keep()
@@ -89,7 +98,7 @@ def test_an_update_of_a_running_job_killed_at_any_write_is_finished_and_the_job_
     assert writes == ["begin", *steps("check"), "save_logical_plan", *before, *steps(*ACTIONS), *after, "finish"]
     world.restore()
     running = start_the_job(world)
-    for moment in moments(world, "apply", writes):
+    for moment in moments(world, "apply", writes, part, PARTS):
         world.done("apply", str(FOLDER))
         with world.explained(moment):
             assert_stopped(running)

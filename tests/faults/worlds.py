@@ -16,7 +16,7 @@ from dcp_core.records import OperationStatus
 from dcp_graph_runner.sql_store import SqlStore, open_store
 from tests.end_to_end.projects import FOLDER, PLAYGROUND, USER, Project
 from tests.faults.children import now
-from tests.faults.warm import Ended, Started, Warm
+from tests.warm import Ended, Started, Warm
 
 TABLE = "derived_datasets.daily"
 JOB = f"{PLAYGROUND}__daily_job"
@@ -42,6 +42,7 @@ class World:
         return self.project.root / ".dcp"
 
     def start(self, function: str, *arguments: Any) -> Started:
+        function = function if ":" in function else f"tests.faults.children:{function}"
         return self.warm.start(function, *arguments, cwd=self.project.root, environ=self.project.process_environ())
 
     def pretzel(self, *arguments: str) -> Ended:

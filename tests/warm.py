@@ -7,6 +7,7 @@ start would otherwise take ten times as long as what is tested.
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,9 @@ class Started:
     warm: Warm
 
     def wait(self, timeout_s: float = DEADLINE_S) -> Ended:
-        status = self.warm.ask({"wait": self.pid, "timeout_s": timeout_s})
+        deadline = time.monotonic() + timeout_s
+        while (status := self.warm.ask({"wait": self.pid})) is None and time.monotonic() < deadline:
+            time.sleep(0.005)
         out, err = ((self.folder / name).read_text() for name in ("out", "err"))
         assert status is not None, f"process {self.pid} did not end in {timeout_s} s: {out} {err}"
         assert "Traceback" not in err, err
@@ -72,10 +75,11 @@ class Warm:
 
     scratch: Path
     _process: subprocess.Popen[str] = field(init=False)
-    _count: int = 0
+    _numbers: Iterator[int] = field(factory=lambda: itertools.count(1))
+    _lock: threading.Lock = field(factory=threading.Lock)
 
     def __attrs_post_init__(self) -> None:
-        root = str(Path(__file__).parents[2])
+        root = str(Path(__file__).parents[1])
         environ = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ
@@ -83,18 +87,18 @@ class Warm:
         assert self._reply() == "ready"
 
     def start(self, function: str, *arguments: Any, cwd: Path, environ: Mapping[str, str]) -> Started:
-        """Call ``tests.faults.children.<function>`` in a process of its own; what it returns is the exit status."""
-        self._count += 1
-        folder = self.scratch / str(self._count)
+        """Call ``module:function`` in a process of its own; what it returns is the exit status."""
+        folder = self.scratch / str(next(self._numbers))
         folder.mkdir(parents=True)
         request = {"function": function, "arguments": arguments, "cwd": str(cwd), "environ": dict(environ)}
         return Started(self.ask({**request, "folder": str(folder)}), folder, self)
 
     def ask(self, request: Mapping[str, Any]) -> Any:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        return self._reply()
+        with self._lock:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            return self._reply()
 
     def close(self) -> None:
         """Children that still run are killed."""
@@ -122,10 +126,9 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         if "wait" in request:
-            status = _waited(request["wait"], request["timeout_s"])
-            if status is not None:
-                children.discard(request["wait"])
-            _say(status)
+            found, status = os.waitpid(request["wait"], os.WNOHANG)
+            children.discard(found)
+            _say(os.waitstatus_to_exitcode(status) if found else None)
         else:
             pid = os.fork()
             if pid == 0:
@@ -135,16 +138,6 @@ def main() -> None:
     for pid in children:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-
-
-def _waited(pid: int, timeout_s: float) -> int | None:
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        found, status = os.waitpid(pid, os.WNOHANG)
-        if found:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.01)
-    return None
 
 
 def _be(request: Mapping[str, Any]) -> None:
@@ -159,8 +152,8 @@ def _be(request: Mapping[str, Any]) -> None:
         os.chdir(request["cwd"])
         os.environ.clear()
         os.environ.update(request["environ"])
-        function = getattr(importlib.import_module("tests.faults.children"), request["function"])
-        status = function(*request["arguments"])
+        module, _, function = request["function"].partition(":")
+        status = getattr(importlib.import_module(module), function)(*request["arguments"])
         sys.stdout.flush()
         sys.stderr.flush()
     except BaseException:
