@@ -1,0 +1,177 @@
+"""Lint of a table ingestion: the declared schema against the real one."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from dcp_core.diagnostics import Severity
+from dcp_plugins_ingestion.taulu import sources
+from tests.dcp_plugins_ingestion.workbench import Workbench
+
+
+def recreate(bench: Workbench, columns: str) -> None:
+    bench.shop.execute("DROP TABLE orders", f"CREATE TABLE orders ({columns})")
+
+
+def test_a_source_that_is_as_declared_gives_no_finding(bench: Workbench) -> None:
+    assert bench.findings() == ()
+
+
+def test_an_unknown_connection_is_an_error_with_the_nearest_name(bench: Workbench) -> None:
+    bench.replace("connection: shop", "connection: shpo")
+    (found,) = bench.findings()
+    assert (found.code, found.severity, found.line, found.column) == ("connection.unknown", Severity.ERROR, 5, 15)
+    assert found.hint == 'did you mean "shop"?'
+
+
+def test_without_any_connection_the_hint_shows_how_one_is_written(bench: Workbench) -> None:
+    bench.connections = {}
+    (found,) = bench.findings()
+    assert "[connections.shop]" in (found.hint or "")
+
+
+def test_an_unknown_key_of_the_connection_is_an_error(bench: Workbench) -> None:
+    bench.connections["shop"]["pasword"] = "hunter2"
+    (found,) = bench.findings()
+    assert (found.severity, found.line) == (Severity.ERROR, 5)
+    assert "pasword" in found.message
+    assert "hunter2" not in str(found)
+
+
+def test_an_unknown_table_is_an_error_with_the_nearest_name(bench: Workbench) -> None:
+    bench.replace("table: orders", "table: order")
+    (found,) = bench.findings()
+    assert (found.code, found.severity, found.line, found.column) == ("source.unknown_table", Severity.ERROR, 6, 10)
+    assert found.hint == 'did you mean "orders"?'
+
+
+def test_the_tables_are_listed_when_none_is_near(bench: Workbench) -> None:
+    bench.replace("table: orders", "table: zzz")
+    assert bench.told()["source.unknown_table"].hint == "its tables: orders"
+
+
+def test_an_empty_database_has_no_tables(bench: Workbench) -> None:
+    bench.shop.execute("DROP TABLE orders")
+    assert bench.told()["source.unknown_table"].hint == "it has no tables"
+
+
+def test_a_missing_column_is_an_error_at_its_field(bench: Workbench) -> None:
+    bench.replace("{name: amount,", "{name: amuont,")
+    found = bench.told()["source.missing_column"]
+    assert (found.severity, found.line, found.column) == (Severity.ERROR, 13, 14)
+    assert 'did you mean "amount"?' in (found.hint or "")
+
+
+def test_a_missing_column_is_an_error_where_it_is_mapped(bench: Workbench) -> None:
+    bench.replace("created_at", "creted_at")
+    found = bench.told()["source.missing_column"]
+    assert (found.line, found.column) == (7, 23)
+    assert 'did you mean "created_at"?' in (found.hint or "")
+
+
+def test_a_type_that_cannot_be_read_is_an_error_at_the_fields_type(bench: Workbench) -> None:
+    bench.replace("decimal(10, 2)", "date")
+    found = bench.told()["source.type"]
+    assert (found.severity, found.line, found.column) == (Severity.ERROR, 13, 28)
+    assert "DECIMAL(10, 2)" in found.message
+    assert found.hint == "declare it as decimal(10,2)"
+
+
+def test_a_nested_type_no_column_can_fill_is_an_error(bench: Workbench) -> None:
+    bench.replace("decimal(10, 2)", "struct<a: int>")
+    assert bench.told()["source.type"].severity is Severity.ERROR
+
+
+def test_not_null_on_one_side_only_is_told(bench: Workbench) -> None:
+    recreate(bench, "order_id INTEGER, amount DECIMAL(10, 2), created_at TEXT NOT NULL")
+    (found,) = bench.findings()
+    assert (found.code, found.severity, found.line, found.column) == ("source.maybe_null", Severity.INFO, 12, 46)
+
+
+def test_a_cursor_that_may_be_null_is_a_warning_at_the_cursor(bench: Workbench) -> None:
+    recreate(bench, "order_id INTEGER NOT NULL, amount DECIMAL(10, 2), created_at TEXT")
+    (found,) = bench.findings()
+    assert (found.code, found.severity, found.line) == ("source.cursor_nullable", Severity.WARNING, 17)
+
+
+def test_columns_that_nobody_declares_are_told_in_one_line(bench: Workbench) -> None:
+    bench.shop.execute("ALTER TABLE orders ADD COLUMN note TEXT", "ALTER TABLE orders ADD COLUMN colour TEXT")
+    (found,) = bench.findings()
+    assert (found.code, found.severity, found.line) == ("source.undeclared_columns", Severity.INFO, 6)
+    assert "2 of the source's 5 columns are not read: note, colour" in found.message
+
+
+def test_a_finding_about_the_source_can_be_ignored(bench: Workbench) -> None:
+    bench.shop.execute("ALTER TABLE orders ADD COLUMN note TEXT")
+    bench.manifest += "lint:\n  ignore:\n    - {code: source.undeclared_columns, reason: nobody needs them}\n"
+    assert bench.findings() == ()
+
+
+@pytest.mark.parametrize(
+    ("connection", "said"),
+    [
+        ({"uri": "sqlite:///{root}/nowhere.db"}, "there is no file"),
+        ({"uri": "${SHOP_URI}"}, "SHOP_URI"),
+        ({"uri": "postgresql://reader@127.0.0.1:1/shop", "password": "hunter2"}, "127.0.0.1"),
+        ({"uri": "postgresql://reader@127.0.0.1:1/shop", "password": "${SHOP_PASSWORD}"}, "SHOP_PASSWORD"),
+        ({"uri": "gopher://reader:hunter2@127.0.0.1/shop"}, "gopher"),
+        ({"username": "reader"}, "has no uri"),
+    ],
+    ids=["no file", "no variable", "nobody listens", "no password", "no driver", "no address"],
+)
+def test_a_source_that_cannot_be_read_is_a_warning_in_lint_and_an_error_in_test(
+    bench: Workbench, connection: dict[str, str], said: str
+) -> None:
+    bench.connections["shop"] = connection
+    (found,) = bench.findings()
+    assert (found.code, found.severity) == ("source.not_compared", Severity.WARNING)
+    assert (found.line, found.column) == (5, 15)
+    assert said in found.message
+    report = bench.test()
+    (failed,) = report.diagnostics
+    assert failed.severity is Severity.ERROR
+    assert said in failed.message
+    assert "hunter2" not in f"{found!r}{report!r}"
+
+
+def test_a_source_that_does_not_answer_is_asked_once_in_a_call(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    opened = sources.open_source
+    monkeypatch.setattr(sources, "open_source", lambda settings, name: asked.append(name) or opened(settings, name))
+    bench.connections["shop"] = {"uri": "postgresql://reader@127.0.0.1:1/shop"}
+    plan, ctx = bench.plan(), bench.context()
+    first = [each.message for each in bench.plugin.lint(plan, ctx)]
+    began = time.perf_counter()
+    assert [[each.message for each in bench.plugin.lint(plan, ctx)] for _ in range(50)] == [first] * 50
+    assert time.perf_counter() - began < 10
+    assert asked == ["shop"]
+
+
+def test_the_next_call_sees_the_source_as_it_is_then(bench: Workbench) -> None:
+    assert bench.findings() == ()
+    bench.shop.execute("ALTER TABLE orders RENAME COLUMN amount TO total")
+    assert "source.missing_column" in bench.told()
+    bench.shop.execute("ALTER TABLE orders RENAME COLUMN total TO amount")
+    assert bench.findings() == ()
+
+
+def test_one_call_opens_a_connection_once(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    opened = sources.open_source
+    monkeypatch.setattr(sources, "open_source", lambda settings, name: asked.append(name) or opened(settings, name))
+    plan, ctx = bench.plan(), bench.context()
+    for _ in range(3):
+        assert bench.plugin.lint(plan, ctx) == ()
+    assert asked == ["shop"]
+    bench.plugin.lint(plan, bench.context())
+    assert asked == ["shop", "shop"]
+
+
+def test_a_view_is_a_source_too(bench: Workbench) -> None:
+    bench.shop.execute("CREATE VIEW paid AS SELECT order_id, amount, created_at FROM orders")
+    bench.replace("table: orders", "table: paid")
+    assert all(each.severity is not Severity.ERROR for each in bench.findings())
