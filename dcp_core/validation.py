@@ -14,6 +14,7 @@ from typing import Any
 
 from dcp_core.diagnostics import Diagnostic, FieldPath, Severity, format_path
 from dcp_core.errors import PluginError
+from dcp_core.settings import masked
 from dcp_core.yaml_positions import KEY
 
 TYPE_KEY = "manifest_type"
@@ -182,7 +183,8 @@ def _show(value: Any) -> str:
         return "a mapping"
     if isinstance(value, list):
         return "a list"
-    return _shorten(json.dumps(value, ensure_ascii=False))
+    # Addresses land in manifests by mistake, with their passwords, and messages land in the logs of build servers.
+    return _shorten(masked("", json.dumps(value, ensure_ascii=False)))
 
 
 def _shorten(text: str) -> str:

@@ -36,6 +36,12 @@ def test_findings_say_what_was_expected_and_the_nearest_right_word() -> None:
     }
 
 
+def test_the_password_of_an_address_is_not_repeated() -> None:
+    schema = with_manifest_type({"properties": {"source": {"pattern": "^[a-z]+$"}}}, "shelf")
+    (found,) = validate({"source": "postgresql://me:hunter2@db/shop"}, schema)
+    assert 'source is "postgresql://me:***@db/shop"' in found.message
+
+
 def test_every_manifest_may_name_its_type() -> None:
     schema = with_manifest_type({"properties": {}, "additionalProperties": False}, "shelf")
     assert validate({"manifest_type": "shelf"}, schema) == ()
