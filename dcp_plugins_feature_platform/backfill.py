@@ -15,7 +15,7 @@ from dcp_plugins_feature_platform.view import FeatureView
 SINCE = "since"
 """The run parameter that takes the window's place: a date or a timestamp; "" for the window."""
 
-_HINT = f"-p {SINCE}=2026-01-31, or -p {SINCE}=2026-01-31T06:00:00Z; without a zone it is UTC"
+_HINT = f"--param {SINCE}=2026-01-31, or --param {SINCE}=2026-01-31T06:00:00Z; without a zone it is UTC"
 
 
 def table_query(table: str, columns: Mapping[str, str], names: Sequence[str]) -> str:

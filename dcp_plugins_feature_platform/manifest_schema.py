@@ -18,7 +18,7 @@ def manifest_schema() -> schema.Schema:
         "params": schema.params(),
         "backfill_window": _duration(
             "How far back a run computes, by the event timestamp: 30d. Left out: everything, each time. "
-            f"`pretzel run -p {SINCE}=2026-01-01` computes everything from that moment on instead."
+            f"`pretzel run --param {SINCE}=2026-01-01` computes everything from that moment on instead."
         ),
     }
     return schema.manifest(

@@ -100,7 +100,8 @@ def test_a_feature_may_be_renamed(bench: Workbench) -> None:
     ("type", "default"),
     [
         ("string", "'0'"), ("'decimal(4, 2)'", "-99.99"), ("double", "0.5"), ("double", "1"), ("boolean", "false"),
-        ("date", "2026-01-31"), ("timestamp", "'2026-01-31T06:00:00+02:00'"), ("timestamp_ntz", "'2026-01-31 06:00:00'"),
+        ("date", "2026-01-31"), ("timestamp", "'2026-01-31T06:00:00+02:00'"),
+        ("timestamp_ntz", "'2026-01-31 06:00:00'"),
         ("int", "-2147483648"), ("long", "9223372036854775807"),
     ],
 )  # fmt: skip
