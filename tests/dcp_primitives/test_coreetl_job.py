@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from coreetl_driver import Column, SinkMode
+from coreetl_driver import Column, SinkMode, SourceTable, SourceTopic
 from dcp_core.context import Context
 from dcp_core.errors import ConflictError, InvalidSpecError, NotFoundError
 from dcp_core.model import Owner, Resource
@@ -265,3 +265,74 @@ def test_the_rendered_dag_runs_the_job_over_http(
         assert len(source.load().metadata.snapshots) == 1
     finally:
         server.stop()
+
+
+ORDERS = SourceTable("shop", "public.orders", {"order_id": "id", "qty": "quantity"}, cursor="qty")
+CLICKS = SourceTopic("clicks", dead_letter_table="ingestion.clicks_dead")
+
+
+@pytest.fixture
+def shop(context: Callable[..., Context], tmp_path: Path) -> Context:
+    """Alice's playground in a project with a shop's database."""
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "shop.db") as connection:
+        connection.execute("CREATE TABLE orders (id TEXT, quantity INTEGER)")
+        connection.execute("INSERT INTO orders VALUES ('a', 1), ('b', 2)")
+    connection.close()
+    return context("playground_alice", connections={"shop": {"uri": "sqlite:///shop.db"}})
+
+
+def test_a_job_may_extract_and_then_nothing_is_left_to_do(job: Any, shop: Context) -> None:
+    changes: dict[str, Any] = {"sql": "", "kind": "extract", "mode": SinkMode.APPEND}
+    fields = apply(job(**changes, source=ORDERS), shop)
+    assert any(field.startswith("source") for field in fields)
+    moved = apply(job(**changes, source=evolve(ORDERS, table="public.new_orders")), shop)
+    assert moved == ["source.table"]
+
+
+def test_a_query_job_says_nothing_of_sources(job: Any, alice: Context) -> None:
+    values = PRIMITIVE.get_desired_state(job(), alice).values
+    assert "source" not in values
+    assert values["kind"] == "query"
+
+
+@pytest.mark.parametrize("source", [None, ORDERS, CLICKS], ids=["query", "table", "topic"])
+def test_a_source_survives_the_way_through_a_plan(job: Any, source: Any) -> None:
+    from dcp_core import documents
+
+    spec = documents.from_json(job(source=source).spec, CoreetlJob)
+    assert spec.source == source
+
+
+def test_a_kind_that_no_driver_knows_is_planned_in_full_and_refused_when_it_is_created(
+    job: Any, alice: Context
+) -> None:
+    resource = job(sql="", kind="stream", source=CLICKS, mode=SinkMode.APPEND)
+    desired = PRIMITIVE.get_desired_state(resource, alice)
+    assert desired.values["source"]["dead_letter_table"] == "ingestion.clicks_dead"
+    assert PRIMITIVE.get_actual_state(resource, alice) is None
+    assert PRIMITIVE.compare(resource, desired, None)
+    with pytest.raises(InvalidSpecError, match="job kind 'stream' is not supported by this driver") as refused:
+        PRIMITIVE.create(resource, desired, alice)
+    assert refused.value.hint == "it knows: query, extract"
+
+
+def test_a_job_whose_connection_is_not_configured_is_refused_with_the_nearest(job: Any, shop: Context) -> None:
+    resource = job(sql="", kind="extract", source=evolve(ORDERS, connection="shoop"), mode=SinkMode.APPEND)
+    with pytest.raises(NotFoundError, match="no connection 'shoop'") as missing:
+        PRIMITIVE.create(resource, PRIMITIVE.get_desired_state(resource, shop), shop)
+    assert missing.value.hint == 'did you mean "shop"?'
+
+
+def test_an_extract_job_runs_and_takes_full_refresh(job: Any, shop: Context, tables_of: Any) -> None:
+    tables_of(shop).apply(
+        tables_of(shop).resource(TableColumn("order_id", "string"), TableColumn("qty", "long"), table=TABLE)
+    )
+    resource = job(sql="", kind="extract", source=evolve(ORDERS, table="orders"), mode=SinkMode.APPEND)
+    apply(resource, shop)
+    for number, (params, rows) in enumerate([({}, 2), ({}, 0), ({"full_refresh": "true"}, 2)]):
+        started = PRIMITIVE.start(resource, params, f"run-{number}", shop)
+        done = shop.shared("coreetl.driver", lambda: None).wait(started.id, 60)
+        assert (done.status.value, done.error, done.rows_written) == ("SUCCEEDED", None, rows)
+    assert len(tables_of(shop).rows(TABLE)) == 2
