@@ -19,6 +19,7 @@ from attrs import frozen
 
 from dcp_core.settings import Settings
 from tests.services import install, servers
+from tests.services.spark import CATALOGS, Spark, started
 
 USERS = ("alice", "contract")
 _UNPRIVILEGED = "nobody"
@@ -87,6 +88,21 @@ credential = "${{CATALOG_CREDENTIAL}}"
             "AWS_ALLOW_HTTP": "true",
         }
 
+    def iceberg_properties(self, name: str) -> dict[str, str]:
+        """The same for Iceberg's Java library."""
+        return {
+            "type": "rest",
+            "uri": self.uri,
+            "warehouse": f"s3://{name}",
+            "credential": f"{self.key}:{self.secret}",
+            "io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
+            "s3.endpoint": self.s3,
+            "s3.path-style-access": "true",
+            "s3.access-key-id": self.key,
+            "s3.secret-access-key": self.secret,
+            "client.region": "us-east-1",
+        }
+
 
 @pytest.fixture(scope="session")
 def rest_catalog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestCatalog]:
@@ -113,6 +129,15 @@ def rest_catalog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestCatal
         for port in ports:  # it leaves them
             for left in _SOCKETS.glob(f"seaweedfs-*-{port}.sock"):
                 left.unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="session")
+def spark(rest_catalog: RestCatalog, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spark]:
+    """A Spark Connect server that knows production's catalog and alice's."""
+    environment = require("spark").parent
+    catalogs = {name: rest_catalog.iceberg_properties(name) for name in CATALOGS}
+    with started(environment, tmp_path_factory.mktemp("spark"), catalogs) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
 """Gets the servers that these tests start: ``python -m tests.services.install``.
 
-Each goes into a virtual environment of its own under ``.services/``, from PyPI, at the versions in ``requirements/``;
-the driver of PostgreSQL goes into the project's own environment, at the version in ``constraints.txt``. What is there
-already is left alone. What cannot be had is no failure: its tests are skipped and say why.
+Each goes into a virtual environment of its own under ``.services/``, from PyPI and Maven Central, at the versions in
+``requirements/``; the driver of PostgreSQL goes into the project's own environment, at the version in
+``constraints.txt``. What is there already is left alone. What cannot be had is no failure: its tests are skipped and
+say why.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ import sys
 import time
 from pathlib import Path
 
+from tests.services import spark
+
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ROOT / ".services"
 REQUIREMENTS = Path(__file__).parent / "requirements"
-NAMES = ("airflow", "postgresql", "seaweedfs")
+NAMES = ("airflow", "postgresql", "seaweedfs", "spark")
+_NEEDS = {"spark": spark.java_problem}
 _TIMEOUT_S = 900
 
 
@@ -29,7 +33,7 @@ def folder(name: str) -> Path:
 def missing(name: str) -> str | None:
     """Why a server cannot be used; None when it can."""
     if is_installed(name):
-        return None
+        return _lacks(name)
     reason = _reason(name)
     return reason.read_text() if reason.is_file() else f"{name} is not installed; run `make test-services`"
 
@@ -55,9 +59,11 @@ def _install(name: str) -> str | None:
     """Why it cannot be had; None when it is there now."""
     began = time.monotonic()
     print(f"Installing {name} into .services/{name} …", flush=True)
-    made = _run([sys.executable, "-m", "venv", "--clear", str(folder(name))])
+    problem = _lacks(name) or _run([sys.executable, "-m", "venv", "--clear", str(folder(name))])
     # The list is whole: without looking for more, pip takes seconds instead of a minute.
-    problem = made or _pip(folder(name) / "bin" / "python", "--no-deps", "-r", str(REQUIREMENTS / f"{name}.txt"))
+    problem = problem or _pip(folder(name) / "bin" / "python", "--no-deps", "-r", str(_requirements(name, "txt")))
+    if _requirements(name, "jars").is_file():
+        problem = problem or spark.copy_jars(_requirements(name, "jars"), folder(name) / "jars")
     if problem:
         _reason(name).write_text(f"{name} cannot be installed: {problem}")
         return problem
@@ -65,6 +71,11 @@ def _install(name: str) -> str | None:
     _stamp(name).write_text(_digest(name))
     print(f"  done in {time.monotonic() - began:.0f} s")
     return None
+
+
+def _lacks(name: str) -> str | None:
+    """What of the machine a server needs and does not find."""
+    return _NEEDS[name]() if name in _NEEDS else None
 
 
 def _pip(python: Path, *arguments: str) -> str | None:
@@ -104,8 +115,15 @@ def _reason(name: str) -> Path:
     return SERVICES / f"{name}.reason"
 
 
+def _requirements(name: str, kind: str) -> Path:
+    """Its Python packages (``txt``) or its Java archives (``jars``)."""
+    return REQUIREMENTS / f"{name}.{kind}"
+
+
 def _digest(name: str) -> str:
-    return hashlib.sha256((REQUIREMENTS / f"{name}.txt").read_bytes() + sys.version.encode()).hexdigest()
+    files = [_requirements(name, kind) for kind in ("txt", "jars")]
+    wanted = b"".join(file.read_bytes() for file in files if file.is_file())
+    return hashlib.sha256(wanted + sys.version.encode()).hexdigest()
 
 
 if __name__ == "__main__":
