@@ -150,7 +150,7 @@ def _load(connection: DuckDBPyConnection, labels: Labels, timestamp_column: str,
 
     def numbered() -> Iterator[pa.RecordBatch]:
         nonlocal rows
-        for batch in labels.batches():
+        for batch in labels.batches(list(dict.fromkeys([timestamp_column, *names]))):
             at = instants(batch.column(timestamp_column))
             ends = pc.min_max(at).as_py()
             spans[:] = [end for end in (*spans, ends["min"], ends["max"]) if end is not None]

@@ -21,6 +21,8 @@ from dcp_core.errors import InvalidSpecError, NotFoundError
 from dcp_plugins_feature_platform.point_in_time.columns import is_instant
 
 BATCH_ROWS = 65_536
+_FEWEST_ROWS = 64
+_BATCH_BYTES = 32 * 2**20
 
 
 class Labels(Protocol):
@@ -36,8 +38,8 @@ class Labels(Protocol):
         """The columns."""
         ...
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """All rows, from the first on."""
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """All rows, from the first on; of these columns, in any order, where not all are wanted."""
         ...
 
 
@@ -78,14 +80,21 @@ class ParquetLabels:
         count: int = self.file.metadata.num_rows
         return count
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    @property
+    def batch_rows(self) -> int:
+        """As many as make a batch of a size that fits into memory, however long the rows are."""
+        metadata = self.file.metadata
+        size_bytes: int = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
+        return max(_FEWEST_ROWS, min(BATCH_ROWS, _BATCH_BYTES * max(self.rows, 1) // max(size_bytes, 1)))
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """From the first row on.
 
         Raises:
             InvalidSpecError: The file is damaged. Never retried.
         """
         try:
-            yield from self.file.iter_batches(BATCH_ROWS)
+            yield from self.file.iter_batches(self.batch_rows, columns=columns)
         except (pa.ArrowInvalid, OSError) as error:
             detail = str(error).splitlines()[0]
             raise InvalidSpecError(f"{self.name} cannot be read: {detail}", code="labels.unreadable") from None
@@ -105,9 +114,10 @@ class SpooledLabels:
         """Read the whole stream into ``file``; never more than a batch in memory."""
         return cls(name, schema, file, spool(schema, batches, file))
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """In the order in which they came."""
-        return spooled(self.file)
+        for batch in spooled(self.file):
+            yield batch if columns is None else batch.select(list(columns))
 
 
 @attrs.frozen
@@ -127,9 +137,9 @@ class FirstLabels:
         """That of the whole."""
         return self.labels.schema
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Until there are enough."""
-        return first_rows(self.labels.batches(), self.limit)
+        return first_rows(self.labels.batches(columns), self.limit)
 
 
 def first_rows(batches: Iterator[pa.RecordBatch], limit: int) -> Iterator[pa.RecordBatch]:

@@ -20,6 +20,7 @@ from dcp_plugins_feature_platform.point_in_time.labels import Labels, spooled
 from dcp_plugins_feature_platform.point_in_time.selecting import Selection, check_clashes
 
 _ROW_GROUP_ROWS = 131_072
+_ROW_GROUP_BYTES = 64 * 2**20
 
 
 @attrs.frozen
@@ -138,15 +139,16 @@ class _Rows:
 
 
 def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Batches together, as many as make a good row group."""
+    """Batches together, as many as make a good row group and fit into memory."""
     waiting: list[pa.RecordBatch] = []
-    rows = 0
+    rows = size_bytes = 0
     for batch in batches:
         waiting.append(batch)
         rows += batch.num_rows
-        if rows >= _ROW_GROUP_ROWS:
+        size_bytes += batch.nbytes
+        if rows >= _ROW_GROUP_ROWS or size_bytes >= _ROW_GROUP_BYTES:
             yield pa.Table.from_batches(waiting)
-            waiting, rows = [], 0
+            waiting, rows, size_bytes = [], 0, 0
     if waiting:
         yield pa.Table.from_batches(waiting)
 

@@ -25,8 +25,8 @@ class MemoryLabels:
     def schema(self) -> pa.Schema:
         return self.table.schema
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        yield from self.table.to_batches()
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        yield from (self.table if columns is None else self.table.select(list(columns))).to_batches()
 
 
 @attrs.frozen

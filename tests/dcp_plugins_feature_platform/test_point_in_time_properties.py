@@ -126,7 +126,7 @@ def views(draw: st.DrawFn, number: int, pool: list[int]) -> FeatureHistory:
     )
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(st.data())
 def test_every_label_gets_what_the_oracle_says_and_keeps_its_own_columns(data: st.DataObject) -> None:
     pool = data.draw(st.lists(st.sampled_from(MOMENTS), min_size=2, max_size=4, unique=True), "moments")
