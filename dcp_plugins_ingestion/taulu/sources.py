@@ -1,12 +1,13 @@
 """The databases that one control plane reads: one connection for each name, opened when it is first needed.
 
-A call (one lint, one plan, one test) sees each database as it is, so the next call opens it anew; within a call one
-that did not answer is not asked again, or a hundred manifests would wait for it a hundred times.
+A call (one lint, one plan, one test) sees each database as it is, so the next call opens it anew. One that did not
+answer is not asked again in the same call, nor soon after: a hundred manifests would wait for it a hundred times.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,6 +18,7 @@ from dcp_core.context import Context
 from dcp_core.errors import DcpError, TransientError
 
 _SHARED = "ingestion.sources"
+_PATIENCE = 10  # times as long as it took to fail: a refusal is tried again at once, a time-out is not
 
 
 @attrs.define
@@ -25,11 +27,15 @@ class _Opened:
 
     Args:
         ctx: The call's context, by which it is told from the next one.
+        asked_at: Monotonic, in seconds.
+        again_at: From when on another call may try what failed.
     """
 
     ctx: Context
     source: Source | None = None
     error: DcpError | None = None
+    asked_at: float = attrs.field(factory=time.monotonic)
+    again_at: float = 0.0
 
 
 class OpenSources:
@@ -44,17 +50,19 @@ class OpenSources:
         """The source of that name, for as long as the block lasts.
 
         Raises:
-            DcpError: It cannot be opened, or did not answer before in this call. Its message holds no secret.
+            DcpError: It cannot be opened, or did not answer a moment ago. Its message holds no secret.
         """
         with self._lock:
             opened = self._of(name, ctx)
             if opened.error is not None:
                 raise opened.error
             assert opened.source is not None, "a source, or why there is none"
+            opened.asked_at = time.monotonic()
             try:
                 yield opened.source
             except TransientError as error:
-                opened.error = error
+                now = time.monotonic()
+                opened.error, opened.again_at = error, now + _PATIENCE * (now - opened.asked_at)
                 raise
 
     def close(self) -> None:
@@ -67,7 +75,7 @@ class OpenSources:
 
     def _of(self, name: str, ctx: Context) -> _Opened:
         known = self._opened.get(name)
-        if known is not None and known.ctx is ctx:
+        if known is not None and (known.ctx is ctx or time.monotonic() < known.again_at):
             return known
         if known is not None and known.source is not None:
             known.source.close()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from dcp_core.diagnostics import Severity
-from dcp_plugins_ingestion.taulu import sources
 from tests.dcp_plugins_ingestion.workbench import Workbench
 
 
@@ -136,42 +133,23 @@ def test_a_source_that_cannot_be_read_is_a_warning_in_lint_and_an_error_in_test(
     assert "hunter2" not in f"{found!r}{report!r}"
 
 
-def test_a_source_that_does_not_answer_is_asked_once_in_a_call(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[str] = []
-    opened = sources.open_source
-    monkeypatch.setattr(sources, "open_source", lambda settings, name: asked.append(name) or opened(settings, name))
-    bench.connections["shop"] = {"uri": "postgresql://reader@127.0.0.1:1/shop"}
-    plan, ctx = bench.plan(), bench.context()
-    first = [each.message for each in bench.plugin.lint(plan, ctx)]
-    began = time.perf_counter()
-    assert [[each.message for each in bench.plugin.lint(plan, ctx)] for _ in range(50)] == [first] * 50
-    assert time.perf_counter() - began < 10
-    assert asked == ["shop"]
-
-
-def test_the_next_call_sees_the_source_as_it_is_then(bench: Workbench) -> None:
-    assert bench.findings() == ()
-    bench.shop.execute("ALTER TABLE orders RENAME COLUMN amount TO total")
-    assert "source.missing_column" in bench.told()
-    bench.shop.execute("ALTER TABLE orders RENAME COLUMN total TO amount")
-    assert bench.findings() == ()
-
-
-def test_one_call_opens_a_connection_once(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    opened = sources.open_source
-    monkeypatch.setattr(sources, "open_source", lambda settings, name: asked.append(name) or opened(settings, name))
-    plan, ctx = bench.plan(), bench.context()
-    for _ in range(3):
-        assert bench.plugin.lint(plan, ctx) == ()
-    assert asked == ["shop"]
-    bench.plugin.lint(plan, bench.context())
-    assert asked == ["shop", "shop"]
-
-
 def test_a_view_is_a_source_too(bench: Workbench) -> None:
     bench.shop.execute("CREATE VIEW paid AS SELECT order_id, amount, created_at FROM orders")
     bench.replace("table: orders", "table: paid")
     assert all(each.severity is not Severity.ERROR for each in bench.findings())
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("  primary_key: [order_id]\n", ""), "cursor.append"),
+        (("nullable: false", "nullable: true"), "primary_key.nullable"),
+        (("sales-data", "Sales_Data"), "owner.naming"),
+    ],
+    ids=["rows are only added", "a key that may be NULL", "the owner's name"],
+)
+def test_what_is_doubtful_is_a_warning(bench: Workbench, change: tuple[str, str], told: str) -> None:
+    bench.replace(*change)
+    if told == "cursor.append":
+        bench.replace("  lookback: 3600\n", "")
+    assert bench.told()[told].severity is Severity.WARNING
