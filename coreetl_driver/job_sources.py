@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attrs import asdict, field, frozen
+from attrs.validators import deep_iterable, instance_of, optional
 
 DEFAULT_CHUNK_ROWS = 50_000
 
@@ -23,8 +24,8 @@ class SourceColumn:
         source: What the source calls it.
     """
 
-    name: str
-    source: str
+    name: str = field(validator=instance_of(str))
+    source: str = field(validator=instance_of(str))
 
 
 def _columns(value: Iterable[SourceColumn] | Mapping[str, str]) -> tuple[SourceColumn, ...]:
@@ -37,23 +38,27 @@ def _columns(value: Iterable[SourceColumn] | Mapping[str, str]) -> tuple[SourceC
 class SourceTable:
     """A table or view of a SQL database, for jobs of kind ``extract``.
 
+    Every value becomes what its column declares, exactly, or the run fails and names it. A time without a zone goes
+    into a ``timestamp`` as UTC.
+
     Args:
         connection: A name in ``[connections.NAME]`` of the driver's ``dcp.toml``.
         table: ``orders`` or ``public.orders``, as the database spells it.
         columns: What to read, one for each declared column; a mapping of declared to source name does too.
-        cursor: The *declared* column whose last value a run starts from; it grows with every new or changed row. None
-            reads everything each time (a snapshot).
+        cursor: The *declared* column whose last value a run starts from; it grows with every new or changed row, and
+            is never NULL. None reads everything each time (a snapshot). Mode ``merge`` reads rows with the last value
+            again; mode ``append`` does not, so that there each new row must have a greater one.
         lookback: Each incremental run reads again from the last cursor minus this, for rows that come late: seconds
             for a timestamp or date (rounded up to days), units for a number. Only with mode ``merge``.
         chunk_rows: How many rows are held in memory at a time.
     """
 
-    connection: str
-    table: str
-    columns: tuple[SourceColumn, ...] = field(converter=_columns)
-    cursor: str | None = None
-    lookback: int = 0
-    chunk_rows: int = DEFAULT_CHUNK_ROWS
+    connection: str = field(validator=instance_of(str))
+    table: str = field(validator=instance_of(str))
+    columns: tuple[SourceColumn, ...] = field(converter=_columns, validator=deep_iterable(instance_of(SourceColumn)))
+    cursor: str | None = field(default=None, validator=optional(instance_of(str)))
+    lookback: int = field(default=0, validator=instance_of(int))
+    chunk_rows: int = field(default=DEFAULT_CHUNK_ROWS, validator=instance_of(int))
 
 
 @frozen
@@ -67,10 +72,10 @@ class SourceTopic:
         checkpoint_interval_s: Seconds between two commits to the sink.
     """
 
-    topic: str
-    format: str = "json"
-    dead_letter_table: str = ""
-    checkpoint_interval_s: int = 60
+    topic: str = field(validator=instance_of(str))
+    format: str = field(default="json", validator=instance_of(str))
+    dead_letter_table: str = field(default="", validator=instance_of(str))
+    checkpoint_interval_s: int = field(default=60, validator=instance_of(int))
 
 
 JobSource = SourceTable | SourceTopic

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from types import TracebackType
@@ -14,7 +15,7 @@ from coreetl_driver.api import Column
 from coreetl_driver.column_types import ColumnType, ScalarType, parse_engine_type
 from coreetl_driver.job_sources import DEFAULT_CHUNK_ROWS, SourceTable
 from coreetl_driver.writing import problem_writing
-from dcp_core.errors import NotFoundError, PermanentError
+from dcp_core.errors import InvalidSpecError, NotFoundError, PermanentError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -109,7 +110,9 @@ def problem_extracting(info: SourceColumnInfo, wanted: ColumnType) -> str | None
 
 
 class Source(ABC):
-    """One open connection, read-only. Connects on first use; a context manager; not for several threads at once.
+    """One open connection, read-only. Connects on first use; a context manager.
+
+    Several threads may ask for columns and samples of one source, one waits for the other; a stream is one thread's.
 
     Errors of every method:
         TransientError: The database does not answer, or is busy.
@@ -122,6 +125,7 @@ class Source(ABC):
         self.name = connection.name
         self._connection = connection
         self._columns: dict[str, tuple[SourceColumnInfo, ...] | None] = {}
+        self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
         return self
@@ -137,9 +141,10 @@ class Source(ABC):
 
     def columns(self, table: str) -> tuple[SourceColumnInfo, ...] | None:
         """The columns of a table in its own order; None when there is no such table. Asked once."""
-        if table not in self._columns:
-            self._columns[table] = self._read_columns(table)
-        return self._columns[table]
+        with self._lock:
+            if table not in self._columns:
+                self._columns[table] = self._read_columns(table)
+            return self._columns[table]
 
     def sample(self, table: str, columns: Sequence[ReadColumn], limit: int) -> pa.Table:
         """At most ``limit`` rows, as ``stream`` gives them.
@@ -147,12 +152,14 @@ class Source(ABC):
         Raises:
             ValueProblemError: A value does not fit.
             NotFoundError: The table, or a column of it, is not there.
+            InvalidSpecError: A column's type cannot become what is declared.
         """
         import pyarrow as pa
 
         from coreetl_driver.sources.converting import schema_of
 
-        batches = list(self._stream(table, columns, max(1, min(limit, DEFAULT_CHUNK_ROWS)), None, limit))
+        with self._lock:
+            batches = list(self._stream(table, columns, max(1, min(limit, DEFAULT_CHUNK_ROWS)), None, limit))
         return pa.Table.from_batches(batches, schema=schema_of(columns))
 
     def stream(
@@ -221,7 +228,7 @@ class Source(ABC):
 
         Raises:
             NotFoundError: The table or a column is not there.
-            PermanentError: A column has another type.
+            InvalidSpecError: A column has another type.
         """
         found = self.columns(table)
         if found is None:
@@ -230,12 +237,14 @@ class Source(ABC):
             raise NotFoundError(message, hint=f'did you mean "{near[0]}"?' if near else None, code="source.no_table")
         paired = []
         problems = []
+        is_missing = False
         for column in columns:
             info = self._column(found, column.source)
             if info is None:
                 near = difflib.get_close_matches(column.source, [each.name for each in found], n=1)
                 maybe = f' (did you mean "{near[0]}"?)' if near else ""
                 problems.append(f"it has no column {column.source!r}{maybe}")
+                is_missing = True
                 continue
             problem = problem_extracting(info, column.type)
             if problem:
@@ -243,7 +252,7 @@ class Source(ABC):
             paired.append((column, info))
         if problems:
             message = f"table {table!r} of connection {self.name!r}: {'; '.join(problems)}"
-            raise NotFoundError(message, code="source.columns")
+            raise (NotFoundError if is_missing else InvalidSpecError)(message, code="source.columns")
         return paired
 
     def _column(self, found: Sequence[SourceColumnInfo], name: str) -> SourceColumnInfo | None:

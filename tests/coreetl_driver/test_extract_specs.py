@@ -114,7 +114,8 @@ def test_a_run_takes_full_refresh_and_no_other_parameter() -> None:
 
 def test_a_source_that_is_not_one_is_refused_when_it_is_read() -> None:
     document = spec().to_json()
-    for source in ({"type": "table"}, {"type": "cloud"}, {}, {"type": "table", "columns": [], "uri": "x"}):
+    wrong = {**document["source"], "table": 5}
+    for source in ({"type": "table"}, {"type": "cloud"}, {}, {"type": "table", "columns": [], "uri": "x"}, 5, wrong):
         with pytest.raises(InvalidSpecError):
             JobSpec.from_json({**document, "source": source})
 
