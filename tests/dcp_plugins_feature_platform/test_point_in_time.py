@@ -327,16 +327,16 @@ def test_a_file_that_is_not_there_or_not_parquet_is_refused(tmp_path: Path) -> N
 
 def test_long_rows_are_read_a_few_at_a_time(workspace: Workspace, tmp_path: Path) -> None:
     path = tmp_path / "labels.parquet"
-    table = labels(*((f"{index}", NOON) for index in range(150)))
-    table = table.append_column("page", pa.array([f"{index:06}" * 60_000 for index in range(150)]))
+    table = labels(*((f"{index}", NOON) for index in range(250)))
+    table = table.append_column("page", pa.array([f"{index:06}" * 60_000 for index in range(250)]))
     pq.write_table(table, path, use_dictionary=False, compression="none")
     with ParquetLabels.open(path) as long:
         assert 64 <= long.batch_rows < 100
         made = make_training_set(long, "at", select([view([("7", NOON, 1)])], None, full_names=False), workspace)
-        assert made.write(tmp_path / "training.parquet") == 150
+        assert made.write(tmp_path / "training.parquet") == 250
     written = pq.read_table(tmp_path / "training.parquet")
     assert written.select(table.column_names).equals(table)
-    assert written.column("total").to_pylist() == [1 if index == 7 else None for index in range(150)]
+    assert written.column("total").to_pylist() == [1 if index == 7 else None for index in range(250)]
     assert pq.ParquetFile(tmp_path / "training.parquet").num_row_groups == 2
 
 
