@@ -20,7 +20,7 @@ from dcp_plugins_feature_platform.point_in_time.labels import Labels, spooled
 from dcp_plugins_feature_platform.point_in_time.selecting import Selection, check_clashes
 
 _ROW_GROUP_ROWS = 131_072
-_ROW_GROUP_BYTES = 64 * 2**20
+_ROW_GROUP_BYTES = 60_000_000
 
 
 @attrs.frozen
