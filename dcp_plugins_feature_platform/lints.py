@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 
 from coreetl_driver.column_types import ScalarType
 from dcp_core.diagnostics import Diagnostic, FieldPath, Severity
 from dcp_core.errors import InvalidSpecError
-from dcp_core.model import LogicalPlan
 from dcp_plugins_base.lints import table_layout
 from dcp_plugins_base.lints.subject import Lint, QueryLint, QuerySubject, error, nearest, shortened, warning
 from dcp_plugins_feature_platform.backfill import SINCE
 from dcp_plugins_feature_platform.durations import parse_duration
-from dcp_plugins_feature_platform.view import FeatureView, TableFeatureView, view_of
+from dcp_plugins_feature_platform.neighbours import Neighbours
+from dcp_plugins_feature_platform.view import FeatureView, TableFeatureView
 
 _TIMESTAMPS = ("timestamptz", "timestamp_ntz")
 _INEXACT = ("float", "double")
@@ -178,33 +178,33 @@ def _is_cut(node: object) -> bool:
     return isinstance(node, (exp.TimestampTrunc, exp.DateTrunc, exp.TsOrDsToDate))
 
 
-def repeated_features(subject: QuerySubject, others: Sequence[FeatureView]) -> Iterator[Diagnostic]:
+def repeated_features(subject: QuerySubject, neighbours: Neighbours) -> Iterator[Diagnostic]:
     """No other manifest of the call has a feature of the same name: training sets could not have both as they are."""
     view = _view(subject)
     first = len(view.join_keys) + 1
     for index, name in enumerate(view.features):
-        sharing = [other for other in others if name.lower() in {each.lower() for each in other.features}]
+        sharing = neighbours.with_feature(name, view)
         if sharing:
-            named = ", ".join(other.table for other in sharing)
             yield warning(
                 "features.repeated",
-                f'feature "{name}" is also one of {named}',
+                f'feature "{name}" is also one of {shortened([other.table for other in sharing])}',
                 (*view.field_path(first + index), "name"),
                 hint="rename one of them; get-historical needs --full-names to have both",
             )
 
 
-def entity_keys(subject: QuerySubject, others: Sequence[FeatureView]) -> Iterator[Diagnostic]:
+def entity_keys(subject: QuerySubject, neighbours: Neighbours) -> Iterator[Diagnostic]:
     """One entity is identified in one way."""
     view = _view(subject)
-    for other in others:
-        if other.entity == view.entity and _keys(other) != _keys(view):
-            yield warning(
-                "entity.keys",
-                f'{other.table} identifies "{view.entity}" by {_spelled(other)}, this by {_spelled(view)}',
-                (view.section, "join_keys"),
-                hint="give both the same join keys, or one of them another entity",
-            )
+    different = [other for other in neighbours.of_entity(view) if _keys(other) != _keys(view)]
+    if different:
+        yield warning(
+            "entity.keys",
+            f'"{view.entity}" is identified by {_spelled(view)} here, and otherwise in '
+            f"{shortened([other.table for other in different])}, by {_spelled(different[0])}",
+            (view.section, "join_keys"),
+            hint="give all of them the same join keys, or another entity",
+        )
 
 
 def _keys(view: FeatureView) -> frozenset[tuple[str, str]]:
@@ -219,17 +219,12 @@ STRUCTURAL: tuple[QueryLint, ...] = (key_types, timestamp_type, defaults, spans,
 """What must hold before anything can be made of the manifest."""
 
 
-def lints_beside(logical_plan: LogicalPlan, all_of_them: Sequence[LogicalPlan]) -> tuple[QueryLint, ...]:
+def lints_beside(neighbours: Neighbours) -> tuple[QueryLint, ...]:
     """All lints of features, those between this manifest and others of the same call included."""
-    others = [
-        view_of(each)
-        for each in all_of_them
-        if each.plugin_type == logical_plan.plugin_type and each.id != logical_plan.id
-    ]
     return (
         *STRUCTURAL,
         pointless_window,
         coarse_timestamp,
-        partial(repeated_features, others=others),
-        partial(entity_keys, others=others),
+        partial(repeated_features, neighbours=neighbours),
+        partial(entity_keys, neighbours=neighbours),
     )

@@ -74,9 +74,10 @@ class FeaturePlatform(Plugin):
         """Every lint of a table, its query and its features."""
         from dcp_plugins_base.lints.running import lint_query
         from dcp_plugins_feature_platform.lints import UNFIT, lints_beside
+        from dcp_plugins_feature_platform.neighbours import Neighbours
         from dcp_plugins_feature_platform.view import view_of
 
-        more = lints_beside(logical_plan, ctx.logical_plans)
+        more = lints_beside(Neighbours.of(ctx))
         return lint_query(view_of(logical_plan), logical_plan, ctx, more, UNFIT)
 
     def test(self, logical_plan: LogicalPlan, ctx: Context) -> TestReport:

@@ -60,8 +60,19 @@ def test_one_entity_has_one_way_to_be_identified(bench: Workbench) -> None:
     (bench.folder / "second.sql").write_text(sql)
     findings = bench.findings()
     assert [(finding.code, finding.line) for finding in findings] == [("entity.keys", 8), ("entity.keys", 8)]
-    assert "features.second identifies" in findings[0].message
-    assert "by customer_id long, this by customer_id string" in findings[0].message
+    assert findings[0].message == (
+        '"customer" is identified by customer_id string here, and otherwise in features.second, by customer_id long'
+    )
+    second_view(bench, other.replace("entity: customer", "entity: shopper"))
+    (bench.folder / "second.sql").write_text(sql)
+    assert bench.findings() == []
+
+
+def test_every_call_sees_its_own_manifests(bench: Workbench) -> None:
+    second_view(bench, MANIFEST)
+    assert "features.repeated" in bench.codes()
+    (bench.folder / "second.yaml").unlink()
+    assert bench.codes() == []
 
 
 def test_a_table_as_it_is_needs_no_query(bench: Workbench) -> None:
