@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 
 import attrs
 
+from coreetl_driver.column_types import ScalarType, parse_type
 from coreetl_driver.sources import Source, SourceColumnInfo, problem_extracting, require_connection
 from dcp_core.context import Context
 from dcp_core.diagnostics import Diagnostic, FieldPath, Severity
-from dcp_core.errors import DcpError
+from dcp_core.errors import DcpError, InvalidSpecError
 from dcp_plugins_base.dataset import Field
 from dcp_plugins_base.lints.subject import error, nearest, shortened, warning
 from dcp_plugins_ingestion.taulu.sources import open_sources
@@ -99,7 +101,7 @@ def _of_field(
             "source.type",
             f'source column {name} cannot fill "{field.name}": {problem}',
             (*table.field_path(index), "type"),
-            hint=f"declare it as {column.type}" if column.type is not None else "declare it as string",
+            hint=_fitting(column),
         )
     is_cursor = table.cursor is not None and field.name.lower() == table.cursor.lower()
     if not field.nullable and column.nullable and not is_cursor:
@@ -118,6 +120,15 @@ def _of_field(
             ("workflow", "cursor"),
             hint="declare it NOT NULL in the source",
         )
+
+
+def _fitting(column: SourceColumnInfo) -> str:
+    """What to declare instead."""
+    for of in (column.type, ScalarType("string")):
+        if of is not None and problem_extracting(column, of) is None:
+            with contextlib.suppress(InvalidSpecError):  # a time of day, say, which no table has
+                return f"declare it as {parse_type(str(of))}"
+    return "leave it out, or read a view of the source that casts it"
 
 
 def _undeclared(table: IngestedTable, found: Sequence[SourceColumnInfo]) -> Iterator[Diagnostic]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import attrs
@@ -16,8 +16,11 @@ import attrs
 from coreetl_driver.sources import Source, open_source
 from dcp_core.context import Context
 from dcp_core.errors import DcpError, TransientError
+from dcp_core.settings import Settings
 
-_SHARED = "ingestion.sources"
+SHARED = "ingestion.sources"
+"""The name of these connections among what a control plane shares."""
+
 _PATIENCE = 10  # times as long as it took to fail: a refusal is tried again at once, a time-out is not
 
 
@@ -27,21 +30,32 @@ class _Opened:
 
     Args:
         ctx: The call's context, by which it is told from the next one.
-        asked_at: Monotonic, in seconds.
+        asked_at: When it was last used; monotonic, in seconds.
         again_at: From when on another call may try what failed.
     """
 
     ctx: Context
     source: Source | None = None
     error: DcpError | None = None
-    asked_at: float = attrs.field(factory=time.monotonic)
+    asked_at: float = 0.0
     again_at: float = 0.0
 
 
 class OpenSources:
-    """Sources by name, for one call after the other; answers one question at a time, whichever thread asks."""
+    """Sources by name, for one call after the other; answers one question at a time, whichever thread asks.
 
-    def __init__(self) -> None:
+    Args:
+        opening: Gives the source of that name.
+        clock: Monotonic, in seconds.
+    """
+
+    def __init__(
+        self,
+        opening: Callable[[Settings, str], Source] = open_source,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._opening = opening
+        self._clock = clock
         self._lock = threading.RLock()
         self._opened: dict[str, _Opened] = {}
 
@@ -57,11 +71,11 @@ class OpenSources:
             if opened.error is not None:
                 raise opened.error
             assert opened.source is not None, "a source, or why there is none"
-            opened.asked_at = time.monotonic()
+            opened.asked_at = self._clock()
             try:
                 yield opened.source
             except TransientError as error:
-                now = time.monotonic()
+                now = self._clock()
                 opened.error, opened.again_at = error, now + _PATIENCE * (now - opened.asked_at)
                 raise
 
@@ -75,13 +89,13 @@ class OpenSources:
 
     def _of(self, name: str, ctx: Context) -> _Opened:
         known = self._opened.get(name)
-        if known is not None and (known.ctx is ctx or time.monotonic() < known.again_at):
+        if known is not None and (known.ctx is ctx or self._clock() < known.again_at):
             return known
         if known is not None and known.source is not None:
             known.source.close()
         opened = self._opened[name] = _Opened(ctx)
         try:
-            opened.source = open_source(ctx.settings, name)
+            opened.source = self._opening(ctx.settings, name)
         except DcpError as error:
             opened.error = error
         return opened
@@ -89,4 +103,4 @@ class OpenSources:
 
 def open_sources(ctx: Context) -> OpenSources:
     """Those of the context's control plane, closed with it."""
-    return ctx.shared(_SHARED, OpenSources)
+    return ctx.shared(SHARED, OpenSources)

@@ -76,6 +76,21 @@ def test_a_type_that_cannot_be_read_is_an_error_at_the_fields_type(bench: Workbe
     assert found.hint == "declare it as decimal(10,2)"
 
 
+@pytest.mark.parametrize(
+    ("column", "declared", "hint"),
+    [
+        ("amount SMALLINT", "date", "declare it as long"),
+        ("amount TEXT", "boolean", "declare it as string"),
+        ("amount BLOB", "string", "declare it as binary"),
+        ("amount NUMERIC", "date", "leave it out, or read a view of the source that casts it"),
+    ],
+)
+def test_the_type_that_would_fit_is_suggested(bench: Workbench, column: str, declared: str, hint: str) -> None:
+    recreate(bench, f"order_id INTEGER NOT NULL, {column}, created_at TEXT NOT NULL")
+    bench.replace("decimal(10, 2)", declared)
+    assert bench.told()["source.type"].hint == hint
+
+
 def test_a_nested_type_no_column_can_fill_is_an_error(bench: Workbench) -> None:
     bench.replace("decimal(10, 2)", "struct<a: int>")
     assert bench.told()["source.type"].severity is Severity.ERROR

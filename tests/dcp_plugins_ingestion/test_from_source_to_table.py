@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from coreetl_driver.sources import Source, open_source
 from dcp_core import ActionKind, LogicalPlan, Operation, OperationStatus, Plan, RunResult
+from dcp_core.settings import Settings
+from dcp_plugins_ingestion.taulu.sources import SHARED, OpenSources
 from tests.dcp_plugins_ingestion.workbench import ORDERS, TAULU, Shop
 from tests.end_to_end.projects import PLAYGROUND, Project
 
@@ -178,6 +181,24 @@ def test_a_source_that_is_away_never_fails_a_plan(keeper: Shopkeeper, caplog: py
         assert kinds(keeper.plan()) == ["NOOP_TABLE", "NOOP_JOB", "NOOP_DAG"]
     assert "taulu_ingestion/orders was planned without a look at its source" in caplog.text
     assert SECRET not in caplog.text
+
+
+def test_a_plan_of_many_manifests_opens_a_source_once(keeper: Shopkeeper) -> None:
+    for number in range(3):
+        text = keeper.manifest.read_text().replace("name: orders\n", f"name: orders_{number}\n")
+        keeper.project.write(f"manifests/ingestion/orders_{number}.yaml", text)
+    opened: list[str] = []
+
+    def opening(settings: Settings, name: str) -> Source:
+        opened.append(name)
+        return open_source(settings, name)
+
+    environment = keeper.dcp.environment(PLAYGROUND)
+    keeper.dcp.context(environment).shared(SHARED, lambda: OpenSources(opening))
+    loaded = keeper.dcp.load([keeper.project.root / "manifests"], environment).loaded
+    plan = keeper.dcp.plan([each.logical_plan for each in loaded])
+    assert [len(each.actions) for each in plan.manifests] == [3, 3, 3, 3]
+    assert opened == ["shop"]
 
 
 def test_destroying_needs_no_source(keeper: Shopkeeper) -> None:

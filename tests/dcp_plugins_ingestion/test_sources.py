@@ -2,46 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
-from coreetl_driver.sources import Source
+from coreetl_driver.sources import Source, open_source
 from dcp_core.errors import TransientError
-from dcp_plugins_ingestion.taulu import sources
-from dcp_plugins_ingestion.taulu.sources import OpenSources, open_sources
+from dcp_core.settings import Settings
+from dcp_plugins_ingestion.taulu.sources import SHARED, OpenSources, open_sources
 from tests.dcp_plugins_ingestion.workbench import Workbench
 
 
+class Porter:
+    """Opens sources and notes which; holds the clock."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.opened: list[str] = []
+        self.closed: list[str] = []
+        self.sources = OpenSources(self.open, lambda: self.now)
+
+    def open(self, settings: Settings, name: str) -> Source:
+        self.opened.append(name)
+        source = open_source(settings, name)
+        really = source.close
+
+        def close() -> None:
+            self.closed.append(name)
+            really()
+
+        source.close = close  # type: ignore[method-assign]
+        return source
+
+
 @pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[Source]:
-    """The sources that were opened, in order."""
-    made: list[Source] = []
-    really = sources.open_source
-
-    def noted(settings: Any, name: str) -> Source:
-        made.append(really(settings, name))
-        return made[-1]
-
-    monkeypatch.setattr(sources, "open_source", noted)
-    return made
+def porter(bench: Workbench) -> Iterator[Porter]:
+    """The porter of the workbench."""
+    made = Porter()
+    assert bench.shared.get(SHARED, lambda: made.sources) is made.sources
+    yield made
+    made.sources.close()
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The one item is the time, in seconds."""
-    now = [100.0]
-    monkeypatch.setattr(sources.time, "monotonic", lambda: now[0])
-    return now
-
-
-def test_one_call_opens_a_connection_once_and_the_next_one_anew(bench: Workbench, opened: list[Source]) -> None:
+def test_one_call_opens_a_connection_once_and_the_next_one_anew(bench: Workbench, porter: Porter) -> None:
     plan, ctx = bench.plan(), bench.context()
     for _ in range(3):
         assert bench.plugin.lint(plan, ctx) == ()
-    assert len(opened) == 1
+    assert (porter.opened, porter.closed) == (["shop"], [])
     bench.plugin.lint(plan, bench.context())
-    assert len(opened) == 2
+    assert (porter.opened, porter.closed) == (["shop", "shop"], ["shop"])
 
 
 def test_the_next_call_sees_the_source_as_it_is_then(bench: Workbench) -> None:
@@ -52,58 +61,46 @@ def test_the_next_call_sees_the_source_as_it_is_then(bench: Workbench) -> None:
     assert bench.findings() == ()
 
 
-def test_a_source_that_does_not_answer_is_asked_once_in_a_call(bench: Workbench, opened: list[Source]) -> None:
+def test_a_source_that_does_not_answer_is_asked_once_in_a_call(bench: Workbench, porter: Porter) -> None:
     bench.connections["shop"] = {"uri": "postgresql://reader@127.0.0.1:1/shop"}
     plan, ctx = bench.plan(), bench.context()
     first = [each.message for each in bench.plugin.lint(plan, ctx)]
     assert "127.0.0.1" in first[0]
     assert [[each.message for each in bench.plugin.lint(plan, ctx)] for _ in range(5)] == [first] * 5
-    assert len(opened) == 1
+    assert porter.opened == ["shop"]
 
 
-def test_what_took_long_to_fail_is_left_alone_for_a_while(
-    bench: Workbench, opened: list[Source], clock: list[float]
-) -> None:
-    found = open_sources(bench.context())
-
+def test_what_took_long_to_fail_is_left_alone_for_a_while(bench: Workbench, porter: Porter) -> None:
     def time_out() -> None:
-        with found.reading("shop", bench.context()):
-            clock[0] += 10
+        with porter.sources.reading("shop", bench.context()):
+            porter.now += 10
             raise TransientError("too slow")
 
     with pytest.raises(TransientError, match="too slow"):
         time_out()
-    clock[0] += 99
-    with pytest.raises(TransientError, match="too slow"), found.reading("shop", bench.context()):
+    porter.now += 99
+    with pytest.raises(TransientError, match="too slow"), porter.sources.reading("shop", bench.context()):
         pytest.fail("it was asked again")
-    clock[0] += 2
-    with found.reading("shop", bench.context()) as source:
+    porter.now += 2
+    with porter.sources.reading("shop", bench.context()) as source:
         assert source.tables() == ("orders",)
-    assert len(opened) == 2
+    assert porter.opened == ["shop", "shop"]
 
 
-def test_what_failed_at_once_is_asked_again_by_the_next_call(
-    bench: Workbench, opened: list[Source], clock: list[float]
-) -> None:
-    found = open_sources(bench.context())
-    with pytest.raises(TransientError, match="busy"), found.reading("shop", bench.context()):
+def test_what_failed_at_once_is_asked_again_by_the_next_call(bench: Workbench, porter: Porter) -> None:
+    with pytest.raises(TransientError, match="busy"), porter.sources.reading("shop", bench.context()):
         raise TransientError("busy")
-    with found.reading("shop", bench.context()) as source:
+    with porter.sources.reading("shop", bench.context()) as source:
         assert source.tables() == ("orders",)
 
 
-def test_closing_gives_the_connections_back(
-    bench: Workbench, opened: list[Source], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = OpenSources()
-    with found.reading("shop", bench.context()):
-        closed = []
-        monkeypatch.setattr(opened[0], "close", lambda: closed.append("shop"))
-    found.close()
-    assert closed == ["shop"]
-    found.close()
-    assert closed == ["shop"]
+def test_closing_gives_the_connections_back_once(bench: Workbench, porter: Porter) -> None:
+    with porter.sources.reading("shop", bench.context()):
+        assert porter.closed == []
+    porter.sources.close()
+    porter.sources.close()
+    assert porter.closed == ["shop"]
 
 
-def test_the_control_planes_objects_hold_it(bench: Workbench) -> None:
+def test_a_control_planes_calls_share_them(bench: Workbench) -> None:
     assert open_sources(bench.context()) is open_sources(bench.context())
