@@ -68,9 +68,9 @@ class Shop:
 
     def rows(self) -> list[tuple[Any, ...]]:
         with psycopg.connect(f"{self._server}/{self.database}") as connection:
-            return connection.execute(
-                "SELECT order_id, amount, placed_at, note FROM sales.orders ORDER BY 1"
-            ).fetchall()
+            query = "SELECT order_id, amount, placed_at, note FROM sales.orders ORDER BY 1"
+            rows: list[tuple[Any, ...]] = connection.execute(query).fetchall()
+            return rows
 
 
 @pytest.fixture
