@@ -34,7 +34,7 @@ from dcp_core.registry import EXTENSIONS, PLUGINS, STORES, Registry
 from dcp_core.running import Runner, RunResult
 from dcp_core.sandboxes import IdentitySettings, PlaygroundSettings, ensure_sandbox, playground_user
 from dcp_core.settings import Settings
-from dcp_core.states import check_fresh
+from dcp_core.states import check_fresh, first_preview
 from dcp_core.store import Holder, StateStore, StoreFactory
 
 
@@ -342,13 +342,7 @@ class ControlPlane:
             NotFoundError: The resource is not there yet.
         """
         ctx = self.context(Environment.named(logical_plan.environment))
-        for resource in decompose(logical_plan, self.registry):
-            shown: Preview | None = self.registry.primitive(
-                resource.kind, "preview", resource=resource, limit=limit, ctx=ctx
-            )
-            if shown is not None:
-                return shown
-        return None
+        return first_preview(decompose(logical_plan, self.registry), limit, self.registry, ctx)
 
     @contextmanager
     def _recording_refusal(self, kind: str, manifests: Sequence[ManifestPlan]) -> Iterator[None]:

@@ -14,7 +14,7 @@ from dcp_core.context import Context
 from dcp_core.errors import PluginLoadError, StalePlanError, UnknownKindError
 from dcp_core.model import Action, ActionKind, Resource, ResourceKey, State
 from dcp_core.planning import ResourceStates, compare_values
-from dcp_core.records import InventoryEntry
+from dcp_core.records import InventoryEntry, Preview
 from dcp_core.registry import Registry
 
 
@@ -98,6 +98,29 @@ def check_fresh(actions: Sequence[Action], registry: Registry, ctx: Context) -> 
             raise StalePlanError(
                 f"the {noun} {name} {what} after the plan was made", where=str(action.resource.key), hint="plan again"
             )
+
+
+def first_preview(resources: Iterable[Resource], limit: int, registry: Registry, ctx: Context) -> Preview | None:
+    """Rows of the first resource that has any; None when none of them keeps rows.
+
+    Raises:
+        UnknownKindError: No rows were found, and a primitive is missing that might have some.
+        NotFoundError: The resource is not there yet.
+    """
+    missing: UnknownKindError | None = None
+    for resource in resources:
+        try:
+            shown: Preview | None = registry.primitive(
+                resource.kind, "preview", resource=resource, limit=limit, ctx=ctx
+            )
+        except UnknownKindError as error:
+            missing = missing or error
+            continue
+        if shown is not None:
+            return shown
+    if missing is not None:
+        raise missing
+    return None
 
 
 def _unwanted(id: str, resources: Sequence[Resource], inventory: Sequence[InventoryEntry]) -> list[InventoryEntry]:

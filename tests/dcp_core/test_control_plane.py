@@ -21,6 +21,7 @@ from dcp_core import (
     OperationStatus,
     PermanentError,
     PlanOptions,
+    Resource,
     ResourceKey,
     ResultStatus,
     Settings,
@@ -33,12 +34,13 @@ from dcp_core.errors import (
     SettingsError,
     StalePlanError,
     UnauthorizedError,
+    UnknownKindError,
     UnknownManifestTypeError,
     UsageError,
 )
 from dcp_core.records import AuditRecord, AuthorizationRequest
 from dcp_core.registry import EXTENSIONS, PLUGINS, PRIMITIVES, Registry
-from tests.dcp_core.world import SHELF, Crash, Desk, ShelfItem, item, shelf
+from tests.dcp_core.world import SHELF, Crash, Desk, Shelf, ShelfItem, item, shelf
 
 ALICE = Environment.named("playground_alice")
 STATUS = ResultStatus
@@ -451,6 +453,24 @@ def test_preview_shows_rows_of_the_first_resource_that_has_any(desk: Desk) -> No
     shown = dcp.preview(wanted)
     assert shown is not None
     assert shown.rows == (("hi",),)
+
+
+def test_preview_passes_over_a_primitive_that_is_missing_and_names_it_when_nothing_else_has_rows(desk: Desk) -> None:
+    class OtherShelf(Shelf):
+        def decompose(self, logical_plan: LogicalPlan) -> tuple[Resource, ...]:
+            (first, *rest) = super().decompose(logical_plan)
+            return (attrs.evolve(first, kind="acme_missing"), *rest)
+
+    registry = desk.registry()
+    registry.unregister(PLUGINS, "shelf")
+    registry.register(PLUGINS, "shelf", OtherShelf(), "acme-shelf==1.0")
+    dcp = desk.open(registry=registry)
+    apply(dcp, shelf("a", item("w"), item("x", text="hi")))
+    shown = dcp.preview(shelf("a", item("w"), item("x", text="hi")))
+    assert shown is not None
+    assert shown.rows == (("hi",),)
+    with pytest.raises(UnknownKindError, match="acme_missing"):
+        dcp.preview(shelf("b", item("w")))
 
 
 # Recovering
