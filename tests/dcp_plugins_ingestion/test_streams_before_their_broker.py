@@ -109,6 +109,13 @@ def test_an_apply_makes_the_tables_and_says_why_it_leaves_out_the_rest(dcp: Cont
     assert [each.label for each in again.actions][:3] == ["BLOCKED_TOPIC", "NOOP_TABLE", "NOOP_TABLE"]
 
 
+def test_the_table_can_be_looked_at_all_the_same(dcp: ControlPlane, project: Project) -> None:
+    applied(dcp, project)
+    shown = dcp.preview(dcp.parse(project.root / MANIFEST, PLAYGROUND))
+    assert shown is not None
+    assert shown.columns == ("view_id", "viewed_at")
+
+
 def test_a_run_says_that_its_job_was_not_made(dcp: ControlPlane, project: Project) -> None:
     applied(dcp, project)
     (result,) = dcp.run(dcp.parse(project.root / MANIFEST, PLAYGROUND))
