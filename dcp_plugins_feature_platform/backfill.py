@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from coreetl_driver.column_types import ScalarType
 from coreetl_driver.sql import without_comments
 from dcp_core.errors import UsageError
-from dcp_plugins_feature_platform.durations import parse_duration
+from dcp_plugins_base.durations import parse_duration
 from dcp_plugins_feature_platform.view import FeatureView
 
 SINCE = "since"

@@ -8,10 +8,10 @@ from functools import partial
 from coreetl_driver.column_types import ScalarType
 from dcp_core.diagnostics import Diagnostic, FieldPath, Severity
 from dcp_core.errors import InvalidSpecError
+from dcp_plugins_base.durations import parse_duration
 from dcp_plugins_base.lints import table_layout
 from dcp_plugins_base.lints.subject import Lint, QueryLint, QuerySubject, error, nearest, shortened, warning
 from dcp_plugins_feature_platform.backfill import SINCE
-from dcp_plugins_feature_platform.durations import parse_duration
 from dcp_plugins_feature_platform.neighbours import Neighbours
 from dcp_plugins_feature_platform.view import FeatureView, TableFeatureView
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from coreetl_driver.column_types import EXPECTED_TYPES
-from dcp_plugins_base import schema
-from dcp_plugins_feature_platform import durations
+from dcp_plugins_base import durations, schema
 from dcp_plugins_feature_platform.backfill import SINCE
 
 

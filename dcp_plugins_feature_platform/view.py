@@ -16,7 +16,7 @@ from coreetl_driver.values import decode
 from dcp_core.diagnostics import FieldPath
 from dcp_core.model import LogicalPlan
 from dcp_plugins_base import Field, QueryDataset
-from dcp_plugins_feature_platform.durations import parse_duration
+from dcp_plugins_base.durations import parse_duration
 
 
 @attrs.frozen(kw_only=True)

@@ -1,4 +1,4 @@
-"""Spans of time as manifests write them: ``30d``, ``12h``, ``90m``."""
+"""Spans of time as manifests write them: ``30d``, ``12h``, ``90m``, ``500ms``."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 
 from dcp_core.errors import InvalidSpecError
 
-PATTERN = r"^[1-9]\d{0,7}[smhdw]$"
-EXPECTED = "a whole number and s, m, h, d or w (seconds, minutes, hours, days, weeks): 30d"
+PATTERN = r"^[1-9][0-9]{0,8}(ms|s|m|h|d|w)$"
+EXPECTED = "a whole number and ms, s, m, h, d or w: 30d"
 LONGEST = datetime.timedelta(days=36_500)
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
 
 
 def parse_duration(text: str) -> datetime.timedelta:
@@ -19,11 +19,13 @@ def parse_duration(text: str) -> datetime.timedelta:
     Raises:
         InvalidSpecError: It names none, or more than a hundred years. Never retried.
     """
-    if not re.fullmatch(PATTERN.strip("^$"), text):
+    found = re.fullmatch(PATTERN.strip("^$"), text)
+    if found is None:
         raise InvalidSpecError(f'"{text}" is not a span of time', hint=EXPECTED, code="duration.syntax")
-    span = datetime.timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
-    if span > LONGEST:
+    unit = found.group(1)
+    milliseconds = int(text.removesuffix(unit)) * _MILLISECONDS[unit]
+    if milliseconds > LONGEST / datetime.timedelta(milliseconds=1):
         raise InvalidSpecError(
             f'"{text}" is more than a hundred years', hint="leave it out for no limit at all", code="duration.range"
         )
-    return span
+    return datetime.timedelta(milliseconds=milliseconds)
