@@ -108,6 +108,15 @@ class Query:
         return [] if self.tree is None else list(Spark().tokenize(self.sql))
 
     @cached_property
+    def calls(self) -> tuple[tuple[str, Place], ...]:
+        """The functions it calls, by their lower-case names as they are written, in the order of the text."""
+        return tuple(
+            (name.text.lower(), self.place_at(name.start))
+            for name, following in itertools.pairwise(self.tokens)
+            if following.text == "(" and (name.text[:1].isalpha() or name.text[:1] == "_")
+        )
+
+    @cached_property
     def outputs(self) -> tuple[Output, ...] | None:
         """The output columns in order; None when a star stands for columns that only a catalog knows."""
         if self.tree is None:

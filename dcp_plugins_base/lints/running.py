@@ -10,7 +10,18 @@ from dcp_core.diagnostics import Diagnostic, Severity
 from dcp_core.model import LogicalPlan
 from dcp_plugins_base.dataset import Dataset, QueryDataset
 from dcp_plugins_base.known_tables import has_catalog, known_tables
-from dcp_plugins_base.lints import cases, engine, fields, sql, table_layout, workflow
+from dcp_plugins_base.lints import (
+    cases,
+    engine,
+    engine_gaps,
+    engine_numbers,
+    engine_texts,
+    engine_times,
+    fields,
+    sql,
+    table_layout,
+    workflow,
+)
 from dcp_plugins_base.lints.subject import Lint, QueryLint, QuerySubject, Subject, warning
 from dcp_plugins_base.queries import parse_query
 
@@ -69,6 +80,18 @@ OF_THE_QUERY: tuple[QueryLint, ...] = (
     engine.using_qualified,
     engine.lateral_alias,
     engine.correlated_lateral,
+    engine_numbers.numbers,
+    engine_numbers.mixed_branches,
+    engine_numbers.mixed_members,
+    engine_numbers.nvl_of_decimals,
+    engine_numbers.decimal_precision,
+    engine_numbers.wider_integers,
+    engine_times.times,
+    engine_texts.texts,
+    engine_texts.doubled_quotes,
+    engine_gaps.gaps,
+    engine_gaps.missing_functions,
+    engine_gaps.from_first,
 )
 
 ALL_OF_A_QUERY: tuple[QueryLint, ...] = (*ALL_OF_A_DATASET, *OF_THE_QUERY)

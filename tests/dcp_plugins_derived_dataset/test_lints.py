@@ -66,7 +66,7 @@ ENGINE: list[tuple[str, dict[str, str], str, int, int, str]] = [
         26,
         "SELECT percentile(x, 0.5) AS a FROM r.t",
     ),
-    ("engine.bround", LONG, "SELECT bround(x) AS a FROM r.t", 1, 8, "SELECT round(x) AS a FROM r.t"),
+    ("engine.bround", DECIMAL, "SELECT bround(x) AS a FROM r.t", 1, 8, "SELECT round(x) AS a FROM r.t"),
     (
         "engine.qualify",
         LONG,
