@@ -16,14 +16,12 @@ from dcp_core.errors import InvalidSpecError
 from dcp_core.model import Environment, LogicalPlan
 from dcp_plugins_base.lints.running import lint_dataset
 from dcp_plugins_base.lints.subject import Lint, Subject, error, warning
-from dcp_plugins_ingestion.events.spec import DEAD_LETTER_SUFFIX, EventTable
+from dcp_plugins_ingestion.events.spec import CHECKPOINT, DEAD_LETTER_SUFFIX, RETENTION, EventTable
 from dcp_primitives.kafka_topic import FOREVER_MS, MAX_NAME_LENGTH, check_topic_name, collides
 
 _NAME = ("topic", "name")
-_RETENTION = ("topic", "retention")
-_CHECKPOINT = ("workflow", "checkpoint_interval")
 _LONGEST_PREFIX = len("playground_" + "u" * 32 + "__")
-_SAFE_RETENTION_MS = 24 * 3_600_000
+_SAFERETENTION_MS = 24 * 3_600_000
 _MAX_CHECKPOINT_S = 24 * 3600
 _MANAGED = {"retention.ms": "retention", "partitions": "partitions", "replication.factor": "replication"}
 _KNOWN_CONFIG = frozenset(
@@ -71,7 +69,7 @@ def checkpoint(subject: Subject) -> Iterator[Diagnostic]:
     seconds = _events(subject).checkpoint_interval_s
     if not 1 <= seconds <= _MAX_CHECKPOINT_S:
         what = "less than a second" if seconds < 1 else "more than a day"
-        yield error("stream.checkpoint", f"checkpoint_interval is {what}", _CHECKPOINT, hint="from 1s to 24h: 60s")
+        yield error("stream.checkpoint", f"checkpoint_interval is {what}", CHECKPOINT, hint="from 1s to 24h: 60s")
 
 
 def retention(subject: Subject) -> Iterator[Diagnostic]:
@@ -84,14 +82,14 @@ def retention(subject: Subject) -> Iterator[Diagnostic]:
         yield error(
             "topic.retention",
             "events are gone before they are committed: retention is not longer than the checkpoint interval",
-            _RETENTION,
+            RETENTION,
             hint="keep them for days: 7d",
         )
-    elif kept_ms < _SAFE_RETENTION_MS:
+    elif kept_ms < _SAFERETENTION_MS:
         yield warning(
             "topic.short_retention",
             "with less than a day of retention an outage of the job over night loses events",
-            _RETENTION,
+            RETENTION,
             hint="keep them for days: 7d",
         )
 

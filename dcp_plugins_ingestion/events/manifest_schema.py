@@ -9,6 +9,7 @@ from functools import cache
 
 from dcp_plugins_base import schema
 from dcp_plugins_base.cron import PRESETS
+from dcp_plugins_base.durations import PATTERN
 from dcp_plugins_ingestion.events.spec import (
     DEAD_LETTER_SUFFIX,
     DEFAULT_CHECKPOINT_S,
@@ -19,7 +20,7 @@ from dcp_plugins_ingestion.events.spec import (
 from dcp_primitives.kafka_topic import MAX_NAME_LENGTH, OPERATIONS
 
 _MAX_TABLE_NAME = 63 - len(DEAD_LETTER_SUFFIX)
-_DURATION = r"[0-9]{1,9}(ms|s|m|h|d|w)"
+_DURATION = PATTERN.strip("^$")
 _TABLE_KEYS = ("name", "description", "fields", "partition_by", "sort_by", "protect", "properties")
 
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from typing import Any
 
 from dcp_core.context import Context
-from dcp_core.diagnostics import Diagnostic, Severity
+from dcp_core.diagnostics import Diagnostic, FieldPath, Severity
+from dcp_core.errors import InvalidManifestError, InvalidSpecError
 from dcp_core.interfaces import Plugin
 from dcp_core.manifest import Manifest
 from dcp_core.model import Environment, LogicalPlan, Resource
 from dcp_core.records import TestReport
 from dcp_plugins_ingestion.events.spec import (
+    CHECKPOINT,
     DEFAULT_CHECKPOINT_S,
     DEFAULT_MAINTENANCE,
     FOREVER,
+    RETENTION,
     Acl,
     EventTable,
     Topic,
-    milliseconds,
 )
+from dcp_primitives.kafka_topic import FOREVER_MS
 
 
 class GrIngestion(Plugin):
@@ -43,14 +47,17 @@ class GrIngestion(Plugin):
 
         data = manifest.data
         workflow = data.get("workflow", {})
-        interval = workflow.get("checkpoint_interval", f"{DEFAULT_CHECKPOINT_S}s")
+        findings: list[Diagnostic] = []
+        interval_ms = _span_ms(workflow.get("checkpoint_interval"), CHECKPOINT, findings)
         events = EventTable(
-            topic=_topic(data["topic"]),
+            topic=_topic(data["topic"], findings),
             format=workflow.get("format", "json"),
-            checkpoint_interval_s=milliseconds(interval) // 1000,
+            checkpoint_interval_s=DEFAULT_CHECKPOINT_S if interval_ms is None else interval_ms // 1000,
             **reading.table_values(data["dataset"]),
             **{**reading.workflow_values(data), "schedule": workflow.get("maintenance", DEFAULT_MAINTENANCE)},
         )
+        if findings:
+            raise InvalidManifestError(findings)
         return reading.compile_dataset(manifest, environment, events, OF_THE_STRUCTURE)
 
     def decompose(self, logical_plan: LogicalPlan) -> tuple[Resource, ...]:
@@ -71,7 +78,18 @@ class GrIngestion(Plugin):
         return TestReport(diagnostics=(Diagnostic(Severity.INFO, "stream.not_tested", message, ("topic",)),))
 
 
-def _topic(data: Mapping[str, Any]) -> Topic:
+def _span_ms(text: str | None, path: FieldPath, findings: list[Diagnostic]) -> int | None:
+    """A span of time in milliseconds; what cannot be read goes to ``findings``."""
+    from dcp_plugins_base.durations import parse_duration
+
+    try:
+        return None if text is None else int(parse_duration(text) / datetime.timedelta(milliseconds=1))
+    except InvalidSpecError as refused:
+        findings.append(Diagnostic(Severity.ERROR, refused.code, refused.message, path, hint=refused.hint))
+        return None
+
+
+def _topic(data: Mapping[str, Any], findings: list[Diagnostic]) -> Topic:
     from dcp_plugins_base.reading import text
 
     retention = data.get("retention")
@@ -80,7 +98,7 @@ def _topic(data: Mapping[str, Any]) -> Topic:
         name=data["name"],
         partitions=data.get("partitions", 1),
         replication=data.get("replication", 1),
-        retention_ms=None if retention is None else -1 if retention == FOREVER else milliseconds(retention),
+        retention_ms=FOREVER_MS if retention == FOREVER else _span_ms(retention, RETENTION, findings),
         config={name: text(value) for name, value in data.get("config", {}).items()},
         acls=None
         if acls is None

@@ -5,7 +5,6 @@ Source: design.md sections 5 and 12.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -18,9 +17,9 @@ from dcp_plugins_base.dataset import Dataset
 FOREVER = "forever"
 DEFAULT_CHECKPOINT_S = 60
 DEFAULT_MAINTENANCE = "0 3 * * *"
-_DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d|w)")
-_UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
 DEAD_LETTER_SUFFIX = "_dead_letter"
+RETENTION: FieldPath = ("topic", "retention")
+CHECKPOINT: FieldPath = ("workflow", "checkpoint_interval")
 
 
 @attrs.frozen
@@ -84,15 +83,3 @@ class EventTable(Dataset):
     def dag_name(self) -> str:
         """The schedule is that of maintenance: the job itself runs all the time."""
         return f"{self.table_name}_maintenance_dag"
-
-
-def milliseconds(text: str) -> int:
-    """``500ms``, ``60s``, ``15m``, ``12h``, ``7d``, ``2w``.
-
-    Raises:
-        ValueError: It is none of them.
-    """
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise ValueError(text)
-    return int(match.group(1)) * _UNIT_MS[match.group(2)]

@@ -100,7 +100,7 @@ STREAMS: list[tuple[str, str, str, str, str]] = [
     ("retention without a unit", "retention: 7d", "retention: 7", "schema.type", "9:14"),
     ("retention in words", "retention: 7d", "retention: a week", "schema.pattern", "9:14"),
     ("negative retention", "retention: 7d", "retention: -1d", "schema.pattern", "9:14"),
-    ("no retention at all", "retention: 7d", "retention: 0s", "topic.retention", "9:14"),
+    ("no retention at all", "retention: 7d", "retention: 0s", "schema.pattern", "9:14"),
     ("retention below the checkpoint", "retention: 7d", "retention: 30s", "topic.retention", "9:14"),
     ("config is a list", "{min.insync.replicas: 2}", "[a]", "schema.type", "10:11"),
     ("a configuration that is a list", "{min.insync.replicas: 2}", "{cleanup.policy: [delete]}", "schema.type",

@@ -14,7 +14,7 @@ from dcp_core.errors import InvalidSpecError
 from dcp_core.model import LogicalPlan, Metadata, Source
 from dcp_plugins_base.dataset import Field
 from dcp_plugins_ingestion import GrIngestion, TauluIngestion
-from dcp_plugins_ingestion.events.spec import Acl, EventTable, Topic, milliseconds
+from dcp_plugins_ingestion.events.spec import Acl, EventTable, Topic
 from dcp_plugins_ingestion.taulu.spec import INCREMENTAL, SNAPSHOT, IngestedTable, sink_mode
 from dcp_primitives.coreetl_job import CoreetlJob
 from dcp_primitives.kafka_topic import topic_of
@@ -190,25 +190,12 @@ def test_protecting_a_stream_protects_topic_and_tables(stream: Workbench) -> Non
     assert [each.protect for each in stream.plugin.decompose(stream.plan())] == [True, True, True, None, None]
 
 
-@pytest.mark.parametrize(
-    ("text", "wanted"),
-    [
-        ("500ms", 500),
-        ("60s", 60_000),
-        ("15m", 900_000),
-        ("12h", 43_200_000),
-        ("7d", 604_800_000),
-        ("2w", 1_209_600_000),
-    ],
-)
-def test_durations_have_units(text: str, wanted: int) -> None:
-    assert milliseconds(text) == wanted
-
-
-@pytest.mark.parametrize("text", ["", "7", "d", "7 d", "-1d", "1.5h", "7D", "7d\n"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=f"^{text}$"):
-        milliseconds(text)
+def test_spans_of_time_are_kept_as_numbers(stream: Workbench) -> None:
+    stream.replace("retention: 7d", "retention: 2w")
+    events = EventTable.of(stream.plan())
+    assert (events.topic.retention_ms, events.checkpoint_interval_s) == (1_209_600_000, 60)
+    stream.replace("retention: 2w", "retention: forever")
+    assert EventTable.of(stream.plan()).topic.retention_ms == -1
 
 
 def test_a_spec_of_another_shape_is_a_clear_error(stream: Workbench) -> None:

@@ -17,6 +17,7 @@ from tests.end_to_end.projects import Project
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "manifests" / "ingestion"
+PLANNED = ROOT / "examples" / "planned"
 PAGE = (ROOT / "docs" / "ingestion.md").read_text()
 
 
@@ -40,7 +41,9 @@ def test_every_key_is_in_the_page(plugin: Plugin) -> None:
 
 def test_the_page_shows_the_examples() -> None:
     shown = re.findall(r"```yaml\n# (\S+)\n(.*?)```", PAGE, re.S)
-    assert sorted(file for file, _ in shown) == sorted(str(each.relative_to(ROOT)) for each in EXAMPLES.glob("*.yaml"))
+    assert sorted(file for file, _ in shown) == sorted(
+        str(each.relative_to(ROOT)) for each in (*EXAMPLES.glob("*.yaml"), *PLANNED.glob("*.yaml"))
+    )
     for file, text in shown:
         assert (ROOT / file).read_text() == text
 
@@ -49,12 +52,13 @@ def test_the_page_shows_the_examples() -> None:
 def project(tmp_path: Path) -> Project:
     """The examples of ingestion in a project of their own, with the examples' settings."""
     shutil.copytree(EXAMPLES, tmp_path / "manifests" / "ingestion")
+    shutil.copytree(PLANNED, tmp_path / "manifests" / "planned")
     shutil.copy(ROOT / "examples" / "dcp.toml", tmp_path)
     return Project(tmp_path)
 
 
 def make_shop(project: Project, rows: int) -> int:
-    spec = importlib.util.spec_from_file_location("make_shop", EXAMPLES / "make_shop.py")
+    spec = importlib.util.spec_from_file_location("make_shop", ROOT / "examples" / "make_shop.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,8 +1,8 @@
-"""Make ``.dcp/shop.db``: the SQLite database that ``customers.yaml`` ingests.
+"""Make ``.dcp/shop.db``: the SQLite database that ``manifests/ingestion/customers.yaml`` ingests.
 
 Running it again changes some customers and adds others, as an application would.
 
-    python examples/manifests/ingestion/make_shop.py --rows 1000
+    python examples/make_shop.py --rows 1000
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-FILE = Path(__file__).resolve().parents[2] / ".dcp" / "shop.db"
+FILE = Path(__file__).resolve().parent / ".dcp" / "shop.db"
 REGIONS = ("eu", "us", "apac", None)
 _FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 _TABLE = """
