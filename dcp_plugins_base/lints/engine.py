@@ -79,6 +79,13 @@ def declared(subject: QuerySubject, output: Output) -> str | None:
     return of.name if isinstance(of, ScalarType) else None
 
 
+def is_nested(node: exp.Expr) -> bool:
+    """Whether the text tells that this is an array, a map or a struct."""
+    from sqlglot import exp
+
+    return isinstance(node, exp.Array | exp.Map | exp.Struct) or node.is_type("array", "map", "struct")
+
+
 def _decimal_nodes(subject: QuerySubject, kind: type[Any]) -> Iterator[exp.Expr]:
     """Nodes of ``kind`` that work on decimals: by their operands' types, or in a field declared as decimal."""
     tree = subject.query.typed_tree

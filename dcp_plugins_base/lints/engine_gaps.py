@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dcp_core.diagnostics import Diagnostic, Severity
-from dcp_plugins_base.lints.engine import Difference, differences, differs
+from dcp_plugins_base.lints.engine import Difference, differences, differs, is_nested
 from dcp_plugins_base.lints.subject import QuerySubject
 
 _MISSING_FUNCTIONS = frozenset(
@@ -43,16 +43,20 @@ def from_first(subject: QuerySubject) -> Iterator[Diagnostic]:
         yield differs(subject, "from_first", "needs SELECT before FROM", place, "write SELECT … FROM …")
 
 
+def order_by_all(subject: QuerySubject) -> Iterator[Diagnostic]:
+    """Loud."""
+    from sqlglot import exp
+
+    for node in subject.query.walk(exp.Ordered):
+        if isinstance(node.this, exp.Var) and node.this.name.upper() == "ALL":
+            place = subject.query.place_of_words("ORDER BY", "ALL")
+            yield differs(subject, "order_by_all", "does not know ORDER BY ALL", place, "name the columns")
+
+
 def _like(node: Any) -> Difference | None:
     if type(node.expression).__name__ not in ("Any", "All"):
         return None
     return Difference("like_any", "does not know LIKE ANY and LIKE ALL", "join the patterns with OR or AND")
-
-
-def _ordered(node: Any) -> Difference | None:
-    if type(node.this).__name__ != "Var" or node.this.name.upper() != "ALL":
-        return None
-    return Difference("order_by_all", "does not know ORDER BY ALL", "name the columns")
 
 
 def _in(node: Any) -> Difference | None:
@@ -74,7 +78,7 @@ def _collate(_node: Any) -> Difference:
 
 
 def _greatest(node: Any) -> Difference | None:
-    if not node.this.is_type("struct", "array"):
+    if not is_nested(node.this):
         return None
     message = "takes structs and arrays that begin with NULL for the greatest when they come first"
     return Difference("greatest_struct", message, "MAX_BY(value, key)")
@@ -138,7 +142,6 @@ def _array_contains(_node: Any) -> Difference:
 _RULES = {
     "Like": _like,
     "ILike": _like,
-    "Ordered": _ordered,
     "In": _in,
     "Collate": _collate,
     "Max": _greatest,

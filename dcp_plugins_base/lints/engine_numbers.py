@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from coreetl_driver.column_types import ScalarType
 from dcp_core.diagnostics import Diagnostic, Severity
-from dcp_plugins_base.lints.engine import Difference, declared, differences, differs
+from dcp_plugins_base.lints.engine import Difference, declared, differences, differs, is_nested
 from dcp_plugins_base.lints.subject import QuerySubject
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def _isnan(_node: Any) -> Difference:
 def _to_text(node: Any) -> Difference | None:
     if not node.is_type("text", "varchar"):
         return None
-    if node.this.is_type("array", "map", "struct"):
+    if is_nested(node.this):
         message = "writes NULL inside the text of an array, map or struct, Spark null"
         return Difference("nested_to_text", message, "TO_JSON", Severity.INFO)
     return _floating_text(node.this)

@@ -92,6 +92,7 @@ OF_THE_QUERY: tuple[QueryLint, ...] = (
     engine_gaps.gaps,
     engine_gaps.missing_functions,
     engine_gaps.from_first,
+    engine_gaps.order_by_all,
 )
 
 ALL_OF_A_QUERY: tuple[QueryLint, ...] = (*ALL_OF_A_DATASET, *OF_THE_QUERY)
