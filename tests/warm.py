@@ -6,17 +6,21 @@ start would otherwise take ten times as long as what is tested.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +117,19 @@ class Warm:
         line = self._process.stdout.readline()
         assert line, "the warm process is gone"
         return json.loads(line)
+
+
+@cache
+def warm_process() -> Warm:
+    """The one of this test process; ends with it."""
+    opened = Warm(Path(tempfile.mkdtemp(prefix="warm-")))
+
+    def close() -> None:
+        opened.close()
+        shutil.rmtree(opened.scratch, ignore_errors=True)
+
+    atexit.register(close)
+    return opened
 
 
 def main() -> None:

@@ -5,14 +5,13 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.projects import Project, order, orders_schema
-from tests.warm import Warm
 
 
 @pytest.fixture
-def empty_project(tmp_path: Path, warm: Warm) -> Project:
+def empty_project(tmp_path: Path) -> Project:
     """A project root without manifests or tables."""
     (tmp_path / "dcp.toml").write_text("")
-    return Project(tmp_path, warm=warm)
+    return Project(tmp_path)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import attrs
 
 from dcp_core import ControlPlane
 from dcp_core.settings import Settings
-from tests.warm import Warm
+from tests.warm import warm_process
 
 USER = "alice"
 PLAYGROUND = f"playground_{USER}"
@@ -53,15 +53,10 @@ class Answer:
 
 @attrs.frozen
 class Project:
-    """A project root with the helpers that tests need.
-
-    Args:
-        warm: Starts commands as forks of a process that has imported everything; without it each starts Python anew.
-    """
+    """A project root with the helpers that tests need."""
 
     root: Path
     environ: Mapping[str, str] = attrs.Factory(dict)
-    warm: Warm | None = attrs.field(default=None, eq=False, repr=False)
 
     def write(self, file: str, text: str | bytes) -> Path:
         path = self.root / file
@@ -85,9 +80,11 @@ class Project:
         return [*prefix, sys.executable, "-m", "pretzel", *arguments]
 
     def pretzel(self, *arguments: str, stdin: str | None = None, timeout_s: float = 120) -> Answer:
-        """Run the command line in the project's root."""
-        if self.warm is not None and stdin is None and "PYTHONPATH" not in self.environ:
-            started = self.warm.start("pretzel.__main__:main", arguments, cwd=self.root, environ=self.process_environ())
+        """Run the command line in the project's root: in a fork, unless it needs Python started anew."""
+        if stdin is None and "PYTHONPATH" not in self.environ:
+            started = warm_process().start(
+                "pretzel.__main__:main", arguments, cwd=self.root, environ=self.process_environ()
+            )
             ended = started.wait(timeout_s)
             return Answer(ended.status, ended.out, ended.err)
         done = subprocess.run(

@@ -22,7 +22,6 @@ from coreetl_driver.driver import Driver
 from dcp_core.errors import InvalidSpecError
 from dcp_core.settings import Settings
 from tests.end_to_end.projects import FOLDER, PLAYGROUND, Project, order, orders_schema
-from tests.warm import Warm
 
 CATALOG = "pedregal-playground-alice"
 OTHER = "pedregal-playground-bob"
@@ -82,13 +81,13 @@ def sql_of(project: Project, name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Project:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Production with orders, bob's playground with a secret, and alice's with ``daily`` applied."""
     import pyarrow as pa
 
     root = tmp_path_factory.mktemp("hostile")
     (root / "dcp.toml").write_text("")
-    project = Project(root, warm=warm)
+    project = Project(root)
     project.source("raw.orders", [order("a", 1), order("b", 2), order("c", 3, day=2)], orders_schema())
     bobs = project.catalog(OTHER)
     bobs.create_namespace("derived_datasets")

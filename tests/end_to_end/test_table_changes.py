@@ -14,15 +14,14 @@ import pytest
 
 from tests.end_to_end.projects import Project
 from tests.end_to_end.workspaces import Row, Story, Workspace, manifest_text
-from tests.warm import Warm
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Iterator[Workspace]:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     """One engine for all tests here; each has a dataset of its own name."""
     root = tmp_path_factory.mktemp("changes")
     (root / "dcp.toml").write_text("")
-    opened = Workspace.open(Project(root, warm=warm))
+    opened = Workspace.open(Project(root))
     yield opened
     opened.close()
 
