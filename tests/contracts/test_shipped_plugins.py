@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 from dcp_core import Plugin
 from dcp_core.testing import PluginContract
 from dcp_plugins_derived_dataset import DerivedDataset
-from dcp_plugins_ingestion import GrIngestion, TauluIngestion
 from dcp_plugins_feature_platform import FeaturePlatform
+from dcp_plugins_ingestion import GrIngestion, TauluIngestion
 
 SHIPPED = "dcp-"  # every distribution of the project starts so
 
