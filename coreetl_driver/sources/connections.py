@@ -26,12 +26,22 @@ uri = "postgresql://reader@db.example.com:5432/shop"
 password = "${SHOP_PASSWORD}\""""
 
 
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_KEY_AND_VALUE = re.compile(r"([a-z_]+)\s*=\s*('(?:[^'\\]|\\.)*'|[^\s&]+)", re.IGNORECASE)
+
+
 def shown_uri(uri: str) -> str:
-    """An address for people: scheme, host, port and path."""
+    """An address for people: scheme, host, port and path; nothing of one that is not of the form ``scheme://…``.
+
+    Where a reserved character of a password is not escaped, nobody knows where the password ends: an ``@`` behind the
+    host tells of that.
+    """
+    if not _SCHEME.match(uri):
+        return MASK
     try:
         parts = urlsplit(uri)
         port = f":{parts.port}" if parts.port else ""
-        is_clear = parts.scheme and "@" not in parts.path  # else a password is not escaped, and its end is anywhere
+        is_clear = "@" not in parts.path + parts.query + parts.fragment
         return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}" if is_clear else MASK
     except ValueError:
         return MASK
@@ -78,8 +88,12 @@ class Connection:
 
     @property
     def scheme(self) -> str:
-        """``postgresql`` of ``postgresql+psycopg://…``, in lower case."""
-        return self.uri.partition(":")[0].partition("+")[0].lower()
+        """``postgresql`` of ``postgresql+psycopg://…``, in lower case; empty when there is none before ``://``.
+
+        Whatever else stands before a colon may be a password: ``host=db password=…``, ``user:password@host``.
+        """
+        found = _SCHEME.match(self.uri)
+        return found.group(1).partition("+")[0].lower() if found else ""
 
     @property
     def uri_with_user(self) -> str:
@@ -182,6 +196,9 @@ def _secrets_in(uri: str) -> set[str]:
         key, _, value = each.partition("=")
         if masked(key, value) != value:
             found.add(value)
+    for key, value in _KEY_AND_VALUE.findall(uri):  # libpq's other form: host=db password='…'
+        if masked(key, value) != value:
+            found |= {value, value.strip("'")}
     return found
 
 

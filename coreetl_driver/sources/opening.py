@@ -42,6 +42,11 @@ def open_connection(connection: Connection) -> Source:
     if connection.driver:
         driver, extra = connection.driver, connection.driver.replace("_", "-")
     where = f"[connections.{connection.name}]"
+    if not driver and not connection.scheme:
+        raise SettingsError(
+            f"{where} uri is not of the form scheme://…",
+            hint=f"known schemes: {', '.join(_SCHEMES)}; or name the package of an ADBC driver with driver = …",
+        )
     if not driver:
         raise SettingsError(
             f"{where} uri has scheme {connection.scheme!r}, for which no driver is known",

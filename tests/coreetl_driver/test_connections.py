@@ -12,6 +12,7 @@ from coreetl_driver.sources import (
     Connection,
     ConnectionSettings,
     connection_names,
+    open_connection,
     require_connection,
     resolved_connection,
 )
@@ -105,3 +106,32 @@ def test_secrets_are_shown_nowhere(changes: dict[str, Any]) -> None:
     for text in shown:
         assert not any(secret in text for secret in secrets), text
     assert Connection.from_json(connection.to_json()) == connection
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "host=db user=bob password=hunter2secret", "host=db password = 'hunter2secret' user=bob",
+        "password=hunter2secret://x", "hunter2secret", "hunter2secret:5432", "bob:hunter2secret@db:5432/shop",
+        "bob:hunter2secret", "postgresql:hunter2secret", "postgresql:/bob:hunter2secret@db/shop",
+        "postgresql//bob:hunter2secret@db/shop", "://bob:hunter2secret@db", "//bob:hunter2secret@db/shop",
+        " postgresql://bob:hunter2secret@db/shop", "jdbc:postgresql://db/shop?user=bob&password=hunter2secret",
+        "nope://bob:hunter2secret@db/shop", "nope://bob:x/hunter2secret@db", "nope://bob:1#hunter2secret@db",
+        "nope://bob:1?hunter2secret@db", "nope://[bob:hunter2secret@db", "1://hunter2secret", "p\xf6st://hunter2secret",
+        "Server=db;User Id=bob;Password=hunter2secret;", "",
+    ],
+)  # fmt: skip
+def test_a_malformed_address_shows_nothing_of_itself(uri: str) -> None:
+    connection = Connection("shop", uri)
+    with pytest.raises(SettingsError) as refused:
+        open_connection(connection)
+    is_formed = uri.startswith("nope://")
+    wanted = "uri has scheme 'nope', for which" if is_formed else r"uri is not of the form scheme://…"
+    assert wanted in str(refused.value)
+    for text in (str(refused.value), str(refused.value.hint), repr(connection), connection.scrubbed(f"bad: {uri}")):
+        assert "hunter2" not in text
+
+
+@pytest.mark.parametrize("uri", ["host=db password=hunter2secret", "host=db password = 'hunter2secret' user=bob"])
+def test_a_password_among_keys_and_values_is_no_part_of_a_drivers_error(uri: str) -> None:
+    assert "hunter2" not in Connection("shop", uri, driver="x").scrubbed("unknown option near hunter2secret")
