@@ -25,8 +25,13 @@ CONFIG_FILE = "dcp.toml"
 STATE_FOLDER = ".dcp"
 MASK = "***"
 _CATALOG_VARIABLE = "DCP_CATALOG_"
-_SECRET_NAME = re.compile(r"secret|password|passwd|token|credential|access-key|account-key|sas", re.IGNORECASE)
-_URI_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):([^/@\s]*)@")
+_SECRETIVE = r"secret|password|passwd|passphrase|pwd|token|credential|(?:access|account|api|private)[-_]?key|sas"
+_SECRET_NAME = re.compile(_SECRETIVE, re.IGNORECASE)
+# A password that nobody escaped holds / and @ too, so it ends at the last @; one that is a reference ends with it.
+_URI_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):(?!(?:\$\{\w+\})+@).*@", re.DOTALL)
+_NAMED_SECRET = re.compile(
+    rf"""(?<![\w.-])([\w.-]*(?:{_SECRETIVE})[\w.-]*\s*=\s*)(?!\$\{{\w+\}})("[^"]*"|'[^']*'|[^&;\s]+)""", re.IGNORECASE
+)
 # Sections that every installation has; a name close to one of them is a slip of the pen.
 _SECTIONS = ("catalog", "catalogs", "connections", "coreetl", "extensions", "identity", "playground", "store")
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -216,10 +221,15 @@ class Settings:
 
 
 def masked(name: str, value: str) -> str:
-    """``value`` as it may be shown and stored: references stay, a secret that is written out becomes ``***``."""
-    if _REFERENCE.search(value):
-        return value
-    return MASK if _SECRET_NAME.search(name) else _URI_PASSWORD.sub(rf"\1:{MASK}@", value)
+    """``value`` as it may be shown and stored: references stay, a secret that is written out becomes ``***``.
+
+    Args:
+        name: What the value is called; "" when that tells nothing.
+        value: Of any kind: an address loses its password, and ``password=…`` in any text its value.
+    """
+    if _SECRET_NAME.search(name):
+        return value if _REFERENCE.search(value) else MASK
+    return _NAMED_SECRET.sub(rf"\1{MASK}", _URI_PASSWORD.sub(rf"\1:{MASK}@", value))
 
 
 def _dotted(table: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

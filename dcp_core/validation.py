@@ -14,11 +14,12 @@ from typing import Any
 
 from dcp_core.diagnostics import Diagnostic, FieldPath, Severity, format_path
 from dcp_core.errors import PluginError
-from dcp_core.settings import masked
+from dcp_core.settings import MASK, masked
 from dcp_core.yaml_positions import KEY
 
 TYPE_KEY = "manifest_type"
 _MAX_SHOWN = 60
+_MAX_LOOKED_AT = 1000
 _MAX_CHOICES = 12
 _TYPE_NAMES = {
     "object": "a mapping",
@@ -30,6 +31,8 @@ _TYPE_NAMES = {
     "null": "nothing",
 }
 _BRANCHES = ("anyOf", "oneOf")
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://")
+_LOGIN = re.compile(r"\S:.*@\S", re.DOTALL)
 
 
 def with_manifest_type(schema: Mapping[str, Any], manifest_type: str) -> dict[str, Any]:
@@ -115,7 +118,7 @@ def _findings(error: Any) -> Iterator[Diagnostic]:
         message = f"{where} has {len(error.instance)} characters; expected at most {error.validator_value}"
         yield _error("schema.maxLength", message, path, hint)
     else:
-        yield _error(f"schema.{kind}", f"{where}: {_shorten(error.message)}", path, hint)
+        yield _error(f"schema.{kind}", f"{where}: {_shorten(_in_its_words(error))}", path, hint)
 
 
 def _branch(error: Any) -> Iterator[Diagnostic]:
@@ -183,8 +186,26 @@ def _show(value: Any) -> str:
         return "a mapping"
     if isinstance(value, list):
         return "a list"
-    # Addresses land in manifests by mistake, with their passwords, and messages land in the logs of build servers.
-    return _shorten(masked("", json.dumps(value, ensure_ascii=False)))
+    return _shorten(json.dumps(_harmless(value) if isinstance(value, str) else value, ensure_ascii=False))
+
+
+def _in_its_words(error: Any) -> str:
+    """The validator's own message, which repeats what the manifest has."""
+    said = str(error.message)
+    return said if _harmless(said) == said else said.replace(repr(error.instance), _show(error.instance))
+
+
+def _harmless(text: str) -> str:
+    """``text`` without what could be a secret.
+
+    Addresses land in manifests by mistake, with their passwords, and messages land in the logs of build servers.
+    Where an address that nobody escaped has its password only its owner can tell, so no more than its scheme is left.
+    """
+    text = text[:_MAX_LOOKED_AT]  # far more than is shown; patterns take their time with a novel
+    address = _ADDRESS.search(text)
+    if address:
+        return address.group() + MASK
+    return MASK if _LOGIN.search(text) else masked("", text)
 
 
 def _shorten(text: str) -> str:

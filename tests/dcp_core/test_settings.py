@@ -12,7 +12,7 @@ import pytest
 
 from dcp_core import Secret, Settings
 from dcp_core.errors import SettingsError
-from dcp_core.settings import find_root
+from dcp_core.settings import find_root, masked
 
 
 @attrs.frozen
@@ -125,6 +125,31 @@ def test_catalogs_share_a_base_and_may_differ() -> None:
     assert settings.catalog_properties("pedregal-playground-a", resolve=False) == {
         "uri": "u/pedregal-playground-a", "token": "${T}",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("uri", "postgresql://bob:hunter2@db/shop", "postgresql://bob:***@db/shop"),
+        ("uri", "postgresql://bob:hun@ter2@db/shop", "postgresql://bob:***@db/shop"),
+        ("uri", "postgresql://bob:hun/ter2@db/shop", "postgresql://bob:***@db/shop"),
+        ("uri", "postgresql://db/shop?user=bob&password=hunter2", "postgresql://db/shop?user=bob&password=***"),
+        ("uri", "postgresql://${USER}:hunter2@db/shop", "postgresql://${USER}:***@db/shop"),
+        ("uri", "postgresql://bob:${PASSWORD}@db/a@b", "postgresql://bob:${PASSWORD}@db/a@b"),
+        ("uri", "postgresql://db/shop?password=${PASSWORD}", "postgresql://db/shop?password=${PASSWORD}"),
+        ("uri", "Server=db;Pwd=hunter2;Port=1", "Server=db;Pwd=***;Port=1"),
+        ("uri", "https://catalog:8181/v1/oauth/tokens", "https://catalog:8181/v1/oauth/tokens"),
+        ("warehouse", "abfss://box@account.dfs.core.windows.net/a", "abfss://box@account.dfs.core.windows.net/a"),
+        ("api_key", "hunter2", "***"),
+        ("PWD", "hunter2", "***"),
+        ("header.token", "Bearer ${TOKEN}", "Bearer ${TOKEN}"),
+    ],
+)
+def test_what_is_shown_and_stored_holds_references_and_no_secret(name: str, value: str, shown: str) -> None:
+    assert masked(name, value) == shown
+    assert masked(name, shown) == shown
+    settings = Settings(Path("/r"), {"catalog": {"uri": "u", name: value}}, {})
+    assert settings.catalog_properties("pedregal", resolve=False)[name] == shown
 
 
 @pytest.mark.parametrize(
