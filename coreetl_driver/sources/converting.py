@@ -107,7 +107,8 @@ class Converter:
     def _value(self, column: ReadColumn, scalar: pa.Scalar, row: int) -> Any:
         try:
             value = scalar.as_py()
-        except (ValueError, OverflowError):  # not UTF-8, or a time that only the database knows: infinity, 4713 BC
+        except (ValueError, OverflowError):
+            # Not UTF-8, a time that only the database knows (infinity, 4713 BC), or, without pandas, nanoseconds.
             raise self._problem(column, _Unreadable(scalar), row) from None
         return self._exactly(column, value, row)
 
@@ -176,7 +177,9 @@ class _Unreadable:
 
     def __init__(self, scalar: pa.Scalar) -> None:
         if pa.types.is_temporal(scalar.type):
-            self._text = "a time outside the years 1 to 9999 (such as infinity)"
+            self._text = "a time outside the years 1 to 9999 (such as infinity), or finer than a microsecond,"
+        elif pa.types.is_nested(scalar.type):
+            self._text = "a list with text that is not UTF-8, or with a time outside the years 1 to 9999,"
         else:
             self._text = "text that is not UTF-8"
 

@@ -192,6 +192,20 @@ def test_times_that_only_a_database_knows_are_refused() -> None:
             converted(array, "date" if pa.types.is_date(array.type) else "timestamp")
 
 
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Oslo"])
+def test_nanoseconds_are_never_cut_off(zone: str | None) -> None:
+    of = pa.timestamp("ns", zone)
+    type_text = "timestamp_ntz" if zone is None else "timestamp"
+    exact, fine = 1_767_225_600_123_456_000, 1_767_225_600_123_456_001
+    wanted = datetime.datetime(2026, 1, 1, 0, 0, 0, 123456, tzinfo=None if zone is None else UTC)
+    assert converted(pa.array([exact], of), type_text) == [wanted]
+    assert converted(pa.array([[exact, None]], pa.list_(of)), f"array<{type_text}>") == [[wanted, None]]
+    with pytest.raises(ValueProblemError, match=r"column 'c': .* without a loss: row 3 of t"):
+        converted(pa.array([exact, None, fine], of), type_text)
+    with pytest.raises(ValueProblemError, match=r"column 'c': .* without a loss: row 2 of t"):
+        converted(pa.array([[exact], [exact, fine]], pa.list_(of)), f"array<{type_text}>")
+
+
 def test_null_where_it_is_refused_names_the_row() -> None:
     batch = pa.RecordBatch.from_arrays([pa.array([1, 2, None])], names=["c"])
     with pytest.raises(ValueProblemError, match="column 'c': is NULL, which is refused here: row 3 of t"):
