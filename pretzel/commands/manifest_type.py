@@ -77,8 +77,10 @@ def _plugin_commands(manifest_type: str, config: str | None, taken: Mapping[str,
 
 def _as_click(added: Command, manifest_type: str) -> click.Command:
     def run(session: Session, /, paths: Sequence[str] = (), **parameters: Any) -> int:
-        from dcp_core.errors import UsageError
+        from dcp_core.attribution import plugin_bug
+        from dcp_core.errors import DcpError, UsageError
         from dcp_core.records import Preview
+        from dcp_core.registry import PLUGINS
         from pretzel.documents import preview_document
 
         loaded = session.load(paths, manifest_type).loaded if added.takes_manifests else ()
@@ -86,7 +88,14 @@ def _as_click(added: Command, manifest_type: str) -> click.Command:
             if not loaded:
                 raise UsageError(f"there is no {manifest_type} manifest in {', '.join(paths)}")
             parameters["logical_plans"] = tuple(each.logical_plan for each in loaded)
-        result = added.run(session.control_plane.context(session.environment, loaded=loaded), **parameters)
+        ctx = session.control_plane.context(session.environment, loaded=loaded)
+        try:
+            result = added.run(ctx, **parameters)
+        except (DcpError, click.ClickException):
+            raise
+        except Exception as error:
+            owner = session.control_plane.registry.owner(PLUGINS, manifest_type)
+            raise plugin_bug(error, f"{owner}: command {added.name}") from error
         if isinstance(result, Preview):
             document: dict[str, Any] = preview_document(result, "")
             document.pop("manifest")
@@ -113,6 +122,7 @@ def _parameter(parameter: Parameter, *, positional: bool) -> click.Parameter:
         is_flag=parameter.type is bool,
         # Click takes any default, None too, for a value that is given.
         **({"required": True} if is_required else {"default": default}),
+        show_default=parameter.default not in (None, False, ""),
         help=parameter.help,
     )
 

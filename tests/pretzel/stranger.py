@@ -82,6 +82,8 @@ class Note(Plugin):
 
 
 def _shout(ctx: Context, word: str, times: int) -> dict[str, Any]:
+    if word == "BUG":
+        raise KeyError("a stranger's mistake")
     return {"environment": ctx.environment.name, "said": " ".join([word.upper()] * times)}
 
 

@@ -171,6 +171,15 @@ def test_a_plugins_bug_is_a_line_with_its_owner_and_a_traceback_only_for_debug(p
     assert "a stranger's mistake" in debugged.err
 
 
+def test_a_bug_of_a_plugins_command_is_the_plugins(pretzel: Pretzel) -> None:
+    ended = pretzel("sticky-note", "shout", "BUG")
+    assert ended.status == 1
+    assert "a bug in stationery==2.1: command shout: KeyError" in ended.err
+    assert "owner: stationery==2.1" in ended.err
+    assert "Traceback" not in ended.err
+    assert "Traceback" in pretzel("sticky-note", "shout", "BUG", "--debug").err
+
+
 def test_our_own_bug_is_a_line_too(pretzel: Pretzel, note: Note, monkeypatch: pytest.MonkeyPatch) -> None:
     from dcp_core.control_plane import ControlPlane
 
