@@ -11,10 +11,10 @@ import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from coreetl_driver.column_types import ColumnType, ScalarType
+from coreetl_driver.column_types import ArrayType, ColumnType, ScalarType
 from coreetl_driver.sources import postgresql_types
 from coreetl_driver.sources.adbc import AdbcSource
-from coreetl_driver.sources.source import ReadColumn, Since, SourceColumnInfo, quoted
+from coreetl_driver.sources.source import OTHER, ReadColumn, Since, SourceColumnInfo, quoted
 from dcp_core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ _SESSION = "options=-c%20default_transaction_read_only%3Don%20-c%20TimeZone%3DUT
 _DEFAULTS = {"application_name": "coreetl", "connect_timeout": "10"}
 _BATCH_BYTES = 8 * 1024 * 1024
 _MAX_BATCH_BYTES = 64 * 1024 * 1024
+_MAX_TEXT = 100  # characters of an array that is refused
 _COLUMNS = """
 SELECT n.nspname, c.relname, pg_table_is_visible(c.oid), a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
        coalesce(b.typname, t.typname), t.typtype, coalesce(e.typname, '')
@@ -79,7 +80,7 @@ class PostgresqlSource(AdbcSource):
         since: Since | None,
         limit: int | None,
     ) -> Iterator[pa.RecordBatch]:
-        selected = ", ".join(_selected(info) for _, info in columns)
+        selected = ", ".join(_selected([info for _, info in columns]))
         sql = f"SELECT {selected} FROM {quoted(*self._spelled[table].split('.', 1))}"  # noqa: S608
         if since is not None:
             sql += f" WHERE {_newer(since, columns)}"
@@ -105,15 +106,39 @@ class PostgresqlSource(AdbcSource):
         return connecting and "FATAL" not in message and "invalid" not in message
 
 
-def _selected(info: SourceColumnInfo) -> str:
-    name = quoted(info.name)
-    return f"{name}::text AS {name}" if postgresql_types.comes_as_text(info) else name
+def _selected(infos: Sequence[SourceColumnInfo]) -> list[str]:
+    """The columns; where there are arrays, then one more with the text of those that are no list, for its refusal.
+
+    The driver flattens an array of more than one dimension, and stops at one that does not begin at 1; a slice does.
+    """
+    found, refused = [], []
+    for info in infos:
+        name, value = quoted(info.name), _value(info)
+        if not isinstance(info.type, ArrayType):
+            found.append(f"{value} AS {name}")
+            refused.append("NULL")
+            continue
+        is_list = f"coalesce(array_ndims({value}), 1) = 1"
+        found.append(f"CASE WHEN {is_list} THEN ({value})[:] END AS {name}")
+        text = f"'t' || encode(convert_to(left({value}::text, {_MAX_TEXT}), 'UTF8'), 'hex')"
+        refused.append(f"CASE WHEN NOT {is_list} THEN {text} END")
+    if any(each != "NULL" for each in refused):
+        any_refused = " OR ".join(f"{each} IS NOT NULL" for each in refused if each != "NULL")
+        text = f"to_json(ARRAY[{', '.join(refused)}]::text[])::text"
+        found.append(f"CASE WHEN {any_refused} THEN {text} ELSE '' END AS {OTHER}")
+    return found
+
+
+def _value(info: SourceColumnInfo) -> str:
+    cast = postgresql_types.server_cast(info)
+    return f"{quoted(info.name)}::{cast}" if cast else quoted(info.name)
 
 
 def _newer(since: Since, columns: Sequence[tuple[ReadColumn, SourceColumnInfo]]) -> str:
     info = next(info for column, info in columns if column.name == since.column)
     name = quoted(info.name)
-    return f"({name} {'>=' if since.inclusive else '>'} {_literal(since, info.type)} OR {name} IS NULL)"
+    value = _value(info)  # an oid itself would take -5 for 4294967291
+    return f"({value} {'>=' if since.inclusive else '>'} {_literal(since, info.type)} OR {name} IS NULL)"
 
 
 def _literal(since: Since, of: ColumnType | None) -> str:

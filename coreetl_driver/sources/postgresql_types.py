@@ -29,6 +29,7 @@ _TYPES: dict[str, ScalarType] = {
     "timestamp": ScalarType("timestamp_ntz"),
     "timestamptz": ScalarType("timestamptz"),
 }
+_ARRAY_CASTS = {"oid[]": "bigint[]", "oidvector": "oid[]::bigint[]", "int2vector": "smallint[]"}
 _NUMERIC = re.compile(r"numeric\((\d+),(-?\d+)\)")
 _MAX_DIGITS = 38
 
@@ -58,6 +59,18 @@ def comes_as_text(info: SourceColumnInfo) -> bool:
     """Whether the server has to give a column as its text, for the driver gives something else."""
     text = info.type_text
     return info.type == _STRING and not re.fullmatch(r"text|name|character.*|jsonb?", text)
+
+
+def server_cast(info: SourceColumnInfo) -> str | None:
+    """What the server has to cast a column to, for the driver would give another value; None where it would not.
+
+    The driver reads ``oid``, which has no sign, as a number that has one; and its vectors are no arrays to SQL.
+    """
+    if comes_as_text(info):
+        return "text"
+    if info.type == _LONG and info.type_text != "bigint":
+        return "bigint"
+    return _ARRAY_CASTS.get(info.type_text)
 
 
 def _numeric(text: str) -> ColumnType | None:

@@ -14,7 +14,7 @@ import pytest
 from coreetl_driver import Column, ExecutionStatus, SourceTable
 from coreetl_driver.column_types import parse_engine_type
 from coreetl_driver.driver import Driver
-from coreetl_driver.sources import Connection, ReadColumn, Source, ValueProblemError, open_connection
+from coreetl_driver.sources import Connection, ReadColumn, Since, Source, ValueProblemError, open_connection
 from dcp_core.errors import NotFoundError, PermanentError, SettingsError, TransientError
 from dcp_core.settings import Secret
 from tests.coreetl_driver.conftest import ENVIRONMENT, Project
@@ -104,6 +104,45 @@ def test_what_has_no_place_in_the_declared_type_is_refused(
     sql(f"CREATE VIEW shop.odd AS SELECT {value} AS c")
     with pytest.raises(ValueProblemError, match=r"column 'c': .* cannot become"):
         source.sample("shop.odd", [read("c", type_text)], 1)
+
+
+def test_numbers_without_a_sign_keep_theirs(sql: Any, source: Source) -> None:
+    sql("CREATE DOMAIN shop.object AS oid; CREATE TABLE shop.objects (o oid, d shop.object, many oid[], v oidvector)")
+    sql(
+        "INSERT INTO shop.objects VALUES (4294967295, 2147483648, '{2147483648,null,1}', '3 4294967295'), "
+        "(7, null, null, null)"
+    )
+    columns = [read("o", "long"), read("d", "long"), read("many", "array<long>"), read("v", "array<long>")]
+    first = {"o": 2**32 - 1, "d": 2**31, "many": [2**31, None, 1], "v": [3, 2**32 - 1]}
+    last = {"o": 7, "d": None, "many": None, "v": None}
+    assert source.sample("shop.objects", columns, 9).to_pylist() == [first, last]
+    for since, wanted in ((-5, [2**32 - 1, 7]), (2**31, [2**32 - 1])):
+        batches = list(source.stream("shop.objects", columns, since=Since("o", since, inclusive=True)))
+        assert [value for batch in batches for value in batch.column(0).to_pylist()] == wanted
+
+
+def test_arrays_are_lists_wherever_they_begin_and_more_dimensions_are_refused_by_row(sql: Any, source: Source) -> None:
+    sql("CREATE TABLE shop.lists (id int, ints int[], texts text[], objects oid[], small int2vector)")
+    sql(
+        "INSERT INTO shop.lists VALUES (1, '{1,2}', '[5:6]={a,null}', '[0:0]={7}', '8 9'), "
+        "(2, '[-1:0]={3,4}', '{}', NULL, ''), (3, NULL, '{null}', '{}', NULL)"
+    )
+    columns = [
+        read("id", "int"), read("ints", "array<int>"), read("texts", "array<string>"), read("objects", "array<long>"),
+        read("small", "array<smallint>"),
+    ]  # fmt: skip
+    assert [list(row.values()) for row in source.sample("shop.lists", columns, 9).to_pylist()] == [
+        [1, [1, 2], ["a", None], [7], [8, 9]], [2, [3, 4], [], None, []], [3, None, [None], [], None]
+    ]  # fmt: skip
+    sql("INSERT INTO shop.lists VALUES (4, '{{1,2},{3,4}}', '{{a,b}}', NULL, NULL)")
+    shown = r"column 'ints': '\{\{1,2\},\{3,4\}\}' cannot become array<int> without a loss: row 4 of table 'shop.lists'"
+    with pytest.raises(ValueProblemError, match=shown):
+        source.sample("shop.lists", columns, 9)
+    with pytest.raises(ValueProblemError, match=r"column 'texts': '\{\{a,b\}\}' .* row 4"):
+        list(source.stream("shop.lists", columns[2:]))
+    sql("UPDATE shop.lists SET objects = '[2:2][3:3]={{9}}'")
+    with pytest.raises(ValueProblemError, match=r"column 'objects': .* row 1 of"):
+        list(source.stream("shop.lists", columns[3:]))
 
 
 def test_a_table_without_its_schema_is_the_one_on_the_search_path(sql: Any, source: Source, postgresql: str) -> None:
