@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import struct
+import sys
 from collections.abc import Iterator
+from decimal import Decimal
 from functools import partial
 
 from coreetl_driver.column_types import ScalarType
 from dcp_core.diagnostics import Diagnostic, FieldPath, Severity
 from dcp_core.errors import InvalidSpecError
+from dcp_plugins_base.dataset import Field
 from dcp_plugins_base.durations import parse_duration
 from dcp_plugins_base.lints import table_layout
 from dcp_plugins_base.lints.subject import Lint, QueryLint, QuerySubject, error, nearest, shortened, warning
@@ -18,6 +23,7 @@ from dcp_plugins_feature_platform.view import FeatureView, TableFeatureView
 _TIMESTAMPS = ("timestamptz", "timestamp_ntz")
 _INEXACT = ("float", "double")
 _LIMITS = {"int": 2**31, "long": 2**63}
+_WHOLE_FLOATS = 2.0**53  # from here on a float has no place for what is after the point
 
 UNFIT: tuple[Lint, ...] = (
     table_layout.partitions,
@@ -77,14 +83,40 @@ def defaults(subject: QuerySubject) -> Iterator[Diagnostic]:
             )
             continue
         value = view.defaults[field.name]
-        try:
-            decoded = view.default_of(field)
-        except InvalidSpecError:
-            decoded = None
-        limit = _LIMITS.get(of.name)
-        if decoded is None or (limit is not None and not -limit <= decoded < limit):
+        if not _fits(view, field, of):
             message = f'the default of "{field.name}" is {value!r}, which is not a value of type {of.spark}'
             yield error("features.default", message, path, hint=_default_hint(of))
+        elif of.name == "decimal" and isinstance(value, float) and not _is_as_written(value):
+            message = f'the default of "{field.name}" has more digits than a number of YAML keeps: it became {value!r}'
+            yield error("features.default", message, path, hint='quote it: "12345678901234567.89"')
+
+
+def _fits(view: FeatureView, field: Field, of: ScalarType) -> bool:
+    try:
+        decoded = view.default_of(field)
+    except InvalidSpecError:
+        return False
+    if decoded is None:
+        return False
+    if of.name in _INEXACT:
+        return _is_kept(decoded, "f" if of.name == "float" else "d")
+    limit = _LIMITS.get(of.name)
+    return limit is None or -limit <= decoded < limit
+
+
+def _is_kept(number: float, width: str) -> bool:
+    """Whether a float of that width (of ``struct``) holds it, if rounded: neither as infinity nor as nothing."""
+    try:
+        (kept,) = struct.unpack(width, struct.pack(width, number))
+    except OverflowError:
+        return False
+    return math.isfinite(kept) and (kept != 0) == (number != 0)
+
+
+def _is_as_written(number: float) -> bool:
+    """Whether what became this float was this number: the text is gone, and two texts of more digits can be one."""
+    digits = Decimal(repr(number)).normalize().as_tuple().digits
+    return len(digits) <= sys.float_info.dig and abs(number) < _WHOLE_FLOATS
 
 
 def _default_hint(of: ScalarType) -> str | None:

@@ -111,6 +111,9 @@ def test_a_feature_may_be_renamed(bench: Workbench) -> None:
     ("type", "default"),
     [
         ("string", "'0'"), ("'decimal(4, 2)'", "-99.99"), ("double", "0.5"), ("double", "1"), ("boolean", "false"),
+        ("'decimal(38, 9)'", "'12345678901234567.89'"), ("'decimal(38, 9)'", "12345678901234567"),
+        ("'decimal(38, 9)'", "-123456.123456789"), ("'decimal(38, 9)'", "0.1"), ("float", "0.0"), ("float", "3.4e38"),
+        ("float", "-0.1"), ("double", "1e300"),
         ("date", "2026-01-31"), ("timestamp", "'2026-01-31T06:00:00+02:00'"),
         ("timestamp_ntz", "'2026-01-31 06:00:00'"),
         ("int", "-2147483648"), ("long", "9223372036854775807"),
