@@ -10,6 +10,7 @@ Must not keep a connection's address or password anywhere.
 from __future__ import annotations
 
 import datetime
+import decimal
 import sys
 import time
 import traceback
@@ -21,6 +22,7 @@ from attrs import evolve, frozen
 
 from coreetl_driver import cursors
 from coreetl_driver.api import Column, SinkMode
+from coreetl_driver.column_types import ColumnType, ScalarType
 from coreetl_driver.extract_specs import FULL_REFRESH
 from coreetl_driver.job.engine_errors import JobError
 from coreetl_driver.job.output import conform
@@ -34,6 +36,8 @@ from dcp_core.errors import DcpError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_BITS = {"tinyint": 8, "smallint": 16, "int": 32, "long": 64}
+_DIGITS = 100  # more than a decimal and any lookback have
 _FILE_ROWS = 1_000_000
 _LOG_EVERY_S = 5.0
 _FOLDER = "extracted"
@@ -173,7 +177,7 @@ def _start(
     if mode is SinkMode.APPEND:
         since = Since(column.name, last, inclusive=False)
     else:
-        since = Since(column.name, _earlier(last, source.lookback), inclusive=True)
+        since = Since(column.name, _earlier(last, source.lookback, column.type), inclusive=True)
     sign = ">=" if since.inclusive else ">"
     return _Start(since, False, last, taken_from, f"rows with {source.cursor} {sign} {cursors.text_of(since.value)}")
 
@@ -196,16 +200,33 @@ def _last(source: SourceTable, column: ReadColumn, mark: cursors.Mark | None) ->
         return None, f"its last cursor is no value of type {column.type.spark}"
 
 
-def _earlier(last: Any, lookback: int) -> Any:
-    """``last`` minus the lookback: seconds, whole days for a date, units for a number."""
+def _earlier(last: Any, lookback: int, of: ColumnType) -> Any:
+    """``last`` minus the lookback: seconds, whole days for a date, units for a number; the type's least at least."""
+    least = _least(of)
     try:
         if isinstance(last, datetime.datetime):
             return last - datetime.timedelta(seconds=lookback)
         if isinstance(last, datetime.date):
             return last - datetime.timedelta(days=-(-lookback // 86_400))
     except OverflowError:
-        return type(last).min.replace(tzinfo=last.tzinfo) if isinstance(last, datetime.datetime) else type(last).min
-    return last - lookback
+        return least
+    with decimal.localcontext(prec=_DIGITS):
+        return max(last - lookback, least)
+
+
+def _least(of: ColumnType) -> Any:
+    """The least value of a type that a cursor may have."""
+    assert isinstance(of, ScalarType), "the driver checks it"
+    match of.name:
+        case "date":
+            return datetime.date.min
+        case "timestamp_ntz":
+            return datetime.datetime.min  # noqa: DTZ901  # it has no zone
+        case "timestamptz":
+            return datetime.datetime.min.replace(tzinfo=datetime.UTC)
+        case "decimal":
+            return decimal.Decimal((1, (9,) * (of.precision or 0), -(of.scale or 0)))
+    return -(2 ** (_BITS[of.name] - 1))
 
 
 def _stage(connection: Connection, source: SourceTable, read: Sequence[ReadColumn], start: _Start, log: Log) -> _Staged:

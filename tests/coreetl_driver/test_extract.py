@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -33,11 +34,16 @@ from pyiceberg.types import (
 )
 
 from coreetl_driver import Column, Execution, ExecutionStatus, SourceTable
+from coreetl_driver.column_types import parse_engine_type
 from coreetl_driver.driver import Driver
+from coreetl_driver.job.extract import _earlier
+from coreetl_driver.sources.converting import arrow_type
 from tests.coreetl_driver.conftest import ENVIRONMENT, Project
 from tests.coreetl_driver.extracting import Shop, open_shop, orders
 from tests.coreetl_driver.test_recovery import worker_of
 
+UTC = datetime.UTC
+NAIVE_MIN = datetime.datetime.fromisoformat("0001-01-01")
 SUCCEEDED, FAILED = ExecutionStatus.SUCCEEDED, ExecutionStatus.FAILED
 
 
@@ -317,3 +323,43 @@ def test_a_secret_never_stands_in_the_arguments_or_variables_of_a_worker(project
     driver.stop_job("a_job", ENVIRONMENT)
     driver.close()
     shop.driver.close()
+
+
+@pytest.mark.parametrize(
+    ("type_text", "last", "lookback", "since"),
+    [
+        ("smallint", 2, 40_000, -(2**15)), ("tinyint", 2, 3, -1), ("int", -(2**31), 1, -(2**31)),
+        ("long", 0, 2**80, -(2**63)),
+        ("decimal(5,0)", Decimal(5), 10**9, Decimal(-99_999)), ("decimal(5,2)", Decimal("1.25"), 2, Decimal("-0.75")),
+        ("decimal(38,9)", Decimal("12345678901234567890123456789.123456789"), 9,
+         Decimal("12345678901234567890123456780.123456789")),
+        ("date", datetime.date(2026, 1, 2), 1, datetime.date(2026, 1, 1)),
+        ("date", datetime.date(1, 1, 2), 10**6, datetime.date.min),
+        ("date", datetime.date(2026, 1, 2), 10**30, datetime.date.min),
+        ("timestamp", datetime.datetime(1, 1, 1, 1, tzinfo=UTC), 7200, datetime.datetime(1, 1, 1, tzinfo=UTC)),
+        ("timestamp_ntz", datetime.datetime(2026, 1, 1), 10**30, NAIVE_MIN),
+    ],
+)  # fmt: skip
+def test_a_lookback_goes_back_to_the_least_value_of_the_cursors_type_at_most(
+    type_text: str, last: Any, lookback: int, since: Any
+) -> None:
+    of = parse_engine_type(type_text)
+    assert _earlier(last, lookback, of) == since
+    assert pa.scalar(since, arrow_type(of)).as_py() == since  # which the rows are compared with
+
+
+def test_a_lookback_beyond_the_range_of_a_small_cursor_reads_everything_again(shop: Shop, project: Project) -> None:
+    table = Schema(NestedField(1, "id", LongType()), NestedField(2, "version", IntegerType()))
+    project.playground.create_table("dd.versions", schema=table)
+    with sqlite3.connect(shop.file) as connection:
+        connection.execute("CREATE TABLE versions (id INTEGER PRIMARY KEY, version SMALLINT)")
+        connection.execute("INSERT INTO versions VALUES (1, 1), (2, 2)")
+    connection.close()
+    source = SourceTable("shop", "versions", {"id": "id", "version": "version"}, cursor="version", lookback=40_000)
+    columns = (Column("id", "long"), Column("version", "smallint"))
+    spec = project.spec("", "dd.versions", "merge", columns=columns, keys=("id",), kind="extract", source=source)
+    done(shop.run(spec), 2)
+    with sqlite3.connect(shop.file) as connection:
+        connection.execute("INSERT INTO versions VALUES (3, -32768)")
+    connection.close()
+    done(shop.run(), 3)
