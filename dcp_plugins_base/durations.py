@@ -29,3 +29,17 @@ def parse_duration(text: str) -> datetime.timedelta:
             f'"{text}" is more than a hundred years', hint="leave it out for no limit at all", code="duration.range"
         )
     return datetime.timedelta(milliseconds=milliseconds)
+
+
+def whole_seconds(text: str) -> int:
+    """The span that ``text`` names, in seconds, for what counts in nothing smaller.
+
+    Raises:
+        InvalidSpecError: It names none, or not a whole number of seconds. Never retried.
+    """
+    seconds, rest = divmod(parse_duration(text), datetime.timedelta(seconds=1))
+    if rest:
+        raise InvalidSpecError(
+            f'"{text}" is not a whole number of seconds', hint=f"{max(1, seconds)}s", code="duration.seconds"
+        )
+    return seconds

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from coreetl_driver.column_types import ScalarType
 from coreetl_driver.sql import without_comments
 from dcp_core.errors import UsageError
-from dcp_plugins_base.durations import parse_duration
+from dcp_plugins_base.durations import whole_seconds
 from dcp_plugins_feature_platform.view import FeatureView
 
 SINCE = "since"
@@ -33,7 +33,7 @@ def job_query(view: FeatureView) -> str:
     """
     if view.backfill_window is None:
         return view.sql
-    seconds = int(parse_duration(view.backfill_window).total_seconds())
+    seconds = whole_seconds(view.backfill_window)
     name = _quoted(view.event_timestamp)
     field = view.field_named(view.event_timestamp)
     of = field.parsed_type() if field else None

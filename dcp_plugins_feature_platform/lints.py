@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from functools import partial
 
@@ -13,7 +13,7 @@ from coreetl_driver.column_types import ScalarType
 from dcp_core.diagnostics import Diagnostic, FieldPath, Severity
 from dcp_core.errors import InvalidSpecError
 from dcp_plugins_base.dataset import Field
-from dcp_plugins_base.durations import parse_duration
+from dcp_plugins_base.durations import parse_duration, whole_seconds
 from dcp_plugins_base.lints import table_layout
 from dcp_plugins_base.lints.subject import Lint, QueryLint, QuerySubject, error, nearest, shortened, warning
 from dcp_plugins_feature_platform.backfill import SINCE
@@ -130,16 +130,16 @@ def _default_hint(of: ScalarType) -> str | None:
 
 
 def spans(subject: QuerySubject) -> Iterator[Diagnostic]:
-    """Time to live and backfill window are spans of time that can be counted with."""
+    """Time to live and backfill window are spans of time that can be counted with; SQL counts in seconds."""
     view = _view(subject)
-    given: list[tuple[str | None, FieldPath]] = [
-        (view.ttl, (view.section, "ttl")),
-        (view.backfill_window, ("workflow", "backfill_window")),
+    given: list[tuple[str | None, FieldPath, Callable[[str], object]]] = [
+        (view.ttl, (view.section, "ttl"), parse_duration),
+        (view.backfill_window, ("workflow", "backfill_window"), whole_seconds),
     ]
-    for text, path in given:
+    for text, path, read in given:
         try:
             if text is not None:
-                parse_duration(text)
+                read(text)
         except InvalidSpecError as refused:
             yield error(refused.code, refused.message, path, hint=refused.hint)
 

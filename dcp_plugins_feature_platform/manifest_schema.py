@@ -16,7 +16,7 @@ def manifest_schema() -> schema.Schema:
         **schema.schedule_properties(),
         "params": schema.params(),
         "backfill_window": _duration(
-            "How far back a run computes, by the event timestamp: 30d. Left out: everything, each time. "
+            "How far back a run computes, by the event timestamp, in whole seconds: 30d. Left out: everything. "
             f"`pretzel run --param {SINCE}=2026-01-01` computes everything from that moment on instead."
         ),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dcp_core.context import Context
@@ -48,11 +48,11 @@ class GrIngestion(Plugin):
         data = manifest.data
         workflow = data.get("workflow", {})
         findings: list[Diagnostic] = []
-        interval_ms = _span_ms(workflow.get("checkpoint_interval"), CHECKPOINT, findings)
+        interval_s = _span_s(workflow.get("checkpoint_interval"), CHECKPOINT, findings)
         events = EventTable(
             topic=_topic(data["topic"], findings),
             format=workflow.get("format", "json"),
-            checkpoint_interval_s=DEFAULT_CHECKPOINT_S if interval_ms is None else interval_ms // 1000,
+            checkpoint_interval_s=DEFAULT_CHECKPOINT_S if interval_s is None else interval_s,
             **reading.table_values(data["dataset"]),
             **{**reading.workflow_values(data), "schedule": workflow.get("maintenance", DEFAULT_MAINTENANCE)},
         )
@@ -79,11 +79,23 @@ class GrIngestion(Plugin):
 
 
 def _span_ms(text: str | None, path: FieldPath, findings: list[Diagnostic]) -> int | None:
-    """A span of time in milliseconds; what cannot be read goes to ``findings``."""
+    """A span of time in milliseconds."""
     from dcp_plugins_base.durations import parse_duration
 
+    return _read(lambda of: parse_duration(of) // datetime.timedelta(milliseconds=1), text, path, findings)
+
+
+def _span_s(text: str | None, path: FieldPath, findings: list[Diagnostic]) -> int | None:
+    """A span of time in seconds."""
+    from dcp_plugins_base.durations import whole_seconds
+
+    return _read(whole_seconds, text, path, findings)
+
+
+def _read(reading: Callable[[str], int], text: str | None, path: FieldPath, findings: list[Diagnostic]) -> int | None:
+    """What ``reading`` makes of a text; what cannot be read goes to ``findings``."""
     try:
-        return None if text is None else int(parse_duration(text) / datetime.timedelta(milliseconds=1))
+        return None if text is None else reading(text)
     except InvalidSpecError as refused:
         findings.append(Diagnostic(Severity.ERROR, refused.code, refused.message, path, hint=refused.hint))
         return None

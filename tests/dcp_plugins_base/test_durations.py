@@ -7,7 +7,7 @@ import datetime
 import pytest
 
 from dcp_core.errors import InvalidSpecError
-from dcp_plugins_base.durations import parse_duration
+from dcp_plugins_base.durations import parse_duration, whole_seconds
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,20 @@ def test_anything_else_is_none(text: str) -> None:
 def test_more_than_a_century_is_a_slip(text: str) -> None:
     with pytest.raises(InvalidSpecError, match="more than a hundred years"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("1s", 1), ("2000ms", 2), ("90m", 5400), ("1d", 86_400)])
+def test_a_span_of_whole_seconds_is_a_number_of_them(text: str, seconds: int) -> None:
+    assert whole_seconds(text) == seconds
+
+
+@pytest.mark.parametrize(("text", "near"), [("500ms", "1s"), ("1500ms", "1s"), ("60001ms", "60s")])
+def test_a_span_between_two_seconds_is_not_rounded(text: str, near: str) -> None:
+    with pytest.raises(InvalidSpecError, match="not a whole number of seconds") as refused:
+        whole_seconds(text)
+    assert (refused.value.code, refused.value.hint) == ("duration.seconds", near)
+
+
+def test_what_is_no_span_is_no_number_of_seconds() -> None:
+    with pytest.raises(InvalidSpecError, match="not a span of time"):
+        whole_seconds("1.5s")

@@ -79,6 +79,8 @@ EDITS: list[tuple[str, str, str, int, int]] = [
     (SOURCE, "  sql: ../../../../etc/passwd.sql\n", "file.outside", 15, 8),
     ('"30 6 * * *"', '"30 25 * * *"', "schedule.cron", 17, 13),
     ("backfill_window: 30d", "backfill_window: a month", "schema.pattern", 18, 20),
+    ("backfill_window: 30d", "backfill_window: 500ms", "duration.seconds", 18, 20),
+    ("backfill_window: 30d", "backfill_window: 1500ms", "duration.seconds", 18, 20),
     ("backfill_window: 30d", "backfill_window: 99999w", "duration.range", 18, 20),
     ("backfill_window: 30d", "backfill_window: 30d\n  params: {since: x}", "backfill_window.parameter", 19, 19),
     ("backfill_window: 30d", "mode: append", "schema.unknown_key", 18, 3),
