@@ -76,6 +76,9 @@ def sink_folders(sink: Mapping[str, str], catalogs: Mapping[str, Mapping[str, st
     """The local folders of the one table that a job writes, asked of the catalog endpoint.
 
     Empty for a table that is not there (the write will say so) or that lives in an object store.
+
+    Raises:
+        JobError: The endpoint does not say: a worker without its folders could only fail later, for another reason.
     """
     metadata = table_metadata(sink, catalogs)
     if metadata is None:

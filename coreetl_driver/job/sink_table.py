@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http
 import json
 import urllib.error
 import urllib.request
@@ -10,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from coreetl_driver.cursors import Mark, last_mark
+from coreetl_driver.job.engine_errors import JobError
 
 _TIMEOUT_S = 60.0
 
@@ -20,6 +22,9 @@ def table_metadata(sink: Mapping[str, str], catalogs: Mapping[str, Mapping[str, 
     Args:
         sink: ``catalog`` and ``table``.
         catalogs: ``uri`` and ``token`` by name.
+
+    Raises:
+        JobError: The endpoint does not say whether it is there.
     """
     catalog = catalogs[sink["catalog"]]
     *namespace, name = sink["table"].split(".")
@@ -31,9 +36,21 @@ def table_metadata(sink: Mapping[str, str], catalogs: Mapping[str, Mapping[str, 
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
             metadata: dict[str, Any] = json.load(answer)["metadata"]
-    except urllib.error.HTTPError:
-        return None
+    except urllib.error.HTTPError as error:
+        if error.code == http.HTTPStatus.NOT_FOUND:
+            return None
+        raise JobError(f"table {sink['table']} cannot be looked at: {_told(error)}") from None
+    except urllib.error.URLError as error:
+        raise JobError(f"table {sink['table']} cannot be looked at: {error.reason}") from None
     return metadata
+
+
+def _told(error: urllib.error.HTTPError) -> str:
+    """What an answer says of itself; its status when that is nothing."""
+    try:
+        return str(json.loads(error.read())["error"]["message"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return f"the catalog endpoint answers {error.code}"
 
 
 def last_extraction(metadata: Mapping[str, Any]) -> Mark | None:

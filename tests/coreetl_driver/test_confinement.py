@@ -11,6 +11,7 @@ import pytest
 
 from coreetl_driver.catalog_endpoint import CatalogEndpoint
 from coreetl_driver.job.confinement import sink_folders
+from coreetl_driver.job.engine_errors import JobError
 from tests.coreetl_driver.conftest import PLAYGROUND, Project, grant
 
 ATTACKS = """
@@ -93,3 +94,22 @@ def test_the_folders_of_a_sink_are_asked_of_the_endpoint(endpoint: CatalogEndpoi
     found = sink_folders({"catalog": PLAYGROUND, "table": "dd.daily"}, catalogs)
     assert [str(folder) for folder in found[1:]] == ["/elsewhere"]
     assert sink_folders({"catalog": PLAYGROUND, "table": "dd.nope"}, catalogs) == ()
+
+
+def test_an_endpoint_in_trouble_is_no_table_that_is_not_there(
+    endpoint: CatalogEndpoint, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issued = endpoint.grant(grant(project))
+    uri = issued.catalog_uri(PLAYGROUND)
+    sink = {"catalog": PLAYGROUND, "table": "dd.daily"}
+    with pytest.raises(JobError, match=r"^table dd\.daily cannot be looked at: .*token"):
+        sink_folders(sink, {PLAYGROUND: {"uri": uri, "token": "of somebody else"}})
+    with pytest.raises(JobError, match=r"^table dd\.daily cannot be looked at: .*refused"):
+        sink_folders(sink, {PLAYGROUND: {"uri": "http://127.0.0.1:1", "token": issued.token}})
+
+    def breaks(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("coreetl_driver.warehouse.Warehouse.table", breaks)
+    with pytest.raises(JobError, match=r"^table dd\.daily cannot be looked at: ZeroDivisionError in the endpoint"):
+        sink_folders(sink, {PLAYGROUND: {"uri": uri, "token": issued.token}})
