@@ -1,7 +1,8 @@
 """The databases that one control plane reads: one connection for each name, opened when it is first needed.
 
 A call (one lint, one plan, one test) sees each database as it is, so the next call opens it anew. One that did not
-answer is not asked again in the same call, nor soon after: a hundred manifests would wait for it a hundred times.
+answer, or let nobody in, is not asked again in the same call, nor soon after: a hundred manifests would wait for it a
+hundred times, or lock the account whose password is wrong.
 """
 
 from __future__ import annotations
@@ -61,10 +62,10 @@ class OpenSources:
 
     @contextmanager
     def reading(self, name: str, ctx: Context) -> Iterator[Source]:
-        """The source of that name, for as long as the block lasts.
+        """The source of that name, for as long as the block lasts; it has answered once.
 
         Raises:
-            DcpError: It cannot be opened, or did not answer a moment ago. Its message holds no secret.
+            DcpError: It cannot be opened or listed, or could not a moment ago. Its message holds no secret.
         """
         with self._lock:
             opened = self._of(name, ctx)
@@ -74,9 +75,8 @@ class OpenSources:
             opened.asked_at = self._clock()
             try:
                 yield opened.source
-            except TransientError as error:
-                now = self._clock()
-                opened.error, opened.again_at = error, now + _PATIENCE * (now - opened.asked_at)
+            except TransientError as error:  # any other is about one table: this one lets us in
+                self._remember(opened, error)
                 raise
 
     def close(self) -> None:
@@ -93,12 +93,17 @@ class OpenSources:
             return known
         if known is not None and known.source is not None:
             known.source.close()
-        opened = self._opened[name] = _Opened(ctx)
+        opened = self._opened[name] = _Opened(ctx, asked_at=self._clock())
         try:
             opened.source = self._opening(ctx.settings, name)
+            opened.source.tables()  # connects, and reads what the columns of a table need too
         except DcpError as error:
-            opened.error = error
+            self._remember(opened, error)
         return opened
+
+    def _remember(self, opened: _Opened, error: DcpError) -> None:
+        now = self._clock()
+        opened.error, opened.again_at = error, now + _PATIENCE * (now - opened.asked_at)
 
 
 def open_sources(ctx: Context) -> OpenSources:
