@@ -35,9 +35,7 @@ def job_query(view: FeatureView) -> str:
         return view.sql
     seconds = whole_seconds(view.backfill_window)
     name = _quoted(view.event_timestamp)
-    field = view.field_named(view.event_timestamp)
-    of = field.parsed_type() if field else None
-    type_ = of.spark.upper() if isinstance(of, ScalarType) else "TIMESTAMP"
+    type_ = "TIMESTAMP_NTZ" if _has_no_zone(view) else "TIMESTAMP"
     columns = ", ".join(map(_quoted, view.field_names))
     # NULLIF: an engine may evaluate both branches, and '' is no timestamp.
     return f"""SELECT {columns} FROM (
@@ -53,25 +51,35 @@ def job_params(view: FeatureView) -> dict[str, str]:
     return dict(view.params) if view.backfill_window is None else {**view.params, SINCE: ""}
 
 
-def check_params(view: FeatureView, params: Mapping[str, str]) -> None:
-    """What a user gave for a run can be what it is taken for.
+def run_params(view: FeatureView, params: Mapping[str, str]) -> dict[str, str]:
+    """What a user gave for a run, as every engine reads it: ``since`` as a whole timestamp in UTC.
 
     Raises:
-        UsageError: It cannot. Never retried.
+        UsageError: ``since`` is none, or the view has no window. Never retried.
     """
     since = params.get(SINCE)
     if since is None or SINCE in view.params:
-        return
+        return dict(params)
     if view.backfill_window is None:
         raise UsageError(f"{view.table} has no backfill window, so every run computes everything: leave out {SINCE}")
+    return {**params, SINCE: _in_utc(since, with_zone=not _has_no_zone(view)) if since else ""}
+
+
+def _in_utc(text: str, *, with_zone: bool) -> str:
     try:
-        # Python reads more than Spark does (2026-W05-6, 20260131): only what both read alike.
-        if since and not re.match(r"\d{4}-\d{2}-\d{2}", since):
+        # Python reads 2026-W05-6 and 20260131 too, which nobody means.
+        if not re.match(r"\d{4}-\d{2}-\d{2}", text):
             raise ValueError
-        if since:
-            datetime.datetime.fromisoformat(since)
-    except ValueError:
-        raise UsageError(f"{SINCE}={since} is not a date or a timestamp", hint=_HINT) from None
+        moment = datetime.datetime.fromisoformat(text)
+        moment = moment.replace(tzinfo=datetime.UTC) if moment.tzinfo is None else moment.astimezone(datetime.UTC)
+    except (ValueError, OverflowError):  # a zone may lead out of the calendar
+        raise UsageError(f"{SINCE}={text} is not a date or a timestamp", hint=_HINT) from None
+    return (moment if with_zone else moment.replace(tzinfo=None)).isoformat()
+
+
+def _has_no_zone(view: FeatureView) -> bool:
+    field = view.field_named(view.event_timestamp)
+    return field is not None and field.parsed_type() == ScalarType("timestamp_ntz")
 
 
 def _quoted(name: str) -> str:

@@ -88,12 +88,11 @@ class FeaturePlatform(Plugin):
         return test_query(view_of(logical_plan), logical_plan, ctx)
 
     def run(self, logical_plan: LogicalPlan, params: Mapping[str, str], ctx: Context) -> tuple[Execution, ...]:
-        """The default, once the parameters are known to be good."""
-        from dcp_plugins_feature_platform.backfill import check_params
+        """The default, with parameters that are known to be good."""
+        from dcp_plugins_feature_platform.backfill import run_params
         from dcp_plugins_feature_platform.view import view_of
 
-        check_params(view_of(logical_plan), params)
-        return super().run(logical_plan, params, ctx)
+        return super().run(logical_plan, run_params(view_of(logical_plan), params), ctx)
 
     def _get_historical(self, ctx: Context, logical_plans: tuple[LogicalPlan, ...], **given: Any) -> Any:
         from dcp_plugins_feature_platform.historical import get_historical

@@ -11,7 +11,7 @@ from dcp_core import Resource
 from dcp_core.errors import UsageError
 from dcp_core.settings import Settings
 from dcp_plugins_feature_platform import FeaturePlatform
-from dcp_plugins_feature_platform.backfill import check_params, job_params, job_query
+from dcp_plugins_feature_platform.backfill import job_params, job_query, run_params
 from dcp_plugins_feature_platform.view import FeatureView, TableFeatureView, view_of
 from dcp_primitives.iceberg.spec import table_of
 from dcp_primitives.iceberg_table import PartitionField
@@ -107,7 +107,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 
 def keys(engine: Engine, of: FeatureView, **params: str) -> list[str]:
-    columns, rows = engine.rows(job_query(of), params={**job_params(of), **params})
+    columns, rows = engine.rows(job_query(of), params={**job_params(of), **run_params(of, params)})
     key = [column.name for column in columns].index("k")
     return sorted(row[key] for row in rows)
 
@@ -135,23 +135,46 @@ def test_a_window_computes_the_last_events_and_hides_no_row_without_a_timestamp(
     assert keys(engine, view(sql, type=type, window=None)) == ["four", "future", "new", "none", "old", "six"]
 
 
-def test_since_takes_the_windows_place(engine: Engine) -> None:
-    of = view(EVENTS)
-    assert keys(engine, of, since="2020-01-01") == ["four", "future", "new", "none", "old", "six"]
-    assert keys(engine, of, since="2020-01-01T00:00:00Z") == ["four", "future", "new", "none", "old", "six"]
-    assert keys(engine, of, since="2020-01-01T05:30:00+05:30") == ["four", "future", "new", "none", "old", "six"]
-    assert keys(engine, of, since="2020-01-01T00:00:01Z") == ["four", "future", "new", "none", "six"]
+BEFORE_OLD = ["2020-01-01", "2020-01-01T00:00:00Z", "2020-01-01T05:30:00+05:30", "2020-01-01T000000Z",
+              "2019-12-31 19:00-05:00", "2019-12-31T23:59:59.999999", "0001-01-01"]  # fmt: skip
+AFTER_OLD = ["2020-01-01T00:00:01Z", "2020-01-01T00:00:00.000001", "2020-01-01 05:31+05:30"]
 
 
-@pytest.mark.parametrize("since", ["yesterday", "2026-02-30", "20260101", "2026-W01-1", "30d"])
+@pytest.mark.parametrize("type", ["timestamp", "timestamp_ntz"])
+def test_since_takes_the_windows_place(engine: Engine, type: str) -> None:
+    of = view(EVENTS.replace("SELECT f, at, k", f"SELECT f, CAST(at AS {type}) AS at, k"), type=type)
+    for since in BEFORE_OLD:
+        assert keys(engine, of, since=since) == ["four", "future", "new", "none", "old", "six"], since
+    for since in AFTER_OLD:
+        assert keys(engine, of, since=since) == ["four", "future", "new", "none", "six"], since
+
+
+@pytest.mark.parametrize(
+    ("since", "type", "given"),
+    [
+        ("2026-02-01T060000Z", "timestamp", "2026-02-01T06:00:00+00:00"),
+        ("2026-01-31 06:00+05:30", "timestamp", "2026-01-31T00:30:00+00:00"),
+        ("2026-01-31 06:00+05:30", "timestamp_ntz", "2026-01-31T00:30:00"),
+        ("2026-01-31", "timestamp", "2026-01-31T00:00:00+00:00"),
+        ("2026-01-31T06:00:00.25", "timestamp_ntz", "2026-01-31T06:00:00.250000"),
+        ("", "timestamp", ""),
+    ],
+)
+def test_the_job_is_given_a_whole_timestamp_in_utc(since: str, type: str, given: str) -> None:
+    assert run_params(view("SELECT 1", type=type), {"since": since, "x": "1"}) == {"since": given, "x": "1"}
+
+
+@pytest.mark.parametrize(
+    "since", ["yesterday", "2026-02-30", "20260101", "2026-W01-1", "30d", "0001-01-01T00:00+05:30"]
+)
 def test_since_is_a_date_or_a_timestamp(since: str) -> None:
     with pytest.raises(UsageError, match="is not a date or a timestamp"):
-        check_params(view("SELECT 1"), {"since": since})
+        run_params(view("SELECT 1"), {"since": since})
 
 
 def test_since_needs_a_window_or_a_parameter_of_the_query() -> None:
     with pytest.raises(UsageError, match="has no backfill window"):
-        check_params(view("SELECT 1", window=None), {"since": "2026-01-01"})
-    check_params(view("SELECT 1", window=None, since="x"), {"since": "whatever the query takes"})
-    check_params(view("SELECT 1"), {"since": ""})
-    check_params(view("SELECT 1"), {})
+        run_params(view("SELECT 1", window=None), {"since": "2026-01-01"})
+    own = {"since": "whatever the query takes"}
+    assert run_params(view("SELECT 1", window=None, since="x"), own) == own
+    assert run_params(view("SELECT 1"), {}) == {}
