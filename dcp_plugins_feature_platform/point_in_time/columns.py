@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 
 from dcp_core.errors import InvalidSpecError
 
-MICROSECONDS = "a whole number of microseconds since 1970-01-01T00:00:00Z"
 _MICROSECONDS_IN = {"s": 1_000_000, "ms": 1_000, "us": 1}
 _DAY = 86_400 * 1_000_000
 _MAX_LONG = 2**63 - 1
