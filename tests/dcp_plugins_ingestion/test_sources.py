@@ -15,7 +15,6 @@ from dcp_core.settings import Settings
 from dcp_plugins_ingestion.taulu.sources import SHARED, OpenSources, open_sources
 from tests.dcp_plugins_ingestion.workbench import Workbench
 
-
 _TLS = (80877103).to_bytes(4, "big")
 _GSS = (80877104).to_bytes(4, "big")
 """Codes of requests for encryption that come before the first message: PostgreSQL documentation, section 54.7."""
