@@ -18,19 +18,30 @@ from dcp_plugins_base.dataset import Dataset, QueryDataset
 from dcp_plugins_base.layout import parse_partition, parse_sort
 
 
-def query_resources(dataset: QueryDataset, logical_plan: LogicalPlan) -> tuple[Resource, ...]:
-    """Table, job, DAG of a dataset that a query fills, in this order; no DAG without a schedule."""
+def query_resources(
+    dataset: QueryDataset,
+    logical_plan: LogicalPlan,
+    sql: str | None = None,
+    params: Mapping[str, str] | None = None,
+) -> tuple[Resource, ...]:
+    """Table, job, DAG of a dataset that a query fills, in this order; no DAG without a schedule.
+
+    Args:
+        sql: What the job computes, where that is not the dataset's query as it is.
+        params: The parameters of that query; None for the dataset's.
+    """
+    params = dataset.params if params is None else params
     table = table_resource(dataset, logical_plan)
     job = job_resource(
         dataset,
         logical_plan,
         table,
         reads=[name for name in dataset.reads if name.lower() != dataset.table],
-        sql=dataset.sql,
-        params=dataset.params,
+        sql=dataset.sql if sql is None else sql,
+        params=params,
         read_overlay=dataset.read_overlay,
     )
-    return (table, job, *dag_resources(dataset, logical_plan, job, params=dataset.params))
+    return (table, job, *dag_resources(dataset, logical_plan, job, params=params))
 
 
 def table_resource(dataset: Dataset, logical_plan: LogicalPlan) -> Resource:

@@ -52,23 +52,12 @@ class FeaturePlatform(Plugin):
 
     def decompose(self, logical_plan: LogicalPlan) -> tuple[Resource, ...]:
         """Table, job, DAG; the job computes the backfill window."""
-        from dcp_plugins_base.decomposition import dag_resources, job_resource, table_resource
+        from dcp_plugins_base.decomposition import query_resources
         from dcp_plugins_feature_platform.backfill import job_params, job_query
         from dcp_plugins_feature_platform.view import view_of
 
         view = view_of(logical_plan)
-        params = job_params(view)
-        table = table_resource(view, logical_plan)
-        job = job_resource(
-            view,
-            logical_plan,
-            table,
-            reads=[name for name in view.reads if name.lower() != view.table],
-            sql=job_query(view),
-            params=params,
-            read_overlay=view.read_overlay,
-        )
-        return (table, job, *dag_resources(view, logical_plan, job, params=params))
+        return query_resources(view, logical_plan, job_query(view), job_params(view))
 
     def lint(self, logical_plan: LogicalPlan, ctx: Context) -> tuple[Diagnostic, ...]:
         """Every lint of a table, its query and its features."""

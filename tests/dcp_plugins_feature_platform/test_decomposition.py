@@ -56,6 +56,13 @@ def test_the_job_merges_by_keys_and_timestamp(bench: Workbench) -> None:
     assert job["params"] == {"since": ""}
 
 
+def test_the_dag_hands_the_job_the_windows_parameter_too(bench: Workbench) -> None:
+    bench.replace("workflow:\n", "workflow:\n  params: {shop: main}\n")
+    _, job, dag = resources(bench)
+    assert dag.spec["params"] == job.spec["params"] == {"shop": "main", "since": ""}
+    assert ":since" in job.spec["sql"]
+
+
 def test_without_a_window_the_job_runs_the_query_as_it_is(bench: Workbench) -> None:
     bench.replace("  backfill_window: 30d\n", "")
     job = resources(bench)[1].spec
