@@ -2,8 +2,9 @@
 
 ``dataset.py`` is such a manifest as data, ``schema.py`` and ``reading.py`` get it from YAML, ``decomposition.py``
 says which resources it wants; ``lints/`` looks without an engine, ``checking/`` with one. ``cron.py``,
-``durations.py``, ``layout.py``, ``queries.py`` and ``known_tables.py`` are what the lints know about. A plugin names
-its section, its namespace and what it has more, and may leave out what does not fit.
+``durations.py``, ``layout.py``, ``queries.py`` and ``known_tables.py`` are what the lints know about,
+``neighbours.py`` is for lints between manifests. A plugin names its section, its namespace and what it has more, and
+may leave out what does not fit.
 
 Imports ``dcp_core``, ``coreetl_driver`` (types, query guard, engine) and ``dcp_primitives`` (typed specs); never a
 plugin, a service or the CLI. sqlglot and the engine are imported only inside the functions that use them.

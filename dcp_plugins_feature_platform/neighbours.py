@@ -9,6 +9,7 @@ import attrs
 
 from dcp_core.context import Context
 from dcp_core.model import LogicalPlan
+from dcp_plugins_base.neighbours import of_the_call
 from dcp_plugins_feature_platform.view import FeatureView, view_of
 
 
@@ -39,11 +40,8 @@ class Neighbours:
 
     @classmethod
     def of(cls, ctx: Context) -> Neighbours:
-        """Those of the call that ``ctx`` is of; only the last call's are kept."""
-        last = ctx.shared("feature_platform.neighbours", _Last)
-        if last.neighbours is None or last.logical_plans is not ctx.logical_plans:
-            last.logical_plans, last.neighbours = ctx.logical_plans, cls.among(ctx.logical_plans)
-        return last.neighbours
+        """Those of the call that ``ctx`` is of."""
+        return of_the_call(ctx, "feature_platform.neighbours", cls.among)
 
     def with_feature(self, name: str, beside: FeatureView) -> list[FeatureView]:
         """The other views that have it."""
@@ -52,9 +50,3 @@ class Neighbours:
     def of_entity(self, beside: FeatureView) -> list[FeatureView]:
         """The other views of the same entity."""
         return [view for view in self.by_entity.get(beside.entity, ()) if view.id != beside.id]
-
-
-@attrs.define
-class _Last:
-    logical_plans: tuple[LogicalPlan, ...] = ()
-    neighbours: Neighbours | None = None

@@ -6,7 +6,8 @@ Source: Apache Kafka documentation, "Topic Configs"; RFC 8259 for what JSON can 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 from coreetl_driver.column_types import ArrayType, ColumnType, MapType, ScalarType, StructType
@@ -16,12 +17,13 @@ from dcp_core.errors import InvalidSpecError
 from dcp_core.model import Environment, LogicalPlan
 from dcp_plugins_base.lints.running import lint_dataset
 from dcp_plugins_base.lints.subject import Lint, Subject, error, warning
+from dcp_plugins_base.neighbours import of_the_call
 from dcp_plugins_ingestion.events.spec import CHECKPOINT, DEAD_LETTER_SUFFIX, RETENTION, EventTable
 from dcp_primitives.kafka_topic import FOREVER_MS, MAX_NAME_LENGTH, check_topic_name, collides
 
 _NAME = ("topic", "name")
 _LONGEST_PREFIX = len("playground_" + "u" * 32 + "__")
-_SAFERETENTION_MS = 24 * 3_600_000
+_SAFE_RETENTION_MS = 24 * 3_600_000
 _MAX_CHECKPOINT_S = 24 * 3600
 _MANAGED = {"retention.ms": "retention", "partitions": "partitions", "replication.factor": "replication"}
 _KNOWN_CONFIG = frozenset(
@@ -84,7 +86,7 @@ def retention(subject: Subject) -> Iterator[Diagnostic]:
             RETENTION,
             hint="keep them for days: 7d",
         )
-    elif kept_ms < _SAFERETENTION_MS:
+    elif kept_ms < _SAFE_RETENTION_MS:
         yield warning(
             "topic.short_retention",
             "with less than a day of retention an outage of the job over night loses events",
@@ -170,22 +172,35 @@ def dead_letter_name(subject: Subject) -> Iterator[Diagnostic]:
 def lint_events(events: EventTable, logical_plan: LogicalPlan, ctx: Context) -> tuple[Diagnostic, ...]:
     """The manifest by itself, then beside the other streams of the call."""
 
+    beside = of_the_call(ctx, "gr_ingestion.topics", _by_metric)
+
     def beside_others(_subject: Subject) -> Iterator[Diagnostic]:
-        for other in ctx.logical_plans:
-            if other.plugin_type == EventTable.manifest_type and other.id != logical_plan.id:
-                yield from _beside(events.topic.name, EventTable.of(other).topic.name, other)
+        name = events.topic.name
+        for other, plan in beside.get(_metric(name), ()):
+            if plan.id != logical_plan.id and collides(name, other):
+                yield error(
+                    "topic.collides",
+                    f"Kafka's metrics cannot tell {name} from {other} of {plan.id} ({plan.source.file}), so it refuses "
+                    "one",
+                    _NAME,
+                    hint="use '-' where one has '.' and the other '_'",
+                )
 
     return lint_dataset(events, logical_plan, (*OF_THE_EVENTS, beside_others))
 
 
-def _beside(name: str, other: str, plan: LogicalPlan) -> Iterator[Diagnostic]:
-    if collides(name, other):
-        yield error(
-            "topic.collides",
-            f"Kafka's metrics cannot tell {name} from {other} of {plan.id} ({plan.source.file}), so it refuses one",
-            _NAME,
-            hint="use '-' where one has '.' and the other '_'",
-        )
+def _by_metric(logical_plans: Sequence[LogicalPlan]) -> Mapping[str, Sequence[tuple[str, LogicalPlan]]]:
+    """The topics of all streams, with their plans, by what Kafka's metrics make of their names."""
+    found: defaultdict[str, list[tuple[str, LogicalPlan]]] = defaultdict(list)
+    for plan in logical_plans:
+        if plan.plugin_type == EventTable.manifest_type:
+            name = EventTable.of(plan).topic.name
+            found[_metric(name)].append((name, plan))
+    return found
+
+
+def _metric(name: str) -> str:
+    return name.replace(".", "_")
 
 
 def _not_in_json(of: ColumnType) -> str | None:

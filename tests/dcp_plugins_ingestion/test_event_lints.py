@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
 
+from dcp_core import LogicalPlan
 from dcp_core.diagnostics import Severity
 from dcp_core.errors import InvalidManifestError
 from dcp_plugins_ingestion import GrIngestion
@@ -72,6 +76,32 @@ def test_topics_that_kafka_cannot_tell_apart_are_an_error(stream: Workbench, tmp
     (found,) = stream.findings()
     assert (found.code, found.severity, found.line) == ("topic.collides", ERROR, 5)
     assert "gr_ingestion/other_views" in found.message
+
+
+class Counted(tuple[LogicalPlan, ...]):
+    """The manifests of a call, and how often all of them were looked at."""
+
+    looks = 0
+
+    def __iter__(self) -> Iterator[LogicalPlan]:
+        type(self).looks += 1
+        return super().__iter__()
+
+
+def test_a_call_looks_at_all_its_topics_once(stream: Workbench) -> None:
+    plan = stream.plan()
+    names = [f"shop{sign}page-views" for sign in "._"] + [f"topic-{number}" for number in range(50)]
+    call = Counted(attrs.evolve(plan, id=name, plugin_spec=renamed(plan, name)) for name in names)
+    stream.others = call
+    told = [stream.plugin.lint(each, stream.context()) for each in tuple.__iter__(call)]
+    assert Counted.looks == 1
+    assert [[each.code for each in findings] for findings in told] == [["topic.collides"]] * 2 + [[]] * 50
+    stream.others = (call[0],)
+    assert stream.plugin.lint(call[0], stream.context()) == ()
+
+
+def renamed(plan: LogicalPlan, topic: str) -> dict[str, Any]:
+    return {**plan.plugin_spec, "topic": {**plan.plugin_spec["topic"], "name": topic}}
 
 
 def test_testing_a_stream_says_that_nothing_runs(stream: Workbench) -> None:
