@@ -7,16 +7,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from coreetl_driver import ExecutionStatus
+from coreetl_driver.api import SinkMode
 from coreetl_driver.catalog_endpoint import CatalogEndpoint
 from coreetl_driver.owners import Owner
-from tests.coreetl_driver.conftest import ENVIRONMENT, PLAYGROUND, Project
-from tests.coreetl_driver.extracting import JOB, Shop, open_shop, orders
+from tests.coreetl_driver.conftest import ENVIRONMENT, PLAYGROUND, Project, open_project
+from tests.coreetl_driver.dying_workers import (
+    IN_THE_ENDPOINT,
+    IN_THE_WORKER,
+    POINTS,
+    WRITTEN,
+    Nursery,
+    dying_at_the_commit,
+)
+from tests.coreetl_driver.extracting import JOB, Order, Shop, open_shop, orders
 from tests.coreetl_driver.test_recovery import worker_of
 
 SUCCEEDED, FAILED = ExecutionStatus.SUCCEEDED, ExecutionStatus.FAILED
@@ -49,65 +58,64 @@ def wait_for_log(shop: Shop, execution_id: str, words: str) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
-def test_a_worker_killed_between_any_two_chunks_leaves_nothing_and_the_next_run_does_it_all(
-    shop: Shop, mode: str
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    opened = Nursery()
+    with opened.used():
+        yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module", params=["append", "merge", "overwrite"])
+def growing(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, nursery: Nursery
+) -> Iterator[Shop]:
+    """A shop whose table has its first orders already; each test sells more."""
+    project = open_project(tmp_path_factory.mktemp(request.param))
+    project.playground.create_namespace("dd")
+    opened = open_shop(project)
+    opened.sell(*orders(range(5), "00:00"))
+    cursor = None if request.param == "overwrite" else "at"
+    first = opened.run(opened.spec(request.param, cursor, chunk_rows=2))
+    assert (first.status, first.error, first.rows_written) == (SUCCEEDED, None, 5)
+    yield opened
+    opened.driver.close()
+
+
+def changes(shop: Shop, number: int, now: str) -> list[Order]:
+    """An order that changes, where the job's mode can tell."""
+    (job,) = shop.driver.list_jobs(ENVIRONMENT, [JOB])
+    return [] if job.spec.sink.mode is SinkMode.APPEND else [(0, f"{number}.50", now)]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_worker_killed_at_any_point_has_written_all_or_nothing_and_the_next_run_does_it_all(
+    growing: Shop, nursery: Nursery, point: str
 ) -> None:
-    shop.sell(*orders([1, 2, 3]))
-    shop.run(shop.spec(mode, chunk_rows=2))
-    shop.sell(*orders(range(4, 10), "11:00"))
-    for batch in (1, 3, 99) if mode == "append" else (2,):
-        accident(shop, f"kill {batch}")
+    shop, before = growing, growing.rows()
+    number = len(shop.source_rows())
+    now = f"{number // 60:02}:{number % 60:02}"
+    shop.sell(*orders(range(number, number + 5), now), *changes(shop, number, now))
+    nursery.point = point if point in IN_THE_WORKER else ""
+    with ExitStack() as stack:
+        if point in IN_THE_ENDPOINT:
+            died = stack.enter_context(dying_at_the_commit(point, lambda id_: worker_of(shop.project, id_)))
         killed = shop.run()
+    nursery.point = ""
+    if point in IN_THE_ENDPOINT:
+        assert died == [killed.execution_id]
+    else:
+        assert f"killed: {point}" in shop.driver.get_logs(killed.execution_id)
+    if point in WRITTEN:
+        assert (killed.status, killed.error) == (SUCCEEDED, None)
+        assert shop.rows() != before
+    else:
         assert (killed.status, killed.error) == (FAILED, "the worker process ended by signal 9 before it was done")
-        assert len(shop.rows()) == 3
-    accident(shop, "none 0")
-    assert shop.run().status is SUCCEEDED
-    assert shop.rows() == shop.source_rows()
-
-
-@pytest.mark.parametrize(("mode", "moment"), [("append", "before"), ("append", "after"), ("merge", "after")])
-def test_a_worker_killed_around_its_commit_has_written_all_or_nothing(
-    shop: Shop, mode: str, moment: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    commit = CatalogEndpoint.commit
-    killed: list[str] = []
-
-    def and_kill(self: CatalogEndpoint, issued: Any, *rest: Any) -> Any:
-        worker = worker_of(shop.project, issued.grant.execution_id)
-        killed.append(issued.grant.execution_id)
-        if moment == "before":
-            worker.kill_group()
-            raise RuntimeError("nobody is there for an answer")
-        answer = commit(self, issued, *rest)
-        worker.kill_group()
-        return answer
-
-    monkeypatch.setattr(CatalogEndpoint, "commit", and_kill)
-    shop.sell(*orders([1, 2, 3]))
-    first = shop.run(shop.spec(mode))
-    assert killed == [first.execution_id]
-    assert first.status is (FAILED if moment == "before" else SUCCEEDED)
-    assert first.rows_written == (None if moment == "before" else 3)
-    monkeypatch.undo()
-    shop.sell(*orders([4], "11:00"))
-    second = shop.run()
-    assert (second.status, second.rows_written) == (SUCCEEDED, 4 if moment == "before" or mode == "merge" else 1)
-    assert shop.rows() == shop.source_rows()
-
-
-def test_workers_killed_at_any_time_and_rows_that_arrive_meanwhile_end_in_the_source_row_for_row(shop: Shop) -> None:
-    shop.apply(shop.spec("append", chunk_rows=3))
-    outcomes = set()
-    for number in range(7):
-        shop.sell(*orders(range(number * 10, number * 10 + 10), f"1{number}:00"))
-        running = shop.driver.run_job(JOB, ENVIRONMENT)
-        time.sleep(0.55 + 0.17 * number)  # from the start of the engine to after the commit
-        if not (found := shop.driver.get_execution(running.execution_id)).status.is_final:
-            worker_of(shop.project, found.execution_id).kill_group()
-        outcomes.add(shop.driver.wait(running.execution_id, 60).status)
-    assert outcomes <= {SUCCEEDED, FAILED}
-    shop.run()
+        assert shop.rows() == before
+    scratch = shop.project.settings.state / "coreetl" / "executions" / killed.execution_id
+    assert not list(scratch.glob("*/scratch"))
+    after = shop.run()
+    assert (after.status, after.error) == (SUCCEEDED, None)
     assert shop.rows() == shop.source_rows()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +19,15 @@ from coreetl_driver.sources import Connection, ReadColumn, Since, Source, ValueP
 from dcp_core.errors import NotFoundError, PermanentError, SettingsError, TransientError
 from dcp_core.settings import Secret
 from tests.coreetl_driver.conftest import ENVIRONMENT, Project
+from tests.coreetl_driver.dying_workers import (
+    IN_THE_ENDPOINT,
+    IN_THE_WORKER,
+    POINTS,
+    WRITTEN,
+    Nursery,
+    dying_at_the_commit,
+)
+from tests.coreetl_driver.test_recovery import worker_of
 from tests.services.conftest import postgresql as postgresql  # the fixture that starts the server
 
 pytestmark = pytest.mark.services
@@ -41,6 +51,10 @@ EXPECTED = {
     "jb": '{"a": 1}', "ints": [1, 2, None], "texts": ["a", None], "m": "good", "i": "10.0.0.1/32", "si": 2,
     'Odd "Name': 3,
 }  # fmt: skip
+INSERT = """
+INSERT INTO shop.orders
+SELECT n, n + 0.25, TIMESTAMP '2026-01-01' + n / 10 * INTERVAL '1 minute' FROM generate_series({}, {}) n
+"""
 
 
 @pytest.fixture
@@ -190,9 +204,9 @@ def test_a_server_that_is_away_may_come_back_and_a_wrong_name_or_password_stays_
     assert "wrong-wrong" not in str(refused.value)
 
 
-def test_increments_by_a_naive_timestamp_with_ties_end_in_the_source(
-    project: Project, sql: Any, postgresql: str
-) -> None:
+@pytest.fixture
+def ingested(project: Project, sql: Any, postgresql: str) -> Iterator[Driver]:
+    """Knows job ``orders``, which merges ``shop.orders`` into a table by the naive timestamp ``at``."""
     from pyiceberg.schema import Schema
     from pyiceberg.types import DecimalType, LongType, NestedField, TimestamptzType
 
@@ -206,20 +220,57 @@ def test_increments_by_a_naive_timestamp_with_ties_end_in_the_source(
     connections = {"shop": {"uri": _uri(postgresql)}}
     driver = Driver(attrs.evolve(project.settings, values={**project.settings.values, "connections": connections}))
     sql("CREATE TABLE shop.orders (id bigint PRIMARY KEY, amount numeric(12,2), at timestamp)")
-    rows = "n, n + 0.25, TIMESTAMP '2026-01-01' + n / 10 * INTERVAL '1 minute'"
-    insert = f"INSERT INTO shop.orders SELECT {rows} FROM generate_series({{}}, {{}}) n"
     columns = tuple(Column(name, text) for name, _, text in fields)
     source = SourceTable("shop", "shop.orders", {name: name for name, _, _ in fields}, cursor="at", chunk_rows=1000)
     spec = project.spec("", "dd.orders", "merge", columns=columns, keys=("id",), kind="extract", source=source)
     driver.create_job("orders", ENVIRONMENT, "orders", spec, {})
-    for first, last, written in ((1, 2505, 2505), (2506, 2520, 21), (2521, 2521, 2)):
-        sql(insert.format(first, last))
-        done = driver.wait(driver.run_job("orders", ENVIRONMENT).execution_id, 120)
-        assert (done.status, done.error, done.rows_written) == (ExecutionStatus.SUCCEEDED, None, written)
+    yield driver
     driver.close()
+
+
+def in_table(project: Project) -> list[tuple[Any, ...]]:
     found = project.playground.load_table("dd.orders").scan().to_arrow().to_pylist()
-    there = [(id_, amount, at.replace(tzinfo=UTC)) for id_, amount, at in sql("SELECT * FROM shop.orders ORDER BY id")]
-    assert sorted((row["id"], row["amount"], row["at"]) for row in found) == there
+    return sorted((row["id"], row["amount"], row["at"]) for row in found)
+
+
+def in_source(sql: Any) -> list[tuple[Any, ...]]:
+    return [(id_, amount, at.replace(tzinfo=UTC)) for id_, amount, at in sql("SELECT * FROM shop.orders ORDER BY id")]
+
+
+def test_increments_by_a_naive_timestamp_with_ties_end_in_the_source(
+    project: Project, ingested: Driver, sql: Any
+) -> None:
+    for first, last, written in ((1, 2505, 2505), (2506, 2520, 21), (2521, 2521, 2)):
+        sql(INSERT.format(first, last))
+        done = ingested.wait(ingested.run_job("orders", ENVIRONMENT).execution_id, 120)
+        assert (done.status, done.error, done.rows_written) == (ExecutionStatus.SUCCEEDED, None, written)
+    assert in_table(project) == in_source(sql)
+
+
+def test_a_worker_killed_at_any_point_has_written_all_or_nothing_and_the_next_run_does_it_all(
+    project: Project, ingested: Driver, sql: Any
+) -> None:
+    nursery = Nursery()
+    with nursery.used():
+        for number, point in enumerate(POINTS):
+            before = in_table(project)
+            sql(INSERT.format(number * 2500 + 1, number * 2500 + 2500))
+            nursery.point = point if point in IN_THE_WORKER else ""
+            with ExitStack() as stack:
+                if point in IN_THE_ENDPOINT:
+                    died = stack.enter_context(dying_at_the_commit(point, lambda id_: worker_of(project, id_)))
+                killed = ingested.wait(ingested.run_job("orders", ENVIRONMENT).execution_id, 120)
+            nursery.point = ""
+            if point in IN_THE_ENDPOINT:
+                assert died == [killed.execution_id]
+            else:
+                assert f"killed: {point}" in ingested.get_logs(killed.execution_id)
+            assert killed.status is (ExecutionStatus.SUCCEEDED if point in WRITTEN else ExecutionStatus.FAILED)
+            assert (in_table(project) == before) is (point not in WRITTEN)
+            after = ingested.wait(ingested.run_job("orders", ENVIRONMENT).execution_id, 120)
+            assert (after.status, after.error) == (ExecutionStatus.SUCCEEDED, None)
+            assert in_table(project) == in_source(sql)
+    nursery.close()
 
 
 def test_connectorx_streams_the_same_values(sql: Any, postgresql: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,7 +55,5 @@ class Cursor:
 
 
 def _happen(go: Path, what: str, now: bool) -> None:
-    if now and what == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
     while now and what == "hold" and not go.exists():
         time.sleep(0.02)
