@@ -1,16 +1,22 @@
-"""What is wrong with a table ingestion by itself, without a look at its source."""
+"""What is wrong with a table ingestion: by itself, and beside its source."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import cast
 
+from coreetl_driver.column_types import ScalarType
 from coreetl_driver.extract_specs import is_cursor_type
-from dcp_core.diagnostics import Diagnostic
+from dcp_core.context import Context
+from dcp_core.diagnostics import Diagnostic, Severity
+from dcp_core.model import LogicalPlan
+from dcp_plugins_base.lints.running import lint_dataset
 from dcp_plugins_base.lints.subject import Lint, Subject, error, undeclared, warning
+from dcp_plugins_ingestion.taulu.comparing import CONNECTION, compared, unknown_connection
 from dcp_plugins_ingestion.taulu.spec import INCREMENTAL, IngestedTable
 
 _CURSOR_TYPES = "a whole number, a decimal, a date or a timestamp"
+_TIMESTAMPS = (ScalarType("timestamptz"), ScalarType("timestamp_ntz"))
 _PATH = ("workflow", "cursor")
 
 
@@ -74,6 +80,42 @@ def appended(subject: Subject) -> Iterator[Diagnostic]:
         )
 
 
+def committed_late(subject: Subject) -> Iterator[Diagnostic]:
+    """A row has its time before it is committed, and a run may come in between."""
+    table = _table(subject)
+    if table.extraction != INCREMENTAL or not table.primary_key or table.lookback or table.cursor is None:
+        return
+    field = table.field_named(table.cursor)
+    if field is not None and field.parsed_type() in _TIMESTAMPS:
+        yield Diagnostic(
+            Severity.INFO,
+            "cursor.no_lookback",
+            f"rows committed late are missed: those whose {table.cursor} a run has passed when they are committed",
+            _PATH,
+            hint="add lookback: 3600, seconds that each run reads again",
+        )
+
+
+def lint_table(table: IngestedTable, logical_plan: LogicalPlan, ctx: Context) -> tuple[Diagnostic, ...]:
+    """The manifest by itself, then against its source.
+
+    A source that cannot be read is a warning: a laptop or a build server need not reach every database.
+    """
+
+    def source(_subject: Subject) -> Iterator[Diagnostic]:
+        unknown = tuple(unknown_connection(table, ctx))
+        if unknown:
+            yield from unknown
+            return
+        found = compared(table, ctx)
+        yield from found.findings
+        if found.unread is not None:
+            message = f"not compared with its source: {found.unread.message}"
+            yield warning("source.not_compared", message, CONNECTION, hint=found.unread.hint)
+
+    return lint_dataset(table, logical_plan, (*OF_THE_TABLE, source))
+
+
 def _table(subject: Subject) -> IngestedTable:
     return cast(IngestedTable, subject.dataset)
 
@@ -81,4 +123,4 @@ def _table(subject: Subject) -> IngestedTable:
 OF_THE_STRUCTURE: tuple[Lint, ...] = (renamed_columns, incremental)
 """Compiling the manifest refuses their errors."""
 
-OF_THE_TABLE: tuple[Lint, ...] = (*OF_THE_STRUCTURE, appended)
+OF_THE_TABLE: tuple[Lint, ...] = (*OF_THE_STRUCTURE, appended, committed_late)

@@ -69,7 +69,7 @@ class TauluIngestion(Plugin):
 
     def lint(self, logical_plan: LogicalPlan, ctx: Context) -> tuple[Diagnostic, ...]:
         """Every lint of a table and of its source, compared with the real one where it can be read."""
-        from dcp_plugins_ingestion.taulu.linting import lint_table
+        from dcp_plugins_ingestion.taulu.lints import lint_table
 
         return lint_table(IngestedTable.of(logical_plan), logical_plan, ctx)
 

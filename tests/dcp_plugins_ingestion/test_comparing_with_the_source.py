@@ -168,3 +168,28 @@ def test_what_is_doubtful_is_a_warning(bench: Workbench, change: tuple[str, str]
     if told == "cursor.append":
         bench.replace("  lookback: 3600\n", "")
     assert bench.told()[told].severity is Severity.WARNING
+
+
+@pytest.mark.parametrize("type", ["timestamp", "timestamp_ntz"])
+def test_a_key_without_lookback_misses_what_is_committed_late(bench: Workbench, type: str) -> None:
+    bench.replace("  lookback: 3600\n", "").replace("type: timestamp}", f"type: {type}}}")
+    (found,) = bench.findings()
+    assert (found.code, found.severity) == ("cursor.no_lookback", Severity.INFO)
+    assert (found.line, found.column) == (17, 11)
+    assert "rows committed late are missed" in found.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("  primary_key: [order_id]\n", ""),
+        ("cursor: order_ts", "cursor: order_id"),
+        ("  mode: incremental\n  cursor: order_ts\n", "  mode: snapshot\n"),
+        ("metadata:\n", "lint: {ignore: [{code: cursor.no_lookback, reason: one writer}]}\nmetadata:\n"),
+    ],
+    ids=["no key", "a number", "a snapshot", "lived with"],
+)
+def test_what_needs_no_lookback_is_not_told_of_one(bench: Workbench, old: str, new: str) -> None:
+    bench.replace("  lookback: 3600\n", "").replace(old, new)
+    assert "cursor.no_lookback" not in bench.told()
+    assert "lint.unused_ignore" not in bench.told()
