@@ -11,6 +11,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from coreetl_driver.sources.driver_errors import told
 from coreetl_driver.sources.source import Source
 from dcp_core.errors import DcpError, PermanentError, SettingsError, TransientError
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from coreetl_driver.sources.connections import Connection
 
 _READ_ONLY = "adbc.connection.readonly"
-_MAX_ERROR = 400
 
 
 class AdbcSource(Source):
@@ -104,12 +104,11 @@ class AdbcSource(Source):
 
     def _error(self, error: Exception, *, connecting: bool = False) -> DcpError:
         """What a driver's error means; ``_is_transient`` tells whether it may pass."""
-        message = " ".join(self._connection.scrubbed(str(error)).partition("Query was:")[0].split())
-        message = message if len(message) <= _MAX_ERROR else message[: _MAX_ERROR - 1] + "…"
-        told = f"connection {self.name!r}{' cannot be opened' if connecting else ''}: {message}"
+        message = told(self._connection, error)
+        text = f"connection {self.name!r}{' cannot be opened' if connecting else ''}: {message}"
         if self._is_transient(message, connecting):
-            return TransientError(told, code="source.unavailable")
-        return PermanentError(told, code="source.refused")
+            return TransientError(text, code="source.unavailable")
+        return PermanentError(text, code="source.refused")
 
     def _is_transient(self, message: str, connecting: bool) -> bool:
         return connecting

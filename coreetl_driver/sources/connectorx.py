@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from attrs import frozen
 
 from coreetl_driver.column_types import ColumnType, ScalarType
+from coreetl_driver.sources.catalogue import Catalogue
+from coreetl_driver.sources.driver_errors import told
 from coreetl_driver.sources.source import ReadColumn, Since, Source, SourceColumnInfo, quoted
 from coreetl_driver.sources.standard_sql import newer, standard_literal
 from dcp_core.errors import DcpError, PermanentError, SettingsError, TransientError
@@ -23,7 +25,6 @@ from dcp_core.errors import DcpError, PermanentError, SettingsError, TransientEr
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_MAX_ERROR = 400
 _MAY_PASS = (
     "timed out",
     "timeout",
@@ -128,7 +129,7 @@ class ConnectorxSource(Source):
     """One database through ConnectorX, which connects anew for each statement."""
 
     dialect: ClassVar[str] = "sql"
-    _catalog: dict[str, tuple[SourceColumnInfo, ...]] | None = None
+    _catalogue: Catalogue | None = None
 
     def __init__(self, connection: Any) -> None:
         super().__init__(connection)
@@ -137,34 +138,36 @@ class ConnectorxSource(Source):
             raise SettingsError(f"[connections.{self.name}]: options are for ADBC drivers; put them into the uri")
 
     def close(self) -> None:
-        self._catalog = None
+        self._catalogue = None
 
     def tables(self) -> tuple[str, ...]:
-        return tuple(sorted(self._read_catalog()))
+        return self._read_catalogue().names
 
     def _read_columns(self, table: str) -> tuple[SourceColumnInfo, ...] | None:
-        return self._read_catalog().get(self._full(table) or "")
+        return self._read_catalogue().tables.get(self._full(table) or "")
 
     def _full(self, table: str) -> str | None:
         """The name with its schema: the one table that has it."""
-        known = self._read_catalog()
-        found = [table] if table in known else [each for each in known if each.endswith(f".{table}")]
+        found = self._read_catalogue().ending_in(table)
         if len(found) > 1:
             raise PermanentError(
-                f"connection {self.name!r} has table {table!r} in more than one schema: {', '.join(sorted(found))}"
+                f"connection {self.name!r} has table {table!r} in more than one schema: {', '.join(found)}"
             )
         return found[0] if found else None
 
-    def _read_catalog(self) -> dict[str, tuple[SourceColumnInfo, ...]]:
-        if self._catalog is None:
-            found: dict[str, list[SourceColumnInfo]] = {}
-            for batch in self._query(self._sql.catalogue, 10_000):
-                for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                    schema, table, name, text, precision, scale, nullable = row
-                    info = _column_info(str(name), str(text), precision, scale, str(nullable).upper() in ("YES", "1"))
-                    found.setdefault(f"{schema}.{table}", []).append(info)
-            self._catalog = {table: tuple(columns) for table, columns in found.items()}
-        return self._catalog
+    def _read_catalogue(self) -> Catalogue:
+        if self._catalogue is None:
+            self._catalogue = Catalogue.of(
+                (
+                    str(schema), str(table), False,
+                    _column_info(str(name), str(text), precision, scale, str(nullable).upper() in ("YES", "1")),
+                )
+                for batch in self._query(self._sql.catalogue, 10_000)
+                for schema, table, name, text, precision, scale, nullable in zip(
+                    *(column.to_pylist() for column in batch.columns), strict=True
+                )
+            )  # fmt: skip
+        return self._catalogue
 
     def _batches(
         self,
@@ -205,13 +208,12 @@ class ConnectorxSource(Source):
             raise self._error(error) from None
 
     def _error(self, error: BaseException) -> DcpError:
-        message = " ".join(self._connection.scrubbed(str(error)).split())
-        message = message if len(message) <= _MAX_ERROR else message[: _MAX_ERROR - 1] + "…"
-        told, said = f"connection {self.name!r}: {message}", message.lower()
+        message = told(self._connection, error)
+        text, said = f"connection {self.name!r}: {message}", message.lower()
         # Its pool tries for half a minute with a wrong password too, and calls that a timeout.
         if any(words in said for words in _MAY_PASS) and not any(words in said for words in _WRONG_USER):
-            return TransientError(told, code="source.unavailable")
-        return PermanentError(told, code="source.refused")
+            return TransientError(text, code="source.unavailable")
+        return PermanentError(text, code="source.refused")
 
 
 def _column_info(name: str, text: str, precision: Any, scale: Any, nullable: bool) -> SourceColumnInfo:

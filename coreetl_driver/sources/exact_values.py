@@ -127,7 +127,7 @@ def _date(value: Any) -> datetime.date:
 def _moment(value: Any, *, with_zone: bool) -> datetime.datetime:
     if isinstance(value, str):
         value = _parsed(value)
-    if not isinstance(value, datetime.datetime) or getattr(value, "nanosecond", 0):  # as pandas' own have them
+    if not isinstance(value, datetime.datetime) or getattr(value, "nanosecond", False):  # as pandas' own have them
         raise ValueError
     if with_zone:
         return value.replace(tzinfo=datetime.UTC) if value.tzinfo is None else value.astimezone(datetime.UTC)

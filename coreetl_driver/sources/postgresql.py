@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from coreetl_driver.column_types import ArrayType, ColumnType, ScalarType
 from coreetl_driver.sources import postgresql_types
 from coreetl_driver.sources.adbc import AdbcSource
+from coreetl_driver.sources.catalogue import Catalogue
 from coreetl_driver.sources.source import OTHER, ReadColumn, Since, SourceColumnInfo, quoted
 from dcp_core.errors import SettingsError
 
@@ -49,28 +50,21 @@ class PostgresqlSource(AdbcSource):
     """One database. A table without a schema is the one that the search path finds."""
 
     dialect: ClassVar[str] = "postgresql"
-    _catalog: dict[str, tuple[SourceColumnInfo, ...]] | None = None
-    _spelled: dict[str, str]
+    _catalogue: Catalogue | None = None
 
     def tables(self) -> tuple[str, ...]:
-        return tuple(sorted({self._spelled[name] for name in self._read_catalog()}))
+        return self._read_catalogue().names
 
     def _read_columns(self, table: str) -> tuple[SourceColumnInfo, ...] | None:
-        return self._read_catalog().get(table)
+        return self._read_catalogue().tables.get(self._read_catalogue().full(table) or "")
 
-    def _read_catalog(self) -> dict[str, tuple[SourceColumnInfo, ...]]:
-        """Every table that there is, in one call: a hundred manifests ask for a hundred of them."""
-        if self._catalog is None:
-            found: dict[str, list[SourceColumnInfo]] = {}
-            self._spelled = {}
-            for schema, table, is_visible, name, text, is_required, base, kind, element in self._rows(_COLUMNS):
-                info = postgresql_types.column_info(name, text, is_required, base, kind, element)
-                full = f"{schema}.{table}"
-                for spelled in (full, table) if is_visible else (full,):
-                    found.setdefault(spelled, []).append(info)
-                    self._spelled[spelled] = full
-            self._catalog = {table: tuple(columns) for table, columns in found.items()}
-        return self._catalog
+    def _read_catalogue(self) -> Catalogue:
+        if self._catalogue is None:
+            self._catalogue = Catalogue.of(
+                (schema, table, is_visible, postgresql_types.column_info(*column))
+                for schema, table, is_visible, *column in self._rows(_COLUMNS)
+            )
+        return self._catalogue
 
     def _batches(
         self,
@@ -81,7 +75,9 @@ class PostgresqlSource(AdbcSource):
         limit: int | None,
     ) -> Iterator[pa.RecordBatch]:
         selected = ", ".join(_selected([info for _, info in columns]))
-        sql = f"SELECT {selected} FROM {quoted(*self._spelled[table].split('.', 1))}"  # noqa: S608
+        full = self._read_catalogue().full(table)
+        assert full is not None, "its columns were found"
+        sql = f"SELECT {selected} FROM {quoted(*full.split('.', 1))}"  # noqa: S608
         if since is not None:
             sql += f" WHERE {_newer(since, columns)}"
         if limit is not None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _MAGIC = b"SQLite format 3\x00"
 _BUSY_TIMEOUT_MS = 5000
+_ARGUMENTS = 100
 _EXACT = 2**53  # integers up to here are floats too
 _FIRST = {"integer": "0", "number": "0.0", "real": "0.0", "text": "''", "blob": "x''"}
 _SLACK = datetime.timedelta(milliseconds=2)  # SQLite's own times are rounded to milliseconds
@@ -184,16 +185,29 @@ def _statement(
     table: str, columns: Sequence[tuple[ReadColumn, SourceColumnInfo]], since: Since | None, limit: int | None
 ) -> str:
     stored = [(quoted(info.name), sqlite_types.storage_class(info.type_text, column.type)) for column, info in columns]
-    fits = " AND ".join(_fits(name, of) for name, of in stored)
-    texts = ", ".join(_as_text(name) for name, _ in stored)
+    fits = _all([_fits(name, of) for name, of in stored])
     first = ", ".join(f"{_FIRST[of]} AS c{number}" for number, (_, of) in enumerate(stored))
     values = ", ".join(_value(name, of) for name, of in stored)
-    rows = f"SELECT 1, {values}, CASE WHEN {fits} THEN '' ELSE json_array({texts}) END FROM {table}"  # noqa: S608
+    rows = f"SELECT 1, {values}, CASE WHEN {fits} THEN '' ELSE {_texts([name for name, _ in stored])} END FROM {table}"  # noqa: S608
     if since is not None:
         rows += f" WHERE {_newer(since, columns)}"
     if limit is not None:
         rows = f"SELECT * FROM ({rows} LIMIT {int(limit)})"  # noqa: S608
     return f"SELECT 0 AS coreetl_real, {first}, '' AS {OTHER} UNION ALL {rows}"
+
+
+def _all(claims: Sequence[str]) -> str:
+    """Joined by AND in a tree of the least depth: a row of them would be as deep as it is long, and SQLite counts."""
+    if len(claims) == 1:
+        return claims[0]
+    half = len(claims) // 2
+    return f"({_all(claims[:half])} AND {_all(claims[half:])})"
+
+
+def _texts(names: Sequence[str]) -> str:
+    """One JSON array of all, by parts: a function takes a thousand arguments at most, in an older SQLite 127."""
+    parts = [", ".join(map(_as_text, names[at : at + _ARGUMENTS])) for at in range(0, len(names), _ARGUMENTS)]
+    return "'[' || " + " || ',' || ".join(f"trim(json_array({part}), '[]')" for part in parts) + " || ']'"
 
 
 def _value(name: str, of: str) -> str:

@@ -175,6 +175,9 @@ def test_a_source_is_read_only_whatever_its_user_may(sql: Any, source: Any, post
     sql("CREATE TABLE shop.orders (id bigint)")
     with pytest.raises(PermanentError, match="read-only transaction"):
         list(source._query("INSERT INTO shop.orders VALUES (1)"))
+    with pytest.raises(PermanentError, match=r'relation "shop\.nope" does not exist') as refused:
+        list(source._query("SELECT 'of the statement' FROM shop.nope"))
+    assert "of the statement" not in str(refused.value)
     with pytest.raises(SettingsError, match="may not set options"):
         open_connection(Connection("shop", f"{_uri(postgresql)}?options=-c%20x%3Dy")).tables()
 

@@ -18,6 +18,7 @@ from coreetl_driver.sources import (
     ReadColumn,
     Source,
     SourceColumnInfo,
+    ValueProblemError,
     open_connection,
     problem_extracting,
 )
@@ -225,6 +226,28 @@ def test_any_other_database_is_read_through_its_adbc_driver(tmp_path: Path) -> N
             "0.00", "0.25", "0.50", "0.75", "1.00"
         ]  # fmt: skip
         assert ids(source) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("width", [1, 100, 101, 999, 1001, 1900])
+def test_a_table_is_as_wide_as_it_likes(tmp_path: Path, width: int) -> None:
+    names = [f"c{number}" for number in range(width)]
+    with sqlite3.connect(tmp_path / "wide.db") as connection:
+        connection.execute(f"CREATE TABLE wide ({', '.join(f'{name} TEXT' for name in names)})")
+        connection.execute(f"INSERT INTO wide VALUES ({', '.join(repr(name) for name in names)})")
+        connection.execute(f"INSERT INTO wide ({names[-1]}) VALUES (x'ff')")
+    connection.close()
+    columns = [ReadColumn(name, name, ScalarType("string")) for name in names]
+    with open_connection(connection_to(tmp_path / "wide.db")) as source:
+        assert source.sample("wide", columns, 1).to_pylist() == [{name: name for name in names}]
+        with pytest.raises(ValueProblemError, match=rf"column 'c{width - 1}': b'\\xff' cannot .* row 2 of"):
+            source.sample("wide", columns, 9)
+
+
+def test_no_error_holds_the_statement(file: Path) -> None:
+    source: Any = open_connection(connection_to(file))
+    with source, pytest.raises(PermanentError) as refused:
+        list(source._query("SELECT 'of the statement' FROM orders WHERE nope = 1"))
+    assert str(refused.value).endswith("Failed to prepare query: no such column: nope")
 
 
 def test_what_may_go_where_is_told_before_anything_is_read() -> None:
