@@ -23,6 +23,7 @@ from attrs import frozen
 from coreetl_driver.sources import sqlite_types
 from coreetl_driver.sources.adbc import AdbcSource
 from coreetl_driver.sources.source import OTHER, ReadColumn, Since, SourceColumnInfo, quoted
+from coreetl_driver.sources.sqlite_sizes import CHUNK_BYTES, balanced, batch_rows
 from dcp_core.errors import DcpError, NotFoundError, PermanentError, SettingsError, TransientError
 
 if TYPE_CHECKING:
@@ -96,14 +97,30 @@ class SqliteSource(AdbcSource):
     ) -> Iterator[pa.RecordBatch]:
         import pyarrow.compute as pc
 
-        sql = _statement(quoted(*self._named(table)), columns, since, limit)
+        rows_from = _rows_from(quoted(*self._named(table)), columns, since)
+        sql = _statement(rows_from, columns, limit)
         try:
+            if limit is None:
+                chunk_rows = self._batch_rows(rows_from, columns, chunk_rows)
             for batch in self._query(sql, {"adbc.sqlite.query.batch_rows": str(chunk_rows)}):
                 real = batch.column(0)  # 0 for the row that fixes the types, 1 for every other
                 rows = batch.filter(pc.equal(real, 1)) if pc.min(real).as_py() == 0 else batch
                 yield rows.select(range(1, rows.num_columns))
         finally:
             self._require_unchanged()
+
+    def _batch_rows(
+        self, rows_from: str, columns: Sequence[tuple[ReadColumn, SourceColumnInfo]], chunk_rows: int
+    ) -> int:
+        long = [
+            quoted(info.name)
+            for column, info in columns
+            if sqlite_types.storage_class(info.type_text, column.type) in ("text", "blob")
+            or sqlite_types.affinity(info.type_text) == "BLOB"
+        ]
+        if not long or self._path().stat().st_size <= CHUNK_BYTES:
+            return chunk_rows
+        return batch_rows(self._rows, long, rows_from, chunk_rows)
 
     def _named(self, table: str) -> tuple[str, str]:
         schema, _, name = table.rpartition(".")
@@ -181,27 +198,19 @@ def _is_wal(path: Path) -> bool:
     return len(head) == 20 and 2 in head[18:20]
 
 
-def _statement(
-    table: str, columns: Sequence[tuple[ReadColumn, SourceColumnInfo]], since: Since | None, limit: int | None
-) -> str:
+def _rows_from(table: str, columns: Sequence[tuple[ReadColumn, SourceColumnInfo]], since: Since | None) -> str:
+    return f"FROM {table}" if since is None else f"FROM {table} WHERE {_newer(since, columns)}"
+
+
+def _statement(rows_from: str, columns: Sequence[tuple[ReadColumn, SourceColumnInfo]], limit: int | None) -> str:
     stored = [(quoted(info.name), sqlite_types.storage_class(info.type_text, column.type)) for column, info in columns]
-    fits = _all([_fits(name, of) for name, of in stored])
+    fits = balanced([_fits(name, of) for name, of in stored], "AND")
     first = ", ".join(f"{_FIRST[of]} AS c{number}" for number, (_, of) in enumerate(stored))
     values = ", ".join(_value(name, of) for name, of in stored)
-    rows = f"SELECT 1, {values}, CASE WHEN {fits} THEN '' ELSE {_texts([name for name, _ in stored])} END FROM {table}"  # noqa: S608
-    if since is not None:
-        rows += f" WHERE {_newer(since, columns)}"
+    rows = f"SELECT 1, {values}, CASE WHEN {fits} THEN '' ELSE {_texts([name for name, _ in stored])} END {rows_from}"
     if limit is not None:
         rows = f"SELECT * FROM ({rows} LIMIT {int(limit)})"  # noqa: S608
     return f"SELECT 0 AS coreetl_real, {first}, '' AS {OTHER} UNION ALL {rows}"
-
-
-def _all(claims: Sequence[str]) -> str:
-    """Joined by AND in a tree of the least depth: a row of them would be as deep as it is long, and SQLite counts."""
-    if len(claims) == 1:
-        return claims[0]
-    half = len(claims) // 2
-    return f"({_all(claims[:half])} AND {_all(claims[half:])})"
 
 
 def _texts(names: Sequence[str]) -> str:

@@ -228,6 +228,37 @@ def test_any_other_database_is_read_through_its_adbc_driver(tmp_path: Path) -> N
         assert ids(source) == [0, 1, 2, 3, 4]
 
 
+def chunk_bytes(file: Path, sizes: list[int], **rest: Any) -> list[int]:
+    """The bytes of each chunk of a table with texts of these lengths, in an otherwise empty file."""
+    with sqlite3.connect(file) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("CREATE TABLE wide (id INTEGER PRIMARY KEY, note TEXT)")
+        connection.executemany("INSERT INTO wide VALUES (?, ?)", ((n, "x" * size) for n, size in enumerate(sizes)))
+    connection.close()
+    columns = [ID, ReadColumn("note", "note", ScalarType("string"))]
+    with open_connection(connection_to(file)) as source:
+        chunks = [
+            [len(text) for text in batch.column(1).to_pylist()] for batch in source.stream("wide", columns, **rest)
+        ]
+    assert [size for chunk in chunks for size in chunk] == sizes
+    return [sum(chunk) for chunk in chunks]
+
+
+def test_a_chunk_is_bounded_by_its_bytes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coreetl_driver.sources.sqlite.CHUNK_BYTES", 100_000)
+    monkeypatch.setattr("coreetl_driver.sources.sqlite_sizes.CHUNK_BYTES", 100_000)
+    long = chunk_bytes(tmp_path / "long.db", [20_000] * 100)
+    assert max(long) <= 100_000
+    assert len(long) == 21  # the row that fixes the types takes a place in the first
+    cluster = chunk_bytes(tmp_path / "cluster.db", [10] * 1000 + [20_000] * 100 + [10] * 1000)
+    assert max(cluster) <= 100_000 + 20_000
+    one = chunk_bytes(tmp_path / "one.db", [10] * 10_000 + [500_000] + [10] * 10_000)
+    assert max(one) <= 100_000 + 500_000
+    assert len(one) < 10  # a row that is longer than a chunk makes none of the others slow
+    assert len(chunk_bytes(tmp_path / "short.db", [100] * 999)) == 1
+    assert len(chunk_bytes(tmp_path / "rows.db", [1] * 999, chunk_rows=100)) == 10
+
+
 @pytest.mark.parametrize("width", [1, 100, 101, 999, 1001, 1900])
 def test_a_table_is_as_wide_as_it_likes(tmp_path: Path, width: int) -> None:
     names = [f"c{number}" for number in range(width)]
