@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dcp_core.settings import Settings
 
 SIZES = (100_000, 1_000_000)
+WIDE_ROWS, WIDE_BYTES = 3_000, 200_000
 ROUNDS = 3
 BARE = """
 import importlib, sys
@@ -41,6 +42,14 @@ with importlib.import_module(package + ".dbapi").connect(uri, autocommit=True) a
         for batch in cursor.fetch_record_batch():
             rows += batch.num_rows
 print(rows)
+"""
+READ = """
+import sys
+from coreetl_driver.column_types import parse_engine_type
+from coreetl_driver.sources import Connection, ReadColumn, open_connection
+columns = [ReadColumn(name, name, parse_engine_type(of)) for name, of in (("id", "long"), ("note", "string"))]
+with open_connection(Connection("shop", sys.argv[1])) as source:
+    print(sum(batch.num_rows for batch in source.stream("wide", columns)))
 """
 COLUMNS = {
     "id": ("long", "BIGINT"),
@@ -77,6 +86,7 @@ def main() -> None:
         for rows in SIZES:
             _fill_sqlite(file, rows)
         _compare(root / "sqlite", "SQLite", "adbc_driver_sqlite", f"sqlite:///{file}", f"file:{file}?mode=ro")
+        _wide(root)
         try:
             with postgresql() as uri:
                 _compare(root / "postgresql", "PostgreSQL", "adbc_driver_postgresql", uri, uri)
@@ -104,6 +114,21 @@ def _compare(root: Path, name: str, package: str, uri: str, driver_uri: str) -> 
     growth = peaks[SIZES[1]] / peaks[SIZES[0]]
     print(f"  {name}: {SIZES[1] // SIZES[0]} times the rows took {growth:.2f} times the memory")
     driver.close()
+
+
+def _wide(root: Path) -> None:
+    """Few rows with long texts, read as a job reads them in a process of their own: a chunk is bounded by its bytes."""
+    file = root / "wide.db"
+    with sqlite3.connect(file) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("CREATE TABLE wide (id INTEGER PRIMARY KEY, note TEXT)")
+        rows = ((number, chr(97 + number % 26) * WIDE_BYTES) for number in range(WIDE_ROWS))
+        connection.executemany("INSERT INTO wide VALUES (?, ?)", rows)
+    connection.close()
+    read = _run([sys.executable, "-c", READ, f"sqlite:///{file}"])
+    file.unlink()
+    print(f"  SQLite, {WIDE_ROWS:,} rows of {WIDE_BYTES / 1000:.0f} KB, read and checked: {read.seconds:6.2f} s, "
+          f"{read.peak_mb:5.0f} MB of {WIDE_ROWS * WIDE_BYTES / 1e6:.0f} MB")  # fmt: skip
 
 
 def _spec(settings: Settings, table: str) -> JobSpec:
@@ -142,8 +167,13 @@ def _job(driver: Driver, job: str) -> Taken:
 
 
 def _bare(package: str, uri: str, sql: str) -> Taken:
+    return _run([sys.executable, "-c", BARE, package, uri, sql])
+
+
+def _run(command: list[str]) -> Taken:
+    """A process, and the most memory that it had."""
     began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-c", BARE, package, uri, sql], stdout=subprocess.PIPE)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
     peak_mb = 0.0
     while process.poll() is None:
         peak_mb = max(peak_mb, _peak_mb(process.pid))
