@@ -178,9 +178,19 @@ class Dataset:
         return f"{self.namespace}.{self.table_name}"
 
     @property
+    def workflow_name(self) -> str:
+        """What job and DAG are named after. All types share their namespaces: a type adds a word of its own."""
+        return self.table_name
+
+    @property
+    def job_name(self) -> str:
+        """Of the job in production."""
+        return f"{self.workflow_name}_job"
+
+    @property
     def dag_name(self) -> str:
         """Of the DAG in production."""
-        return f"{self.table_name}_dag"
+        return f"{self.workflow_name}_dag"
 
     @property
     def field_names(self) -> tuple[str, ...]:

@@ -89,7 +89,7 @@ def job_resource(
     depends_on: Iterable[Resource] = (),
     **work: Any,
 ) -> Resource:
-    """The CoreETL job ``<name>_job`` that fills ``table``.
+    """The CoreETL job ``dataset.job_name`` that fills ``table``.
 
     Args:
         reads: Names of the data that it reads: their manifests come first.
@@ -107,7 +107,7 @@ def job_resource(
         for field in dataset.fields
     ]
     spec = CoreetlJob(
-        job_id=Environment.named(logical_plan.environment).scoped(f"{dataset.table_name}_job"),
+        job_id=Environment.named(logical_plan.environment).scoped(dataset.job_name),
         columns=columns,
         table=dataset.table,
         mode=mode,

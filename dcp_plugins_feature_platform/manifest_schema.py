@@ -36,7 +36,9 @@ def manifest_schema() -> schema.Schema:
 
 
 def _feature_view() -> schema.Schema:
-    table = schema.table_properties("The table is features.<name>, the job <name>_job, the DAG <name>_dag.")
+    table = schema.table_properties(
+        "The table is features.<name>, the job <name>_features_job, the DAG <name>_features_dag."
+    )
     properties = {
         "name": table["name"],
         "description": schema.text("What the features tell of the entity; becomes the table's comment."),

@@ -46,6 +46,11 @@ class FeatureView(QueryDataset):
     defaults: Mapping[str, Any] = attrs.Factory(dict)
     backfill_window: str | None = None
 
+    @property
+    def workflow_name(self) -> str:
+        """The dataset that it is made from may have its name."""
+        return f"{self.table_name}_features"
+
     def field_path(self, index: int) -> FieldPath:
         """Keys, timestamp and features are declared in three places."""
         keys = len(self.join_keys)

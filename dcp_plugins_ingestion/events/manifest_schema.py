@@ -29,7 +29,7 @@ def manifest_schema() -> schema.Schema:
     """The schema; constant, so that it is compiled once."""
     given = schema.table_properties(
         f"The table is events.<name>, the one for unreadable messages events.<name>{DEAD_LETTER_SUFFIX}, the job "
-        "<name>_job, the DAG <name>_maintenance_dag."
+        "<name>_stream_job, the DAG <name>_maintenance_dag."
     )
     table = {key: given[key] for key in _TABLE_KEYS}
     table["name"]["maxLength"] = _MAX_TABLE_NAME

@@ -80,6 +80,11 @@ class EventTable(Dataset):
         return f"{self.namespace}.{self.dead_letter_name}"
 
     @property
+    def workflow_name(self) -> str:
+        """A dataset derived from it may have its name."""
+        return f"{self.table_name}_stream"
+
+    @property
     def dag_name(self) -> str:
         """The schedule is that of maintenance: the job itself runs all the time."""
         return f"{self.table_name}_maintenance_dag"

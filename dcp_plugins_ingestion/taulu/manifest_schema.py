@@ -18,7 +18,9 @@ _HUNDRED_YEARS_S = 100 * 366 * 24 * 3600
 @cache
 def manifest_schema() -> schema.Schema:
     """The schema; constant, so that it is compiled once."""
-    table = schema.table_properties("The table is raw.<name>, the job <name>_job, the DAG <name>_dag.")
+    table = schema.table_properties(
+        "The table is raw.<name>, the job <name>_ingestion_job, the DAG <name>_ingestion_dag."
+    )
     table["fields"]["description"] += " Each is read from the source column of its name, or as source.columns says."
     table["primary_key"]["description"] = (
         "The fields that identify a row; they must be nullable: false. With mode incremental, rows are updated by them."

@@ -43,6 +43,11 @@ class IngestedTable(Dataset):
     cursor: str | None = None
     lookback: int = 0
 
+    @property
+    def workflow_name(self) -> str:
+        """A dataset derived from it may have its name."""
+        return f"{self.table_name}_ingestion"
+
     def source_column(self, field: Field) -> str:
         """What the source calls the field."""
         named = {name.lower(): column for name, column in self.columns.items()}

@@ -29,8 +29,8 @@ def test_a_view_is_a_table_a_job_and_a_dag(bench: Workbench) -> None:
     table, job, dag = resources(bench)
     assert [each.name for each in (table, job, dag)] == [
         "features.customer_orders",
-        "playground_alice__customer_orders_job",
-        "playground_alice__customer_orders_dag",
+        "playground_alice__customer_orders_features_job",
+        "playground_alice__customer_orders_features_dag",
     ]
     assert table.provides == ("features.customer_orders",)
     assert job.depends_on == (table.key,)

@@ -115,7 +115,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     assert ran.status == 0, ran.err
     jobs = [each["job_id"].removeprefix(f"{PLAYGROUND}__") for each in ran.document["executions"]]
     assert jobs[0] == "payments_job"
-    assert sorted(jobs[1:]) == ["customer_totals_job", "last_payment_job"]
+    assert sorted(jobs[1:]) == ["customer_totals_features_job", "last_payment_features_job"]
     assert [row["customer"] for row in project.rows("features.customer_totals")] == ["bob"]
     backfilled = project.pretzel("run", f"{VIEWS}/customer_totals.yaml", "--param", "since=2020-01-01")
     assert backfilled.status == 0, backfilled.err

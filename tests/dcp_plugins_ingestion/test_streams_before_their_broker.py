@@ -72,7 +72,7 @@ def test_a_plan_shows_everything_that_is_wanted_and_what_it_waits_for(dcp: Contr
         ("BLOCKED_TOPIC", "playground_alice__shop.page-views"),
         ("CREATE_TABLE", "events.page_views"),
         ("CREATE_TABLE", "events.page_views_dead_letter"),
-        ("CREATE_JOB", "playground_alice__page_views_job"),
+        ("CREATE_JOB", "playground_alice__page_views_stream_job"),
         ("CREATE_DAG", "playground_alice__page_views_maintenance_dag"),
     ]
     topic = actions[0]
@@ -101,7 +101,7 @@ def test_an_apply_makes_the_tables_and_says_why_it_leaves_out_the_rest(dcp: Cont
         ("SUCCEEDED", None),
         ("SUCCEEDED", None),
         ("SKIPPED", "playground_alice__shop.page-views was not done"),
-        ("SKIPPED", "playground_alice__page_views_job was not done"),
+        ("SKIPPED", "playground_alice__page_views_stream_job was not done"),
     ]
     assert project.rows("events.page_views") == []
     assert project.rows("events.page_views_dead_letter") == []
@@ -121,7 +121,7 @@ def test_a_run_says_that_its_job_was_not_made(dcp: ControlPlane, project: Projec
     (result,) = dcp.run(dcp.parse(project.root / MANIFEST, PLAYGROUND))
     assert not result.ok
     assert result.error == (
-        "playground_alice__page_views_job was not made when it was applied; `pretzel plan` says what it waits for"
+        "playground_alice__page_views_stream_job was not made when it was applied; `pretzel plan` says what it waits for"
     )
 
 

@@ -143,7 +143,7 @@ def test_four_types_in_one_folder_are_linted_tested_planned_applied_run_and_dest
     done = [each for each in ran.document["executions"] if each["status"] == "SUCCEEDED"]
     assert [each["rows_written"] for each in done] == [3, 2, 2]
     (undone_job,) = [each for each in ran.document["executions"] if each not in done]
-    assert "page_views_job was not made when it was applied" in undone_job["error"]
+    assert "page_views_stream_job was not made when it was applied" in undone_job["error"]
     assert sorted_rows(shop, "features.customer_spending") == [
         {"customer": "ann", "paid_at": at("2026-01-01T20:00"), "spent": Decimal("12.75")},
         {"customer": "bob", "paid_at": at("2026-01-02T09:30"), "spent": Decimal("7.00")},
@@ -212,3 +212,23 @@ def test_production_does_the_same_without_an_overlay(in_production: Project) -> 
     assert {"taulu_ingestion/purchases", "feature_platform/customer_spending"} <= {
         record["manifest"] for record in audited["records"]
     }
+
+
+def test_a_table_the_dataset_made_from_it_and_its_features_may_share_a_name(shop: Project) -> None:
+    shop.write("manifests/ingestion/purchases.yaml", PURCHASES.replace("name: purchases", "name: spending"))
+    shop.write("manifests/derived_dataset/customer_days.yaml", TOTALS.replace("name: customer_days", "name: spending"))
+    shop.write("manifests/derived_dataset/customer_days.sql", TOTALS_SQL.replace("raw.purchases", "raw.spending"))
+    shop.write(
+        "manifests/a_features/customer_spending.yaml",
+        "manifest_type: feature_platform\n"
+        + FEATURES.replace("name: customer_spending", "name: spending").replace("customer_days", "spending"),
+    )
+    planned = shop.pretzel("plan", "manifests", "-o", "json")
+    assert planned.status == 0, planned
+    named = {row["id"]: [each["resource"] for each in row["actions"][1:]] for row in planned.document["manifests"]}
+    for id, work in {
+        "taulu_ingestion/spending": "spending_ingestion",
+        "derived_dataset/spending": "spending",
+        "feature_platform/spending": "spending_features",
+    }.items():
+        assert [name.split("__")[-1] for name in named[id]] == [f"{work}_job", f"{work}_dag"]
