@@ -131,7 +131,7 @@ def _history(ctx: Context, view: FeatureView) -> FeatureHistory:
         )
     if table.current_snapshot() is None:
         raise NotFoundError(
-            f"table {view.table} in {environment.name} has never been filled",
+            f"table {view.table} in {environment.name} is empty: it was never filled, or its query gave no rows",
             hint=f"run {view.id} first",
             code="features.not_run",
         )

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import attrs
+
 from coreetl_driver.api import Column, SinkMode
 from coreetl_driver.sources import ReadColumn, Source, ValueProblemError, read_columns
 from dcp_core.context import Context
@@ -90,14 +92,24 @@ def _sample(
             try:
                 source.sample(table.source_table, [column], SAMPLE_ROWS)
             except ValueProblemError as problem:
-                path: FieldPath = (*table.field_path(index), "type")
-                findings.append(error(problem.code, problem.message, path, hint=_hint(column)))
+                place, hint = _advice(table, source, column)
+                path: FieldPath = (*table.field_path(index), place)
+                findings.append(error(problem.code, problem.message, path, hint=hint))
         return None, findings
 
 
-def _hint(column: ReadColumn) -> str:
-    """What to do about a value that does not fit; the column's name is the source's."""
-    return f"mend the value in the source, or declare a type that {column.source} fits into, string for any text"
+def _advice(table: IngestedTable, source: Source, column: ReadColumn) -> tuple[str, str]:
+    """Which key of the field a value that does not fit is about, and what to do; names are the source's."""
+    try:
+        source.sample(table.source_table, [attrs.evolve(column, required=False)], SAMPLE_ROWS)
+    except ValueProblemError:
+        return (
+            "type",
+            f"mend the value in the source, or declare a type that {column.source} fits into, string for any text",
+        )
+    if table.cursor is not None and column.name.lower() == table.cursor.lower():
+        return "name", "choose a cursor that is never NULL, or mode: snapshot"
+    return "nullable", f"fill {column.source} in the source, or declare the field with nullable: true"
 
 
 def _of_rows(table: IngestedTable, rows: pa.Table) -> Iterator[Diagnostic]:

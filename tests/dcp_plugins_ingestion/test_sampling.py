@@ -46,8 +46,8 @@ def test_null_where_it_is_refused_is_an_error(bench: Workbench) -> None:
     )
     bench.shop.insert("orders", *GOOD, (None, 1, None))
     found = errors(bench.test())
-    assert "NULL" in found["dataset.fields.0.type"]
-    assert "NULL" in found["dataset.fields.2.type"], "a cursor is never NULL"
+    assert "NULL" in found["dataset.fields.0.nullable"]
+    assert "NULL" in found["dataset.fields.2.name"], "a cursor is never NULL"
 
 
 def test_keys_that_are_there_twice_are_an_error_where_rows_are_merged_by_them(bench: Workbench) -> None:
