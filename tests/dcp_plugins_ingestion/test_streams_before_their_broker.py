@@ -121,7 +121,8 @@ def test_a_run_says_that_its_job_was_not_made(dcp: ControlPlane, project: Projec
     (result,) = dcp.run(dcp.parse(project.root / MANIFEST, PLAYGROUND))
     assert not result.ok
     assert result.error == (
-        "playground_alice__page_views_stream_job was not made when it was applied; `pretzel plan` says what it waits for"
+        "playground_alice__page_views_stream_job was not made when it was applied; "
+        "`pretzel plan` says what it waits for"
     )
 
 
