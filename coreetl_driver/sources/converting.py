@@ -34,6 +34,7 @@ _SCALARS = {
 _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896  # 0001-01-01 and 9999-12-31, in days since 1970
 _DAY_US = 86_400_000_000
 _MAX_SHOWN = 80
+_MANY_PLACES = r"^.{46}|[eE]-0*(?:[3-9][0-9]|[1-9][0-9]{2})"  # 72 and more
 
 
 def arrow_type(of: ColumnType) -> pa.DataType:
@@ -235,11 +236,15 @@ def _to_whole(array: pa.Array, wanted: pa.DataType) -> pa.Array:
 
 
 def _to_decimal(array: pa.Array, wanted: pa.DataType) -> pa.Array:
-    if pa.types.is_decimal(array.type) or _is_text(array.type):
+    if pa.types.is_decimal(array.type):
         return array.cast(wanted)
-    _trust(pa.types.is_integer(array.type) or pa.types.is_floating(array.type))
-    # By its shortest text, which gives the very same float again: 0.1 is 0.1, not 0.1000000000000000055.
-    return array.cast(pa.string()).cast(wanted)
+    if not _is_text(array.type):
+        _trust(pa.types.is_integer(array.type) or pa.types.is_floating(array.type))
+        # By its shortest text, which gives the very same float again: 0.1 is 0.1, not 0.1000000000000000055.
+        array = array.cast(pa.string())
+    # Arrow takes a text with some hundred places for 0, without a word.
+    _trust(not pc.any(pc.match_substring_regex(array, _MANY_PLACES)).as_py())
+    return array.cast(wanted)
 
 
 def _to_floating(array: pa.Array, wanted: pa.DataType) -> pa.Array:

@@ -192,6 +192,14 @@ def test_times_that_only_a_database_knows_are_refused() -> None:
             converted(array, "date" if pa.types.is_date(array.type) else "timestamp")
 
 
+@pytest.mark.parametrize("text", ["1.916779764076215e-97", f"0.{'0' * 110}1", f"1.{'0' * 40}e-29", "1e-0100", "5e-324"])
+def test_a_number_with_more_places_than_a_decimal_has_is_not_nothing(text: str) -> None:
+    for array in (pa.array(["0.5", text]), pa.array([0.5, float(text)])):
+        with pytest.raises(ValueProblemError, match="without a loss: row 2 of t"):
+            converted(array, "decimal(38,9)")
+    assert converted(pa.array(["1e-9", "-0." + "1" * 9 + "0" * 40, None]), "decimal(38,9)")[0] == Decimal("1e-9")
+
+
 @pytest.mark.parametrize("zone", [None, "UTC", "Europe/Oslo"])
 def test_nanoseconds_are_never_cut_off(zone: str | None) -> None:
     of = pa.timestamp("ns", zone)
