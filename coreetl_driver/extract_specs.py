@@ -41,6 +41,7 @@ def check_extract(spec: JobSpec) -> None:
         raise InvalidSpecError(f"source table {source.table!r} is not of the form table or schema.table")
     _check_columns(spec, source)
     _check_cursor(spec, source)
+    _check_key(spec, source)
     if not _is_whole(source.chunk_rows) or not 1 <= source.chunk_rows <= MAX_CHUNK_ROWS:
         raise InvalidSpecError(f"chunk_rows is {source.chunk_rows!r}, not a number from 1 to {MAX_CHUNK_ROWS}")
 
@@ -79,6 +80,15 @@ def _check_columns(spec: JobSpec, source: SourceTable) -> None:
         name = column.source
         if not isinstance(name, str) or not name or len(name) > _MAX_COLUMN_NAME or not name.isprintable():
             raise InvalidSpecError(f"column {column.name!r}: {name!r} cannot be the name of a source's column")
+
+
+def _check_key(spec: JobSpec, source: SourceTable) -> None:
+    declared = {column.name for column in spec.columns}
+    unknown = [name for name in source.key if name not in declared]
+    if unknown:
+        raise InvalidSpecError(f"key {unknown[0]!r} is not a declared column")
+    if spec.sink.mode is SinkMode.MERGE and source.key and set(source.key) != set(spec.sink.keys):
+        raise InvalidSpecError("the key of the source is another than the one that rows are merged by")
 
 
 def _check_cursor(spec: JobSpec, source: SourceTable) -> None:

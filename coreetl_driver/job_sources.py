@@ -34,6 +34,10 @@ def _columns(value: Iterable[SourceColumn] | Mapping[str, str]) -> tuple[SourceC
     return tuple(value)
 
 
+def _texts(value: Iterable[str]) -> tuple[str, ...]:
+    return tuple(value)
+
+
 @frozen
 class SourceTable:
     """A table or view of a SQL database, for jobs of kind ``extract``.
@@ -51,6 +55,8 @@ class SourceTable:
         lookback: Each incremental run reads again from the last cursor minus this, for rows that come late: seconds
             for a timestamp or date (rounded up to days), units for a number. Only with mode ``merge``.
         chunk_rows: How many rows are held in memory at a time.
+        key: The *declared* columns that identify a row: a run that replaces the table's rows fails when one is NULL or
+            comes twice, as merging does. Empty: nothing is checked.
     """
 
     connection: str = field(validator=instance_of(str))
@@ -59,6 +65,7 @@ class SourceTable:
     cursor: str | None = field(default=None, validator=optional(instance_of(str)))
     lookback: int = field(default=0, validator=instance_of(int))
     chunk_rows: int = field(default=DEFAULT_CHUNK_ROWS, validator=instance_of(int))
+    key: tuple[str, ...] = field(default=(), converter=_texts, validator=deep_iterable(instance_of(str)))
 
 
 @frozen

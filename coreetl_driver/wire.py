@@ -48,6 +48,7 @@ def spec_to_message(spec: JobSpec) -> pb.JobSpec:
                 cursor=spec.source.cursor,
                 lookback=spec.source.lookback,
                 chunk_rows=spec.source.chunk_rows,
+                key=spec.source.key,
             )
         )
     elif isinstance(spec.source, SourceTopic):
@@ -87,7 +88,9 @@ def _source(message: pb.JobSpec) -> JobSource | None:
         table = message.source_table
         columns = [SourceColumn(column.name, column.source) for column in table.columns]
         cursor = table.cursor if table.HasField("cursor") else None
-        return SourceTable(table.connection, table.table, columns, cursor, table.lookback, table.chunk_rows)
+        return SourceTable(
+            table.connection, table.table, columns, cursor, table.lookback, table.chunk_rows, table.key
+        )
     if message.HasField("source_topic"):
         topic = message.source_topic
         return SourceTopic(topic.topic, topic.format, topic.dead_letter_table, topic.checkpoint_interval_s)

@@ -27,7 +27,7 @@ from coreetl_driver.extract_specs import FULL_REFRESH
 from coreetl_driver.job.engine_errors import JobError
 from coreetl_driver.job.output import conform
 from coreetl_driver.job.session import Session, quoted
-from coreetl_driver.job.sink import is_there, write
+from coreetl_driver.job.sink import check_keys, is_there, write
 from coreetl_driver.job.sink_table import has_rows, last_extraction, table_metadata
 from coreetl_driver.job_sources import SourceTable, source_from_json
 from coreetl_driver.sources import Connection, ReadColumn, Since, open_connection, read_columns
@@ -141,6 +141,8 @@ def _extract(
     mode = SinkMode.OVERWRITE if start.replaces else mode
     log(f"writing {staged.rows} rows to {sink['catalog']}.{sink['table']}, mode {mode.value}")
     try:
+        if mode is not SinkMode.MERGE and source.key:
+            check_keys(session, output, source.key)
         write(session, output, target, mode, sink["keys"], log, lambda _rows: None)
     except JobError as error:
         raise JobError(f"{error}; the key must be unique and not NULL in source table {source.table!r}") from None

@@ -77,14 +77,15 @@ def is_there(session: Session, output: DataFrame, target: str, keys: Sequence[st
     return not new
 
 
-def _merge(
-    session: Session, output: DataFrame, target: str, keys: Sequence[str], announce: Callable[[int], None]
-) -> int:
-    if not keys:
-        raise JobError("merge needs the keys that identify a row")
+def check_keys(session: Session, output: DataFrame, keys: Sequence[str]) -> int:
+    """Count the rows of ``output``, each of which must have a key of its own; it is the view ``coreetl_output`` then.
+
+    Raises:
+        JobError: A key is missing, NULL, or comes twice.
+    """
     missing = [key for key in keys if key not in output.columns]
     if missing:
-        raise JobError(f"merge key {missing[0]!r} is not a column of the output")
+        raise JobError(f"key {missing[0]!r} is not a column of the output")
     output.createOrReplaceTempView(_VIEW)
     columns = ", ".join(quoted(key) for key in keys)
     any_null = " OR ".join(f"{quoted(key)} IS NULL" for key in keys)
@@ -95,11 +96,22 @@ def _merge(
     ).collect()[0]
     rows, nulls, repeated = (int(value or 0) for value in found)
     if nulls:
-        raise JobError(f"{nulls} rows of the output have NULL in a merge key ({', '.join(keys)})")
+        what = "1 row of the output has" if nulls == 1 else f"{nulls} rows of the output have"
+        raise JobError(f"{what} NULL in a key ({', '.join(keys)})")
     if repeated:
         example = session.spark.sql(f"{groups} HAVING count(*) > 1 ORDER BY {columns} LIMIT 1").collect()[0]
         shown = ", ".join(f"{key}={example[key]!r}" for key in keys)
-        raise JobError(f"{repeated} merge keys come more than once in the output, for example {shown}")
+        what = "1 key comes" if repeated == 1 else f"{repeated} keys come"
+        raise JobError(f"{what} more than once in the output, for example {shown}")
+    return rows
+
+
+def _merge(
+    session: Session, output: DataFrame, target: str, keys: Sequence[str], announce: Callable[[int], None]
+) -> int:
+    if not keys:
+        raise JobError("merge needs the keys that identify a row")
+    rows = check_keys(session, output, keys)
     if rows == 0:
         return 0
     announce(rows)

@@ -85,20 +85,22 @@ class SourceColumn(_message.Message):
     def __init__(self, name: _Optional[str] = ..., source: _Optional[str] = ...) -> None: ...
 
 class SourceTable(_message.Message):
-    __slots__ = ("connection", "table", "columns", "cursor", "lookback", "chunk_rows")
+    __slots__ = ("connection", "table", "columns", "cursor", "lookback", "chunk_rows", "key")
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     TABLE_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     LOOKBACK_FIELD_NUMBER: _ClassVar[int]
     CHUNK_ROWS_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
     connection: str
     table: str
     columns: _containers.RepeatedCompositeFieldContainer[SourceColumn]
     cursor: str
     lookback: int
     chunk_rows: int
-    def __init__(self, connection: _Optional[str] = ..., table: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[SourceColumn, _Mapping]]] = ..., cursor: _Optional[str] = ..., lookback: _Optional[int] = ..., chunk_rows: _Optional[int] = ...) -> None: ...
+    key: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, connection: _Optional[str] = ..., table: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[SourceColumn, _Mapping]]] = ..., cursor: _Optional[str] = ..., lookback: _Optional[int] = ..., chunk_rows: _Optional[int] = ..., key: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SourceTopic(_message.Message):
     __slots__ = ("topic", "format", "dead_letter_table", "checkpoint_interval_s")

@@ -71,6 +71,7 @@ class IngestedTable(Dataset):
             columns={field.name: self.source_column(field) for field in self.fields},
             cursor=None if self.cursor is None else self.declared_name(self.cursor),
             lookback=self.lookback,
+            key=tuple(map(self.declared_name, self.primary_key)),
         )
 
 

@@ -186,6 +186,23 @@ def test_keys_that_repeat_in_the_source_fail_the_run(shop: Shop) -> None:
     assert "id=1; the key must be unique and not NULL in source table 'doubled'" in str(failed.error)
 
 
+@pytest.mark.parametrize("params", [{}, {"full_refresh": "true"}])
+def test_keys_that_repeat_fail_a_run_that_replaces_everything_too(shop: Shop, params: dict[str, str]) -> None:
+    """Else a later merge would update both rows of such a key."""
+    with sqlite3.connect(shop.file) as connection:
+        connection.execute("CREATE VIEW doubled AS SELECT * FROM orders UNION ALL SELECT * FROM orders")
+    connection.close()
+    shop.sell(*orders([1, 2]))
+    spec = shop.spec("overwrite", cursor=None)
+    assert isinstance(spec.source, SourceTable)
+    done(shop.run(attrs.evolve(spec, source=attrs.evolve(spec.source, key=("id",)))), 2)
+    twice = attrs.evolve(spec, source=attrs.evolve(spec.source, table="doubled", key=("id",)))
+    failed = shop.run(twice, **params)
+    assert failed.status is FAILED
+    assert "2 keys come more than once in the output, for example id=1" in str(failed.error)
+    assert len(shop.rows()) == 2
+
+
 def test_what_the_source_lacks_or_holds_wrongly_is_told_and_nothing_is_written(shop: Shop) -> None:
     shop.sell((1, "1.255", "10:00"))
     failed = shop.run(shop.spec("overwrite", cursor=None))

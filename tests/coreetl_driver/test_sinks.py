@@ -94,7 +94,7 @@ def test_merge_refuses_keys_that_repeat_or_are_null_before_it_writes(driver: Dri
     assert "order_id='x'" in str(twice.error)
     sql = "SELECT CAST(NULL AS string) AS order_id, qty FROM raw.orders WHERE qty = 1"
     null = run(driver, project.spec(sql, mode="merge"))
-    assert "NULL in a merge key (order_id)" in str(null.error)
+    assert "NULL in a key (order_id)" in str(null.error)
     assert project.playground.load_table("dd.daily").metadata.snapshots == []
 
 
