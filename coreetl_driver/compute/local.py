@@ -15,7 +15,7 @@ from coreetl_driver.api import ExecutionStatus
 from coreetl_driver.catalog_endpoint import CatalogEndpoint, Grant, Pass
 from coreetl_driver.compute.interfaces import ComputeBackend
 from coreetl_driver.compute.tasks import Capabilities, Outcome, Task
-from coreetl_driver.compute.worker_attempts import WorkerAttempt, WorkerAttempts
+from coreetl_driver.compute.worker_attempts import WorkerAttempt, WorkerAttempts, job_request
 from coreetl_driver.owners import Owner
 from coreetl_driver.warehouse import rows_of
 from dcp_core.settings import Settings
@@ -71,7 +71,8 @@ class LocalBackend(ComputeBackend):
         return None if summary is None else rows_of(summary)
 
     def close(self) -> None:
-        self._attempts.stop_all()
+        for attempt in self._attempts.all_live():
+            attempt.stop()
         self._endpoint.stop()
 
 
@@ -104,7 +105,7 @@ class LocalAttempt(WorkerAttempt):
             return Outcome(ExecutionStatus.SUCCEEDED, rows if rows is not None else counted)
         if status is ExecutionStatus.CANCELLED:
             return Outcome(status)
-        if error is None:  # nothing to write: an empty result
+        if error is None or status is ExecutionStatus.SUCCEEDED:  # nothing to write: an empty result
             return Outcome(ExecutionStatus.SUCCEEDED, rows or 0)
         denied = [denial for denial in dict.fromkeys(self._issued.denials) if denial not in error]
         return Outcome(ExecutionStatus.FAILED, error="; ".join([error, *denied]))
@@ -118,16 +119,6 @@ def session_request(issued: Pass) -> dict[str, Any]:
         "default_catalog": grant.default_catalog,
         "sink": {"catalog": grant.sink_catalog, "table": grant.sink_table} if grant.sink_catalog else None,
     }
-
-
-def job_request(task: Task) -> dict[str, Any]:
-    """The job itself, as the worker takes it."""
-    spec = task.spec.to_json()
-    request = {"columns": spec["columns"], "sink": spec["sink"], "params": dict(task.params)}
-    if task.spec.kind == "extract":
-        assert task.connection is not None, "the driver resolves it"
-        return {"op": "extract", **request, "source": spec["source"], "connection": task.connection.to_json()}
-    return {"op": "job", **request, "sql": spec["sql"]}
 
 
 def _grant(task: Task) -> Grant:

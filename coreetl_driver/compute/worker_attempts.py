@@ -56,13 +56,9 @@ class WorkerAttempt(ABC):
         self.process.send(opening)
         self.process.send(request)
         self._opened = False
+        self._is_stopping = False
         self._outcome: Outcome | None = None
         self._ending = threading.Lock()
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether ``wait`` has an outcome at once."""
-        return self._outcome is not None
 
     def wait(self, timeout_s: float) -> Outcome | None:
         """The outcome, or None when ``timeout_s`` seconds passed without one."""
@@ -77,21 +73,23 @@ class WorkerAttempt(ABC):
             if not answer["ok"]:
                 return self._end(answer["error"])
             if self._opened:
-                return self._end(None, answer.get("rows"))
+                return self._end(None, answer.get("rows"), is_done=True)
             self._opened = True
         return self._outcome
 
     def stop(self) -> None:
         """End it now; ``wait`` tells how it ended."""
         if self._outcome is None:
+            self._is_stopping = True
             self.process.kill()
-            self._end(None, status=ExecutionStatus.CANCELLED)
+            self._end(None)
 
-    def _end(
-        self, error: str | None, rows: int | None = None, status: ExecutionStatus = ExecutionStatus.FAILED
-    ) -> Outcome:
+    def _end(self, error: str | None, rows: int | None = None, *, is_done: bool = False) -> Outcome:
         with self._ending:
             if self._outcome is None:
+                status = ExecutionStatus.SUCCEEDED if is_done else ExecutionStatus.FAILED
+                if self._is_stopping and not is_done:
+                    status, error = ExecutionStatus.CANCELLED, None
                 self._outcome = self._judge(error, rows, status)
                 self.process.kill()  # whatever it still does is for nobody
                 shutil.rmtree(self._scratch, ignore_errors=True)
@@ -99,9 +97,15 @@ class WorkerAttempt(ABC):
 
     @abstractmethod
     def _judge(self, error: str | None, rows: int | None, status: ExecutionStatus) -> Outcome:
-        """The outcome, once the worker has answered, failed (``error``), or been stopped (CANCELLED).
+        """The outcome.
 
-        Called once, before the worker is ended for good; from now on nothing of it may commit.
+        Args:
+            error: Why the worker, or its job, failed.
+            rows: How many it says that it wrote, where it counted them.
+            status: As far as the worker's answer goes: SUCCEEDED, FAILED, or CANCELLED when it was stopped before.
+
+        Called before the worker is ended for good; from now on nothing of it may commit. When it raises, it is asked
+        again.
         """
 
 
@@ -155,10 +159,13 @@ class WorkerAttempts(Generic[A]):
             return file.read_text(encoding="utf-8", errors="replace")
         return ""
 
-    def stop_all(self) -> None:
-        """End what still runs."""
-        for attempt in tuple(self._live.values()):
-            attempt.stop()
+    def all_live(self) -> tuple[A, ...]:
+        """What has not ended."""
+        return tuple(self._live.values())
+
+    def has_ended(self, handle: str) -> bool:
+        """Whether it was an attempt of this process, and its end is known."""
+        return handle in self._ended
 
     def _keep(self, handle: str, attempt: A, outcome: Outcome) -> None:
         with self.lock:
@@ -174,3 +181,13 @@ class WorkerAttempts(Generic[A]):
             return self._ended[handle]
         except KeyError:
             raise NotFoundError(f"this process has no attempt {handle!r}") from None
+
+
+def job_request(task: Task) -> dict[str, Any]:
+    """The job itself, as the worker takes it."""
+    spec = task.spec.to_json()
+    request = {"columns": spec["columns"], "sink": spec["sink"], "params": dict(task.params)}
+    if task.spec.kind == "extract":
+        assert task.connection is not None, "the driver resolves it"
+        return {"op": "extract", **request, "source": spec["source"], "connection": task.connection.to_json()}
+    return {"op": "job", **request, "sql": spec["sql"]}

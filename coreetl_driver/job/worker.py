@@ -28,7 +28,7 @@ from coreetl_driver.job.confinement import confine_writes, sink_folders
 from coreetl_driver.job.engine_errors import JobError, readable
 from coreetl_driver.job.extract import extract
 from coreetl_driver.job.output import conform
-from coreetl_driver.job.session import Session, quoted
+from coreetl_driver.job.session import Session, quoted, release
 from coreetl_driver.job.sink import write
 from coreetl_driver.sql import check_query, without_comments
 from coreetl_driver.values import decode, encode
@@ -86,7 +86,9 @@ class Worker:
         def announce(rows: int) -> None:
             # Before the commit: a merge rewrites old rows too, so its snapshot cannot tell how many were the job's.
             self._note({"coreetl.rows-written": str(rows)})
+            self._session.mark({"coreetl.rows-written": str(rows)})
 
+        self._session.mark(request.get("marks") or {})
         rows = write(self._session, checked, target, mode, sink["keys"], log, announce)
         log(f"done in {time.monotonic() - began:.2f} s")
         return {"rows": rows}
@@ -150,6 +152,10 @@ def main() -> None:
     try:
         opening = requests.get()
         _confine(opening)
+        if "release" in opening:
+            release(opening["spark_connect_url"], opening["release"])
+            send({"ok": True})
+            return
         session = Session(opening)
     except Exception as error:  # told to whoever started this process
         traceback.print_exc()

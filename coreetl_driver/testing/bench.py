@@ -61,7 +61,7 @@ class Bench:
         source = self.catalog(self.environment.reads)
         source.create_namespace(self.namespace)
         source.create_table(f"{self.namespace}.orders", schema).append(pa.Table.from_pylist(list(ROWS), schema))
-        numbers = pa.table({"n": pa.array(range(100_000), pa.int64())})
+        numbers = pa.table({"n": pa.array(range(500_000), pa.int64())})
         source.create_table(f"{self.namespace}.numbers", numbers.schema).append(numbers)
         sink = self.catalog(self.environment.catalog)
         sink.create_namespace_if_not_exists(self.namespace)
@@ -75,6 +75,8 @@ class Bench:
         for name, tables in ((self.environment.reads, ("orders", "numbers")), (self.environment.catalog, ("daily",))):
             for table in tables:
                 self.catalog(name).drop_table(f"{self.namespace}.{table}")
+            if name == self.environment.catalog or self.environment.catalog != self.environment.reads:
+                self.catalog(name).drop_namespace(self.namespace)
 
     def rows(self) -> list[dict[str, Any]]:
         """What pyiceberg reads from the table to write."""

@@ -6,10 +6,12 @@ import attrs
 import pytest
 
 from coreetl_driver import ExecutionStatus
-from coreetl_driver.compute.finding import Backends
+from coreetl_driver.compute import ComputeBackend, Outcome, Task
+from coreetl_driver.compute.finding import Backends, hook_group
 from coreetl_driver.driver import Driver
-from dcp_core.errors import NotFoundError, PluginLoadError
+from dcp_core.errors import NotFoundError, PluginLoadError, SettingsError
 from dcp_core.registry import COMPUTE, Registry
+from dcp_core.settings import Settings
 from tests.coreetl_driver.conftest import ENVIRONMENT, Project
 
 
@@ -80,3 +82,81 @@ def test_overwrites_at_once_leave_one_whole_result_and_the_others_say_why(driver
         if execution.status is not ExecutionStatus.SUCCEEDED:
             assert execution.error == "another program committed to the table while the job ran; run it again"
     assert [row["order_id"] for row in project.rows()] == ["a", "b", "c"]
+
+
+class Misspelled(ComputeBackend):
+    name = "misspelled"
+
+    def sumbit(self, task: Task) -> str:
+        return task.key
+
+
+class Wide(ComputeBackend):
+    name = "wide"
+
+    def poll(self, handle: str, wait_s: float, verbose: bool = False) -> Outcome | None:
+        return None
+
+
+class Nameless(ComputeBackend):
+    name = "somebody"
+
+
+class Needy(ComputeBackend):
+    name = "needy"
+
+    def __init__(self, settings: Settings) -> None:
+        raise SettingsError("[needy] has no region", hint="region = ")
+
+
+@pytest.mark.parametrize(
+    ("cls", "name", "message"),
+    [
+        (Misspelled, "misspelled", "sumbit is not a hook of ComputeSpec; did you mean submit?"),
+        (Wide, "wide", "poll has an argument 'verbose' that the hook does not: poll(handle, wait_s)"),
+        (Nameless, "nameless", "get_backend gives 'somebody' and the entry point in coreetl.compute is named"),
+        (object, "bare", "subclass coreetl_driver.compute.ComputeBackend"),
+    ],
+)
+def test_a_backend_that_does_not_fit_its_hooks_is_refused_by_name(
+    project: Project, cls: type, name: str, message: str
+) -> None:
+    made = cls if cls is not object else lambda: None
+    with pytest.raises(PluginLoadError) as refused:
+        _backends(project, name, made).get(name)
+    assert message in str(refused.value)
+    assert refused.value.owner == "acme==1"
+
+
+def test_what_a_backend_says_of_its_settings_is_the_users_to_mend(project: Project) -> None:
+    with pytest.raises(SettingsError, match=r"\[needy\] has no region") as refused:
+        _backends(project, "needy", Needy).get("needy")
+    assert refused.value.hint == "region = "
+
+
+def test_a_cluster_without_an_address_is_refused_when_a_job_is_run_on_it(driver: Driver, project: Project) -> None:
+    spec = project.spec("SELECT order_id, qty FROM raw.orders", compute={"backend": "spark_connect"})
+    driver.create_job("a_job", ENVIRONMENT, "a", spec, {})
+    with pytest.raises(SettingsError, match="'spark_connect' needs the address of a Spark Connect server") as refused:
+        driver.run_job("a_job", ENVIRONMENT)
+    assert "spark_connect_url" in str(refused.value.hint)
+    assert driver.list_executions() == ()
+
+
+def test_a_cluster_that_does_not_listen_fails_the_run_and_its_token_stays_untold(project: Project) -> None:
+    coreetl = {"backend": "spark_connect", "spark_connect_url": "sc://127.0.0.1:1/;token=${SPARK_TOKEN}"}
+    values = {**project.settings.values, "coreetl": coreetl}
+    driver = Driver(attrs.evolve(project.settings, values=values, environ={"SPARK_TOKEN": "hunter2-hunter2"}))
+    driver.create_job("a_job", ENVIRONMENT, "a", project.spec("SELECT order_id, qty FROM raw.orders"), {})
+    failed = driver.wait(driver.run_job("a_job", ENVIRONMENT).execution_id, 60)
+    log = driver.get_logs(failed.execution_id)
+    driver.close()
+    assert failed.status is ExecutionStatus.FAILED
+    assert "no Spark Connect server answers at 127.0.0.1:1" in str(failed.error)
+    assert "hunter2" not in f"{failed.error}{log}"
+
+
+def _backends(project: Project, name: str, made: object) -> Backends:
+    registry = Registry(hooked={COMPUTE: hook_group(project.settings)})
+    registry.register(COMPUTE, name, made, "acme==1")
+    return Backends(project.settings, registry)

@@ -1,6 +1,6 @@
 """A compute backend by a stranger: DuckDB computes, pyiceberg writes, each job in a thread of the driver."""
+
 from concurrent import futures
-from typing import Any
 
 import duckdb
 import sqlglot
@@ -14,9 +14,9 @@ from pyiceberg.catalog import load_catalog
 class AcmeDuck(ComputeBackend):
     name = "acme_duck"
 
-    def __init__(self, settings: Any) -> None:
+    def __init__(self, settings: object) -> None:
         self._pool = futures.ThreadPoolExecutor()
-        self._jobs: dict[str, tuple[futures.Future[int], Any]] = {}
+        self._jobs: dict[str, tuple[futures.Future[int], duckdb.DuckDBPyConnection]] = {}
 
     def capabilities(self) -> Capabilities:
         return Capabilities(modes=(SinkMode.APPEND, SinkMode.OVERWRITE))
@@ -47,12 +47,12 @@ class AcmeDuck(ComputeBackend):
             self.cancel(handle)
 
 
-def _run(task: Task, engine: Any) -> int:
+def _run(task: Task, engine: duckdb.DuckDBPyConnection) -> int:
     catalogs = {name: load_catalog(name, **properties) for name, properties in task.catalogs.items()}
     for name in {table.name for table in source_tables(task.spec.sql)}:
         rows = catalogs[task.spec.default_catalog].load_table(name).scan().to_arrow()  # noqa: F841  # DuckDB sees it
         engine.execute(f"CREATE SCHEMA IF NOT EXISTS {name.split('.')[0]}; CREATE TABLE {name} AS FROM rows")
-    found = engine.execute(sqlglot.transpile(task.spec.sql, "spark", "duckdb")[0], task.params).to_arrow_table()
+    found = engine.sql(sqlglot.transpile(task.spec.sql, "spark", "duckdb")[0], params=task.params).to_arrow_table()
     table = catalogs[task.spec.sink.catalog].load_table(task.spec.sink.table)
     write = table.append if task.spec.sink.mode is SinkMode.APPEND else table.overwrite
     write(found.cast(table.schema().as_arrow()), snapshot_properties=task.marks)
