@@ -102,6 +102,8 @@ class Driver:
         user_token: Secret | None = None,
         user: str | None = None,
     ) -> Execution:
+        if self._closed:
+            raise PermanentError("this driver is closed")
         job = self._registry.get_job(job_id, environment)
         check_catalogs(environment, job.spec, self._settings)
         check_spec(job.spec)  # again: the registry is a file that somebody may have written to
@@ -291,11 +293,10 @@ class Driver:
                         beaten_at = time.monotonic()
                         if not self._record.heartbeat(execution_id):
                             return  # somebody else runs it now
-            with self._lock:
-                if self._registry.get_run(execution_id).stop_requested:
-                    self._record.finish(execution_id, Outcome(ExecutionStatus.CANCELLED))
-                elif not self._closed:
-                    self._begin(run, job, user_token)
+            if self._registry.get_run(execution_id).stop_requested:
+                self._record.finish(execution_id, Outcome(ExecutionStatus.CANCELLED))
+            elif not self._closed:
+                self._begin(run, job, user_token)
         except Exception as error:  # an execution must not stay PENDING for ever because of a bug here
             if not self._closed:
                 self._running.fail(execution_id, error)
@@ -306,8 +307,6 @@ class Driver:
         try:
             check_catalogs(job.environment, job.spec, self._settings)  # again: a recovered run may be an old one
             task = evolve(self._task(run, job, user_token), connection=self._connection(job.spec))
-            if self._closed:
-                raise PermanentError("this driver is closed")
             backend = self._backends.get(run.execution.backend)
         except Exception as error:
             self._running.fail(run.execution.execution_id, error)

@@ -23,7 +23,7 @@ from coreetl_driver.compute.worker_attempts import LOG_FILE
 from coreetl_driver.job_registry import JobRegistry, now
 from coreetl_driver.owners import Owner
 from coreetl_driver.recording import Record, reason
-from dcp_core.errors import DcpError, NotFoundError, PermanentError, TransientError
+from dcp_core.errors import DcpError, NotFoundError, TransientError
 
 _LOG = logging.getLogger(__name__)
 MAX_ATTEMPTS = 3
@@ -92,9 +92,12 @@ class Supervisor:
         try:
             live = Live(backend, task, backend.capabilities.survives_driver, handle)
             with self._lock:
-                if self._closed:
-                    raise PermanentError("this driver is closed")
-                self._live[execution_id] = live
+                is_open = not self._closed
+                if is_open:
+                    self._live[execution_id] = live
+            if not is_open:  # it was closed meanwhile: the next driver begins it
+                self._registry.change(execution_id, self._me, owner=None)
+                return
             task.folder.mkdir(parents=True, exist_ok=True)
             trouble = _Trouble(execution_id, backend.name)
             try:
@@ -293,7 +296,7 @@ def _counted(outcome: Outcome, live: Live) -> Outcome:
     if outcome.status is not ExecutionStatus.SUCCEEDED or outcome.rows_written is not None:
         return outcome
     try:
-        return evolve(outcome, rows_written=live.backend.committed_rows(live.task))
+        return evolve(outcome, rows_written=live.backend.committed_rows(live.task) or 0)  # none: an empty result
     except Exception:  # it has succeeded all the same
         _LOG.exception("how many rows execution %s wrote cannot be found out", live.task.execution_id)
         return outcome

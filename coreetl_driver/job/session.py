@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _CONNECT_TIMEOUT_S = 10.0
 _USER = "coreetl"
-_CLOSED = "INVALID_HANDLE.SESSION_CLOSED"
 
 
 class Session:
@@ -33,8 +32,8 @@ class Session:
         self._server: Any = None
         remote = settings.get("spark_connect_url")
         if remote:
-            _require_listener(remote)
-            remote = _addressed(remote, settings.get("session_id"))
+            require_listener(remote)
+            remote = addressed(remote, settings.get("session_id"))
         else:
             remote = self._start_sail(settings)
         from pyspark.sql.connect.session import SparkSession
@@ -87,30 +86,7 @@ class Session:
         return f"sc://{host}:{port}"
 
 
-def release(url: str, session_id: str) -> None:
-    """End a session on a Spark elsewhere, whoever opened it: what it does is interrupted, and it takes no more.
-
-    A session that was never opened is closed all the same, so that nobody can open it any more.
-
-    Raises:
-        JobError: Nobody listens there.
-    """
-    from pyspark.sql.connect.session import SparkSession
-
-    _require_listener(url)
-    try:
-        spark = SparkSession.builder.remote(_addressed(url, session_id)).create()
-        try:
-            spark.interruptAll()
-            spark.client.release_session()
-        finally:
-            spark.client.close()
-    except Exception as error:
-        if _CLOSED not in str(error):
-            raise
-
-
-def _addressed(url: str, session_id: str | None) -> str:
+def addressed(url: str, session_id: str | None) -> str:
     """The address with the session that is meant; its user is part of a session's identity there."""
     if session_id is None:
         return url
@@ -118,7 +94,7 @@ def _addressed(url: str, session_id: str | None) -> str:
     return f"{url.rstrip(';')};{parameters}" if "/;" in url else f"{url.rstrip('/')}/;{parameters}"
 
 
-def _require_listener(url: str) -> None:
+def require_listener(url: str) -> None:
     """Fail at once where nobody listens: the client itself would try again for more than a minute."""
     place = urlsplit(url)  # its host and port only go into the message: the rest may hold a token
     try:

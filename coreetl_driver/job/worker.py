@@ -25,10 +25,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 from coreetl_driver.api import SinkMode
 from coreetl_driver.column_types import parse_engine_type
 from coreetl_driver.job.confinement import confine_writes, sink_folders
+from coreetl_driver.job.ending import end_session
 from coreetl_driver.job.engine_errors import JobError, readable
 from coreetl_driver.job.extract import extract
 from coreetl_driver.job.output import conform
-from coreetl_driver.job.session import Session, quoted, release
+from coreetl_driver.job.session import Session, quoted
 from coreetl_driver.job.sink import write
 from coreetl_driver.sql import check_query, without_comments
 from coreetl_driver.values import decode, encode
@@ -153,8 +154,7 @@ def main() -> None:
         opening = requests.get()
         _confine(opening)
         if "release" in opening:
-            release(opening["spark_connect_url"], opening["release"])
-            send({"ok": True})
+            send(_release(opening))
             return
         session = Session(opening)
     except Exception as error:  # told to whoever started this process
@@ -171,6 +171,15 @@ def main() -> None:
             send({"ok": True})
             return
         send(worker.answer(request))
+
+
+def _release(opening: Request) -> dict[str, Any]:
+    """End the session of a process that is gone; this one opens none."""
+    try:
+        end_session(opening["spark_connect_url"], opening["release"])
+    except Exception as error:  # whatever it is, the one who asks must know that it may go on
+        return {"ok": False, "error": readable(error)}
+    return {"ok": True}
 
 
 def _confine(opening: Request) -> None:
