@@ -176,6 +176,10 @@ class Supervisor:
                     self._let_go(live)
                     return None
                 is_stopping = self._record.stop_requested(execution_id)
+            if trouble.left_s > 0:
+                if live.paused(min(trouble.left_s, HEARTBEAT_S)):  # in between it is still alive
+                    is_stopping = self._record.stop_requested(execution_id)
+                continue
             try:
                 if live.handle is None:
                     self._submit(live)
@@ -185,9 +189,8 @@ class Supervisor:
                 outcome = self._look(live)
             except TransientError as error:
                 trouble.note(error)
-                self._report(execution_id, trouble.report())
-                if live.paused(trouble.delay_s):
-                    is_stopping = self._record.stop_requested(execution_id)
+                if trouble.is_lasting:
+                    self._report(execution_id, trouble.report())
                 continue
             if outcome is not None:
                 return outcome
@@ -210,6 +213,8 @@ class Supervisor:
         """The backend has lost the attempt: what has become of the execution, or None when the next one can begin."""
         task = live.task
         _LOG.warning("execution %s: %s", task.execution_id, error)
+        if live.handle is not None:
+            live.backend.cancel(live.handle)  # what is left of it must not write after the next attempt
         rows = live.backend.committed_rows(task)
         if rows is not None:
             return Outcome(ExecutionStatus.SUCCEEDED, rows)
@@ -246,6 +251,7 @@ class _Trouble:
     execution_id: str
     backend: str
     since: float | None = None
+    retry_at: float = 0.0
     tries: int = 0
     error: TransientError | None = None
     is_reported: bool = False
@@ -253,18 +259,26 @@ class _Trouble:
     def note(self, error: TransientError) -> None:
         self.since = time.monotonic() if self.since is None else self.since
         self.tries, self.error = self.tries + 1, error
+        self.retry_at = time.monotonic() + self._delay_s()
         _LOG.warning("execution %s: backend %r does not answer: %s", self.execution_id, self.backend, error)
 
-    def report(self) -> str | None:
-        """What the execution says of it; None as long as it may pass."""
-        if self.since is None or time.monotonic() - self.since < REPORT_AFTER_S:
-            return None
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it is time to tell people."""
+        return self.since is not None and time.monotonic() - self.since >= REPORT_AFTER_S
+
+    def report(self) -> str:
+        """What the execution says of it."""
         self.is_reported = True
         return f"backend {self.backend!r} does not answer, and is asked again and again: {self.error}"
 
     @property
-    def delay_s(self) -> float:
-        """Before the next try: what the service asks for, else exponential with jitter."""
+    def left_s(self) -> float:
+        """Until the next try; not positive when it is time."""
+        return self.retry_at - time.monotonic()
+
+    def _delay_s(self) -> float:
+        """What the service asks for, else exponential with jitter."""
         asked = self.error.retry_after_s if self.error is not None else None
         if asked is not None:
             return asked

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 import attrs
@@ -9,7 +10,7 @@ from coreetl_driver import ExecutionStatus
 from coreetl_driver.compute import ComputeBackend, Outcome, Task
 from coreetl_driver.compute.finding import Backends, hook_group
 from coreetl_driver.driver import Driver
-from dcp_core.errors import NotFoundError, PluginLoadError, SettingsError
+from dcp_core.errors import NotFoundError, PluginLoadError, SettingsError, TransientError
 from dcp_core.registry import COMPUTE, Registry
 from dcp_core.settings import Settings
 from tests.coreetl_driver.conftest import ENVIRONMENT, Project
@@ -160,3 +161,12 @@ def _backends(project: Project, name: str, made: object) -> Backends:
     registry = Registry(hooked={COMPUTE: hook_group(project.settings)})
     registry.register(COMPUTE, name, made, "acme==1")
     return Backends(project.settings, registry)
+
+
+def test_a_session_on_a_cluster_that_is_away_is_not_taken_for_ended(project: Project) -> None:
+    coreetl = {"spark_connect_url": "sc://127.0.0.1:1"}
+    settings = attrs.evolve(project.settings, values={**project.settings.values, "coreetl": coreetl})
+    backends = Backends(settings)
+    with pytest.raises(TransientError, match=r"cannot be ended: no Spark Connect server answers at 127\.0\.0\.1:1"):
+        backends.get("spark_connect").cancel(str(uuid.uuid4()))
+    backends.close()

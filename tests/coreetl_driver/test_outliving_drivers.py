@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sqlite3
@@ -19,9 +20,9 @@ from coreetl_driver import Execution, ExecutionStatus, supervising
 from coreetl_driver.driver import Driver
 from coreetl_driver.job_registry import JobRegistry
 from coreetl_driver.owners import Owner
-from dcp_core.errors import NotSupportedError, UnauthorizedError
+from dcp_core.errors import NotSupportedError, TransientError, UnauthorizedError
 from dcp_core.settings import Secret
-from tests.coreetl_driver.away import Personal
+from tests.coreetl_driver.away import Away, Personal
 from tests.coreetl_driver.conftest import ENVIRONMENT, Project
 from tests.coreetl_driver.test_backends import install
 
@@ -320,3 +321,21 @@ def test_a_registry_of_the_first_version_is_upgraded_and_keeps_what_runs(
     run = registry.get_run(done.execution_id)
     registry.close()
     assert (run.execution, run.handle) == (done, str(Owner.current()))
+
+
+def test_a_service_that_asks_for_time_is_given_it(
+    another: Callable[[], Driver], project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def busy(self: Away) -> None:
+        asked.append(time.monotonic())
+        if len(asked) < 3:
+            raise TransientError("429, too many requests", retry_after_s=0.5)
+
+    monkeypatch.setattr(Away, "_answer", busy)
+    driver = another()
+    create(driver, project, "away")
+    done = driver.wait(driver.run_job("a_job", ENVIRONMENT).execution_id, 60)
+    assert summary(done) == (ExecutionStatus.SUCCEEDED, 3, 1, None)
+    assert min(later - earlier for earlier, later in itertools.pairwise(asked[:3])) >= 0.5
