@@ -31,8 +31,8 @@ from coreetl_driver.owners import Owner
 from coreetl_driver.recording import Record, reason
 from coreetl_driver.sources.connections import Connection, resolved_connection
 from coreetl_driver.specs import check_catalogs, check_connection, check_names, check_spec, chosen_parameters
-from coreetl_driver.supervising import HEARTBEAT_S, MAX_ATTEMPTS, Supervisor, log_of
-from dcp_core.errors import PermanentError, TransientError
+from coreetl_driver.supervising import HEARTBEAT_S, MAX_ATTEMPTS, Supervisor
+from dcp_core.errors import DcpError, PermanentError, TransientError
 from dcp_core.settings import Secret, Settings
 
 _LOG = logging.getLogger(__name__)
@@ -149,11 +149,19 @@ class Driver:
         return self._registry.list_executions(job_id, environment, limit)
 
     def get_logs(self, execution_id: str) -> str:
-        self._registry.get_run(execution_id)  # NotFoundError, before a file name is made of what the caller said
+        run = self._registry.get_run(execution_id)  # NotFoundError, before a file name is made of what the caller said
         files = sorted((self._folder / execution_id).glob("attempt-*/*.txt"))
-        kept = {file.parent.name: _tail(file) for file in files}
-        texts = log_of(self._running.live(execution_id), kept)
+        texts = {file.parent.name: _tail(file) for file in files}
+        current = self._attempt_folder(execution_id, run.execution.attempt).name
+        if run.handle is not None and current not in texts:  # it runs elsewhere, or ended on another driver
+            texts[current] = self._log_elsewhere(run.execution.backend, run.handle)
         return "".join(f"-- {attempt}\n{text}" for attempt, text in texts.items())
+
+    def _log_elsewhere(self, backend: str, handle: str) -> str:
+        try:
+            return self._backends.get(backend).logs(handle)
+        except DcpError as error:  # those of earlier attempts are worth something too
+            return f"the log cannot be had now: {error}\n"
 
     def wait(self, execution_id: str, timeout_s: float | None = None) -> Execution:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s

@@ -12,7 +12,6 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Mapping
 
 from attrs import define, evolve, field
 
@@ -325,13 +324,3 @@ def _keep_log(live: Live) -> None:
         file.write_text(live.backend.logs(live.handle), encoding="utf-8")
     except Exception:  # a log is no reason to lose an outcome
         _LOG.exception("the log of execution %s cannot be had", live.task.execution_id)
-
-
-def log_of(live: Live | None, kept: Mapping[str, str]) -> dict[str, str]:
-    """The logs by attempt: those that are kept, and of the one that runs elsewhere what it says now."""
-    if live is None or live.handle is None or live.task.folder.name in kept:
-        return dict(kept)
-    try:
-        return {**kept, live.task.folder.name: live.backend.logs(live.handle)}
-    except DcpError as error:
-        return {**kept, live.task.folder.name: f"the log cannot be had now: {reason(error)}\n"}

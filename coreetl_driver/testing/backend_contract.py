@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -162,6 +163,8 @@ class BackendContract:
     def test_what_is_not_known_is_not_found_and_may_be_cancelled(self, sut: Backend) -> None:
         with pytest.raises(NotFoundError):
             sut.poll("there-is-no-such-attempt", 0.0)
+        with contextlib.suppress(NotFoundError):
+            assert sut.logs("there-is-no-such-attempt") == ""
         sut.cancel("there-is-no-such-attempt")
 
     def test_closing_is_repeatable(self, sut: Backend) -> None:

@@ -52,7 +52,9 @@ class Outliving(ComputeBackend):
                 os.killpg(int((self._settings.state / "outliving" / handle / "pid").read_text()), signal.SIGKILL)
 
     def logs(self, handle: str) -> str:
-        return (self._settings.state / "outliving" / handle / "log").read_text()
+        with contextlib.suppress(FileNotFoundError):
+            return (self._settings.state / "outliving" / handle / "log").read_text()
+        raise NotFoundError(f"there is no attempt {handle}")
 
     def _lives(self, handle: str) -> bool:
         with (

@@ -198,6 +198,7 @@ def test_a_stop_from_another_process_than_the_one_that_runs_it(
     create(driver, project, "outliving", SLOW)
     process, (execution_id,) = hang(project, site, "a_job")
     try:
+        assert driver.get_logs(execution_id) == "-- attempt-1\n"  # asked of the backend: it has said nothing yet
         (stopped,) = driver.stop_job("a_job", ENVIRONMENT)
         assert (stopped.execution_id, stopped.status) == (execution_id, ExecutionStatus.CANCELLED)
     finally:
