@@ -5,8 +5,8 @@ the cluster itself knows by the same names. No endpoint of the driver stands in 
 to the credentials that the cluster has: they must be able to write the environment's own catalog only.
 
 The session's id is made from the execution and the attempt, so that any driver can end it: its operations are
-interrupted and waited for, and a closed session takes no new ones. The execution's id is in the summary of the snapshot that it
-commits, by Iceberg's session settings ``spark.sql.iceberg.snapshot-property.*``, which MERGE heeds too.
+interrupted and waited for, and a closed session takes no new ones. The execution's id is in the summary of the snapshot
+that it commits, by Iceberg's session settings ``spark.sql.iceberg.snapshot-property.*``, which MERGE heeds too.
 
 Source: design.md section 10; https://iceberg.apache.org/docs/latest/spark-configuration/.
 """
