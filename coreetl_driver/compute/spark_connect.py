@@ -138,7 +138,7 @@ class SparkConnectAttempt(WorkerAttempt):
 
     def _judge(self, error: str | None, rows: int | None, status: ExecutionStatus) -> Outcome:
         """May raise a TransientError: the cluster is away, so that nobody knows yet; asked again then."""
-        if not self._opened and status is ExecutionStatus.FAILED:
+        if not self._opened and (status is ExecutionStatus.FAILED or not self._has_opened()):
             return Outcome(status, error=error)  # nothing has been asked of the cluster
         if status is ExecutionStatus.SUCCEEDED:
             self.process.close(_CLOSE_TIMEOUT_S)  # and with it the session on the cluster
@@ -151,6 +151,13 @@ class SparkConnectAttempt(WorkerAttempt):
         if committed is not None:
             return Outcome(ExecutionStatus.SUCCEEDED, committed)
         return Outcome(status, error=error)
+
+    def _has_opened(self) -> bool:
+        """Whether the worker, which is gone, had said that its session was open, and so had begun the job."""
+        try:
+            return bool(self.process.answer(_CLOSE_TIMEOUT_S)["ok"])
+        except (TimeoutError, WorkerDied):
+            return False
 
 
 def _is_session(handle: str) -> bool:

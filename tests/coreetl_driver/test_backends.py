@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import uuid
 from pathlib import Path
 
@@ -170,3 +171,15 @@ def test_a_session_on_a_cluster_that_is_away_is_not_taken_for_ended(project: Pro
     with pytest.raises(TransientError, match=r"cannot be ended: no Spark Connect server answers at 127\.0\.0\.1:1"):
         backends.get("spark_connect").cancel(str(uuid.uuid4()))
     backends.close()
+
+
+def test_a_run_on_a_cluster_that_accepts_connections_and_says_nothing_can_be_stopped(project: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        coreetl = {"backend": "spark_connect", "spark_connect_url": f"sc://127.0.0.1:{mute.getsockname()[1]}"}
+        driver = Driver(attrs.evolve(project.settings, values={**project.settings.values, "coreetl": coreetl}))
+        driver.create_job("a_job", ENVIRONMENT, "a", project.spec("SELECT order_id, qty FROM raw.orders"), {})
+        execution_id = driver.run_job("a_job", ENVIRONMENT).execution_id
+        assert driver.wait(execution_id, 3.0).status is ExecutionStatus.RUNNING
+        (stopped,) = driver.stop_job("a_job", ENVIRONMENT)
+        driver.close()
+    assert (stopped.execution_id, stopped.status) == (execution_id, ExecutionStatus.CANCELLED)
