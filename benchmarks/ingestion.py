@@ -154,8 +154,10 @@ def _spec(settings: Settings, table: str) -> JobSpec:
 
 def _job(driver: Driver, job: str) -> Taken:
     """One execution, and the most memory that its worker had."""
+    from coreetl_driver.owners import Owner
+
     execution = driver.run_job(job, "production")
-    worker = driver._registry.get_run(execution.execution_id).worker
+    worker = Owner.parse(driver._registry.get_run(execution.execution_id).handle)
     peak_mb = 0.0
     while not (execution := driver.wait(execution.execution_id, 0.05)).status.is_final:
         if worker is not None:

@@ -11,9 +11,10 @@ Importing this package is cheap; ``connect`` imports what it needs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from coreetl_driver.api import Column, CoreETLDriver, Execution, ExecutionStatus, Job, JobSpec, Sink, SinkMode
 from coreetl_driver.job_sources import SourceColumn, SourceTable, SourceTopic
@@ -50,8 +51,10 @@ class CoreetlSettings:
         url: ``grpc://host:port`` of a driver that runs as a service; empty means in process.
         token: Bearer token for that service.
         store: SQLAlchemy URL of the job registry.
-        backend: The compute backend of jobs that do not name one.
-        spark_connect_url: ``sc://host:port`` of a real Spark for ``Engine``; empty means the embedded engine.
+        backend: The compute backend of jobs that do not name one and that no rule sends elsewhere.
+        routes: ``[[coreetl.routes]]``, rules that send jobs to backends; see ``compute.routing``.
+        spark_connect_url: ``sc://host:port`` of a real Spark, for ``Engine`` and backend ``spark_connect``; empty means
+            the embedded engine. It may hold a token, as a ``${NAME}`` reference.
         poll_interval_s: Seconds between looks at an execution that another process runs.
         worker_environment: Names of environment variables that workers get, such as ``AWS_REGION``.
     """
@@ -60,7 +63,8 @@ class CoreetlSettings:
     token: Secret = _NO_TOKEN
     store: str = "sqlite:///{state}/coreetl.db"
     backend: str = "local"
-    spark_connect_url: str = ""
+    routes: tuple[Mapping[str, Any], ...] = ()
+    spark_connect_url: str = field(default="", repr=False)
     poll_interval_s: float = 0.1
     worker_environment: tuple[str, ...] = ()
 

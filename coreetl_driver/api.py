@@ -194,7 +194,7 @@ class Execution:
 
     Args:
         rows_written: Rows added to the table; None until it succeeded.
-        error: Why it failed, for people; None otherwise.
+        error: Why it failed, for people; while it runs, what is in its way, such as a backend that does not answer.
         attempt: 1, and one more each time a restarted driver had to run it again.
         params: What it runs with, defaults included.
     """

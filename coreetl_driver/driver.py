@@ -1,8 +1,9 @@
-"""The driver in process: the job registry, the backends, and one supervising thread per running execution.
+"""The driver in process: the job registry, the router and the backends, and who owns an execution.
 
 Executions belong to a process, which beats its heart in the registry. When that process is gone, ``recover`` finds
-what it left: an execution that committed has succeeded, one whose stop was asked for is cancelled, any other is run
-again. The commit itself carries the execution's id, so that nothing is written twice.
+what it left. An attempt that survives its driver is taken up by its handle. Of any other: an execution that committed
+has succeeded, one whose stop was asked for is cancelled, and the rest is run again. The commit itself carries the
+execution's id, so that nothing is written twice.
 
 Source: design.md section 10.
 """
@@ -17,36 +18,27 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from attrs import define, evolve, field
+from attrs import evolve
 
 from coreetl_driver import CoreetlSettings
 from coreetl_driver.api import Execution, ExecutionStatus, Job, JobSpec
-from coreetl_driver.compute import Attempt, Backend, Outcome, Task, find_backend
-from coreetl_driver.job_registry import JobRegistry, Run, now
+from coreetl_driver.compute.finding import Backends
+from coreetl_driver.compute.routing import Router, check_capabilities
+from coreetl_driver.compute.tasks import Outcome, Task
+from coreetl_driver.job_registry import JobRegistry, Run
 from coreetl_driver.job_sources import SourceTable
 from coreetl_driver.owners import Owner
 from coreetl_driver.recording import Record, reason
 from coreetl_driver.sources.connections import Connection, resolved_connection
 from coreetl_driver.specs import check_catalogs, check_connection, check_names, check_spec, chosen_parameters
+from coreetl_driver.supervising import HEARTBEAT_S, MAX_ATTEMPTS, Supervisor
 from dcp_core.errors import DcpError, PermanentError, TransientError
 from dcp_core.settings import Secret, Settings
 
 _LOG = logging.getLogger(__name__)
-MAX_ATTEMPTS = 3
-HEARTBEAT_S = 5.0
 LEASE_S = 60.0  # an owner on another machine that is silent for longer is taken for dead
 STOP_TIMEOUT_S = 30.0
 MAX_LOG_BYTES = 1024 * 1024  # of one attempt
-
-
-@define
-class _Live:
-    """An execution that this driver runs."""
-
-    attempt: Attempt
-    thread: threading.Thread | None = None
-    ended: threading.Event = field(factory=threading.Event)
-    handed_over: bool = False
 
 
 class Driver:
@@ -57,13 +49,14 @@ class Driver:
         self._own = settings.section("coreetl", CoreetlSettings)
         self._registry = JobRegistry(self._own.store)
         self._folder = settings.state / "coreetl" / "executions"
-        self._backends: dict[str, Backend] = {}
-        self._live: dict[str, _Live] = {}
+        self._backends = Backends(settings)
+        self._router = Router.from_settings(settings)
         self._waiting: set[str] = set()
         self._recovered: dict[tuple[str, str], list[str]] = {}
         self._lock = threading.RLock()
         self._me = Owner.current()
         self._record = Record(self._registry, self._me)
+        self._running = Supervisor(self._registry, self._record, self._me)
         self._closed = False
 
     # Jobs
@@ -109,13 +102,16 @@ class Driver:
         user_token: Secret | None = None,
         user: str | None = None,
     ) -> Execution:
+        if self._closed:
+            raise PermanentError("this driver is closed")
         job = self._registry.get_job(job_id, environment)
         check_catalogs(environment, job.spec, self._settings)
         check_spec(job.spec)  # again: the registry is a file that somebody may have written to
         chosen = chosen_parameters(job.spec, params or {})
-        backend = str(job.spec.compute.get("backend") or self._own.backend)
-        self._backend(backend)
-        self.recover(job_id, environment)  # a lost execution must not write after the new one
+        backend = self._router.choose(environment, job.spec.kind, job.spec.compute).backend
+        self._router.check_backends(self._backends.names())
+        check_capabilities(backend, self._backends.get(backend).capabilities, job.spec, user_token)
+        self._recover_all(job_id, environment, user_token, user)  # a lost execution must not write after the new one
         execution = Execution(
             execution_id=uuid.uuid4().hex,
             job_id=job_id,
@@ -128,7 +124,7 @@ class Driver:
         )
         execution, is_new = self._registry.add_execution(execution, chosen, self._me)
         if is_new:
-            self._start(execution, job, user_token)
+            self._start(self._registry.get_run(execution.execution_id), job, user_token)
             execution = self.get_execution(execution.execution_id)
         return execution
 
@@ -137,13 +133,10 @@ class Driver:
         for run in self._registry.unfinished(job_id, environment):
             execution_id = run.execution.execution_id
             self._registry.change(execution_id, None, stop_requested=True)
-            live = self._live.get(execution_id)
-            if live is not None:
-                live.attempt.stop()
-            else:
-                worker = self._registry.get_run(execution_id).worker
-                if worker is not None and worker.is_local:
-                    worker.kill_group()  # its owner notices and records the end
+            try:
+                self._cancel(run)
+            except Exception:  # whoever runs it asks again: it knows of the stop by the registry
+                _LOG.warning("execution %s cannot be stopped yet", execution_id, exc_info=True)
             stopped.append(self.wait(execution_id, STOP_TIMEOUT_S))
         return tuple(stopped)
 
@@ -156,9 +149,19 @@ class Driver:
         return self._registry.list_executions(job_id, environment, limit)
 
     def get_logs(self, execution_id: str) -> str:
-        self._registry.get_run(execution_id)  # NotFoundError, before a file name is made of what the caller said
+        run = self._registry.get_run(execution_id)  # NotFoundError, before a file name is made of what the caller said
         files = sorted((self._folder / execution_id).glob("attempt-*/*.txt"))
-        return "".join(f"-- {file.parent.name}\n{_tail(file)}" for file in files)
+        texts = {file.parent.name: _tail(file) for file in files}
+        current = self._attempt_folder(execution_id, run.execution.attempt).name
+        if run.handle is not None and current not in texts:  # it runs elsewhere, or ended on another driver
+            texts[current] = self._log_elsewhere(run.execution.backend, run.handle)
+        return "".join(f"-- {attempt}\n{text}" for attempt, text in texts.items())
+
+    def _log_elsewhere(self, backend: str, handle: str) -> str:
+        try:
+            return self._backends.get(backend).logs(handle)
+        except DcpError as error:  # those of earlier attempts are worth something too
+            return f"the log cannot be had now: {error}\n"
 
     def wait(self, execution_id: str, timeout_s: float | None = None) -> Execution:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
@@ -167,32 +170,23 @@ class Driver:
             left = None if deadline is None else deadline - time.monotonic()
             if run.execution.status.is_final or (left is not None and left <= 0):
                 return run.execution
-            live = self._live.get(execution_id)
+            live = self._running.live(execution_id)
             if live is not None:
                 live.ended.wait(left)
                 continue
-            if _is_lost(run):
-                self._recover(run)
+            if _is_lost(run) and self._recover(run) is not None:
                 continue
             time.sleep(self._own.poll_interval_s if left is None else min(left, self._own.poll_interval_s))
 
     def close(self) -> None:
-        """Hand over what still runs: its workers end, and the next driver that looks runs it again."""
+        """Hand over what still runs: the next driver that looks takes it up, or runs it again where it cannot go on."""
         with self._lock:
             self._closed = True
-            live = dict(self._live)
             waiting = tuple(self._waiting)
         for execution_id in waiting:
             self._registry.change(execution_id, self._me, owner=None)
-        for execution_id, running in live.items():
-            running.handed_over = True
-            outcome = running.attempt.stop()
-            if outcome.status is not ExecutionStatus.SUCCEEDED:
-                self._registry.change(execution_id, self._me, owner=None, worker=None)
-            if running.thread is not None:
-                running.thread.join(timeout=10.0)
-        for backend in self._backends.values():
-            backend.close()
+        self._running.close()
+        self._backends.close()
         self._record.close()
         self._registry.close()
 
@@ -201,24 +195,52 @@ class Driver:
 
         Called by what runs and applies, never by what reads.
         """
-        lost = [run for run in self._registry.unfinished(job_id, environment) if _is_lost(run)]
-        return tuple(execution for run in lost if (execution := self._recover(run)) is not None)
+        return self._recover_all(job_id, environment)
 
-    def _recover(self, run: Run) -> Execution | None:
+    def _recover_all(
+        self, job_id: str | None, environment: str | None, token: Secret | None = None, user: str | None = None
+    ) -> tuple[Execution, ...]:
+        found, problem = [], None
+        for run in self._registry.unfinished(job_id, environment):
+            if not _is_lost(run):
+                continue
+            try:
+                recovered = self._recover(run, token if run.execution.user == user else None)
+            except TransientError as error:  # one that cannot be taken over is in nobody's way
+                problem = problem or error
+            else:
+                found += [] if recovered is None else [recovered]
+        if problem is not None:
+            raise problem
+        return tuple(found)
+
+    def _recover(self, run: Run, user_token: Secret | None = None) -> Execution | None:
+        """Take over one; None when somebody else does, or nobody can yet."""
         execution = run.execution
         if not self._registry.take_over(run, self._me):
             return None
-        if run.worker is not None and run.worker.is_local:
-            run.worker.kill_group()
         _LOG.warning("execution %s of job %s was lost with its driver", execution.execution_id, execution.job_id)
         try:
             job = self._registry.get_job(execution.job_id, execution.environment, execution.job_version)
-            rows = self._backend(execution.backend).committed_rows(self._task(run, job, None))
+            backend = self._backends.get(execution.backend)
+            able = backend.capabilities
+            if able.needs_user_token and user_token is None:
+                waits = f"backend {execution.backend!r} needs its user's token: run the job again to go on with it"
+                self._registry.change(execution.execution_id, self._me, owner=None, error=waits)
+                return None
+            rows = None
+            if not able.survives_driver:
+                if run.handle is not None:
+                    backend.cancel(run.handle)  # what is left of it must not write after the next attempt
+                rows = backend.committed_rows(self._task(run, job, user_token))
         except Exception as error:  # whatever it is, the execution must not stay with an owner who does nothing
             self._registry.change(execution.execution_id, self._me, owner=None)
             message = f"execution {execution.execution_id} cannot be taken over: {reason(error)}"
             raise TransientError(message) from error
-        if rows is not None:
+        if able.survives_driver:
+            # With the user's token the same attempt is submitted again: that starts nothing, and hands the token on.
+            self._take_up(execution, job, user_token, None if able.needs_user_token else run.handle)
+        elif rows is not None:
             self._record.finish(execution.execution_id, Outcome(ExecutionStatus.SUCCEEDED, rows))
         elif self._registry.get_run(execution.execution_id).stop_requested:
             self._record.finish(execution.execution_id, Outcome(ExecutionStatus.CANCELLED))
@@ -226,26 +248,38 @@ class Driver:
             given_up = f"given up after {MAX_ATTEMPTS} attempts: each time the driver was lost while the job ran"
             self._record.finish(execution.execution_id, Outcome(ExecutionStatus.FAILED, error=given_up))
         else:
-            self._registry.change(execution.execution_id, self._me, attempt=execution.attempt + 1)
-            self._recovered.setdefault((execution.environment, execution.job_id), []).append(execution.execution_id)
-            self._start(execution, job, None)
+            self._registry.change(execution.execution_id, self._me, attempt=execution.attempt + 1, handle=None)
+            self._take_up(execution, job, user_token, None)
         return self.get_execution(execution.execution_id)
+
+    def _take_up(self, execution: Execution, job: Job, user_token: Secret | None, handle: str | None) -> None:
+        """Go on with a recovered execution; later ones of its job wait for it."""
+        self._recovered.setdefault((execution.environment, execution.job_id), []).append(execution.execution_id)
+        self._start(self._registry.get_run(execution.execution_id), job, user_token, handle)
+
+    def _cancel(self, run: Run) -> None:
+        """End the attempt of an execution, whoever runs it; its owner records the end."""
+        live = self._running.live(run.execution.execution_id)
+        if live is not None:
+            live.cancel()
+        elif run.handle is not None and not _is_lost(run):
+            self._backends.get(run.execution.backend).cancel(run.handle)
 
     # Running
 
-    def _start(self, execution: Execution, job: Job, user_token: Secret | None) -> None:
+    def _start(self, run: Run, job: Job, user_token: Secret | None, handle: str | None = None) -> None:
         """Begin at once, or when the job's recovered executions have ended: two at a time would undo each other."""
+        execution = run.execution
         try:
-            run = self._registry.get_run(execution.execution_id)
             with self._lock:
                 recovered = self._recovered.get((execution.environment, execution.job_id), [])
                 recovered[:] = [each for each in recovered if not self.get_execution(each).status.is_final]
                 earlier = [each for each in recovered if each != execution.execution_id]
         except Exception as error:
-            self._fail(execution.execution_id, error)
+            self._running.fail(execution.execution_id, error)
             return
-        if not earlier:
-            self._begin(run, job, user_token)
+        if not earlier or handle is not None:
+            self._begin(run, job, user_token, handle)
             return
         self._waiting.add(execution.execution_id)
         threading.Thread(
@@ -267,74 +301,25 @@ class Driver:
                         beaten_at = time.monotonic()
                         if not self._record.heartbeat(execution_id):
                             return  # somebody else runs it now
-            with self._lock:
-                if self._registry.get_run(execution_id).stop_requested:
-                    self._record.finish(execution_id, Outcome(ExecutionStatus.CANCELLED))
-                elif not self._closed:
-                    self._begin(run, job, user_token)
+            if self._registry.get_run(execution_id).stop_requested:
+                self._record.finish(execution_id, Outcome(ExecutionStatus.CANCELLED))
+            elif not self._closed:
+                self._begin(run, job, user_token)
         except Exception as error:  # an execution must not stay PENDING for ever because of a bug here
             if not self._closed:
-                self._fail(execution_id, error)
+                self._running.fail(execution_id, error)
         finally:
             self._waiting.discard(execution_id)
 
-    def _begin(self, run: Run, job: Job, user_token: Secret | None) -> None:
-        execution_id = run.execution.execution_id
-        live: _Live | None = None
+    def _begin(self, run: Run, job: Job, user_token: Secret | None, handle: str | None = None) -> None:
         try:
             check_catalogs(job.environment, job.spec, self._settings)  # again: a recovered run may be an old one
             task = evolve(self._task(run, job, user_token), connection=self._connection(job.spec))
-            task.folder.mkdir(parents=True, exist_ok=True)
-            with self._lock:
-                if self._closed:
-                    raise PermanentError("this driver is closed")
-                live = _Live(self._backend(run.execution.backend).start(task))
-                self._live[execution_id] = live
-            worker = live.attempt.worker
-            self._registry.change(
-                execution_id,
-                self._me,
-                status=ExecutionStatus.RUNNING.value,
-                started_at=now(),
-                worker=None if worker is None else str(worker),
-            )
-            live.thread = threading.Thread(
-                target=self._supervise, args=(execution_id, live), name=f"coreetl-{execution_id[:8]}", daemon=True
-            )
-            live.thread.start()
-        except Exception as error:  # nobody would supervise it: its worker ends, and so does the execution
-            self._fail(execution_id, error, live)
-
-    def _fail(self, execution_id: str, error: Exception, live: _Live | None = None) -> None:
-        """End an execution that could not begin."""
-        if not isinstance(error, (DcpError, OSError)):
-            _LOG.error("execution %s cannot begin", execution_id, exc_info=error)
-        self._record.finish(execution_id, _failed(execution_id, error, live.attempt if live is not None else None))
-        if live is not None:
-            self._live.pop(execution_id, None)
-            live.ended.set()
-
-    def _supervise(self, execution_id: str, live: _Live) -> None:
-        try:
-            outcome = live.attempt.wait(HEARTBEAT_S)
-            while outcome is None:
-                if not self._record.heartbeat(execution_id):
-                    live.attempt.stop()  # somebody else runs it now: this one must not write any more
-                    return
-                if self._record.stop_requested(execution_id):
-                    live.attempt.stop()  # asked for from where the worker could not be reached
-                outcome = live.attempt.wait(HEARTBEAT_S)
-            if live.handed_over and outcome.status is not ExecutionStatus.SUCCEEDED:
-                return
-            if outcome.status is ExecutionStatus.FAILED and self._record.stop_requested(execution_id):
-                outcome = Outcome(ExecutionStatus.CANCELLED)
-            self._record.finish(execution_id, outcome)
-        except Exception as error:  # an execution must not stay RUNNING for ever because of a bug here
-            _LOG.exception("supervising execution %s failed", execution_id)
-            self._record.finish(execution_id, _failed(execution_id, error, live.attempt))
-        finally:
-            self._live.pop(execution_id, None)
-            live.ended.set()
+            backend = self._backends.get(run.execution.backend)
+        except Exception as error:
+            self._running.fail(run.execution.execution_id, error)
+        else:
+            self._running.begin(backend, task, handle)
 
     def _task(self, run: Run, job: Job, user_token: Secret | None) -> Task:
         execution = run.execution
@@ -348,6 +333,7 @@ class Driver:
             catalogs={name: self._settings.catalog_properties(name) for name in job.spec.catalogs},
             folder=self._attempt_folder(execution.execution_id, execution.attempt),
             user_token=user_token,
+            attempt=execution.attempt,
         )
 
     def _connection(self, spec: JobSpec) -> Connection | None:
@@ -358,25 +344,6 @@ class Driver:
 
     def _attempt_folder(self, execution_id: str, attempt: int) -> Path:
         return self._folder / execution_id / f"attempt-{attempt}"
-
-    def _backend(self, name: str) -> Backend:
-        with self._lock:
-            if name not in self._backends:
-                self._backends[name] = find_backend(name, self._settings)
-            return self._backends[name]
-
-
-def _failed(execution_id: str, error: Exception, attempt: Attempt | None) -> Outcome:
-    """The end of an execution that something went wrong with: its attempt is stopped, unless it has committed."""
-    if attempt is not None:
-        try:
-            outcome = attempt.stop()
-        except Exception:  # the first error is the one to tell
-            _LOG.exception("the attempt of execution %s cannot be stopped", execution_id)
-        else:
-            if outcome.status is ExecutionStatus.SUCCEEDED:
-                return outcome
-    return Outcome(ExecutionStatus.FAILED, error=reason(error))
 
 
 def _tail(file: Path) -> str:

@@ -1,8 +1,8 @@
 """Jobs, their versions and their executions in SQL: what survives a restart of the driver.
 
 SQLAlchemy Core on any database; SQLite in WAL mode when embedded. The tables are made on first use, with one row that
-holds the schema's version, and not by alembic: an embedded store is opened by every command, alembic costs more to
-import than the whole look-up, and version 1 has nothing to migrate from. A store of a newer version is refused.
+holds the schema's version, and not by alembic: an embedded store is opened by every command, and alembic costs more to
+import than the whole look-up. An older store is upgraded when it is opened; a store of a newer version is refused.
 
 Must not start processes or open catalogs.
 """
@@ -18,7 +18,16 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from coreetl_driver.api import Execution, ExecutionStatus, Job, JobSpec, digest_of
-from coreetl_driver.job_tables import EXECUTIONS, JOBS, METADATA, SCHEMA, SCHEMA_VERSION, VERSIONS, open_engine
+from coreetl_driver.job_tables import (
+    EXECUTIONS,
+    JOBS,
+    METADATA,
+    SCHEMA,
+    SCHEMA_VERSION,
+    UPGRADES,
+    VERSIONS,
+    open_engine,
+)
 from coreetl_driver.owners import Owner
 from dcp_core.errors import ConflictError, NotFoundError, SettingsError, TransientError
 
@@ -34,7 +43,7 @@ class Run:
     stop_requested: bool
     owner: Owner | None
     heartbeat_at: datetime.datetime | None
-    worker: Owner | None
+    handle: str | None
 
 
 class JobRegistry:
@@ -232,7 +241,7 @@ class JobRegistry:
             return bool(connection.execute(statement.values(values)).rowcount == 1)
 
     def take_over(self, run: Run, owner: Owner) -> bool:
-        """Become the owner of an execution; False when another process was faster."""
+        """Become the owner of an execution, which keeps its handle; False when another process was faster."""
         former = EXECUTIONS.c.owner.is_(None) if run.owner is None else EXECUTIONS.c.owner == str(run.owner)
         statement = (
             EXECUTIONS.update()
@@ -242,7 +251,7 @@ class JobRegistry:
                 EXECUTIONS.c.attempt == run.execution.attempt,
                 former,
             )
-            .values(owner=str(owner), heartbeat_at=now(), worker=None)
+            .values(owner=str(owner), heartbeat_at=now())
         )
         with self._begin() as connection:
             return bool(connection.execute(statement).rowcount == 1)
@@ -259,6 +268,10 @@ class JobRegistry:
                 version = connection.execute(sa.select(SCHEMA.c.version)).scalar()
                 if version is None:
                     connection.execute(SCHEMA.insert().values(version=SCHEMA_VERSION))
+                for older in range(version or SCHEMA_VERSION, SCHEMA_VERSION):
+                    for statement in UPGRADES[older]:
+                        connection.exec_driver_sql(statement)
+                    connection.execute(SCHEMA.update().values(version=older + 1))
         except (sa.exc.IntegrityError, sa.exc.OperationalError, sa.exc.ProgrammingError) as error:
             # Another process made the same tables at the same moment, or the database is away: both may pass.
             raise TransientError(f"the job registry cannot be prepared: {error.orig}") from None
@@ -354,7 +367,7 @@ def _to_run(row: sa.Row[Any]) -> Run:
         row.stop_requested,
         Owner.parse(row.owner),
         _utc(row.heartbeat_at),
-        Owner.parse(row.worker),
+        row.handle,
     )
 
 

@@ -6,12 +6,13 @@ not fail half way because another process wrote in between.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 1  # counted up with every change of these tables, which then comes with its upgrade
+SCHEMA_VERSION = 2  # counted up with every change of these tables, which then comes with its upgrade
 
 METADATA = sa.MetaData()
 SCHEMA = sa.Table("coreetl_schema", METADATA, sa.Column("version", sa.Integer, primary_key=True))
@@ -53,13 +54,23 @@ EXECUTIONS = sa.Table(
     sa.Column("created_at", sa.DateTime, nullable=False, index=True),
     sa.Column("started_at", sa.DateTime),
     sa.Column("finished_at", sa.DateTime),
-    # Who runs it, and the process it runs in: host, pid, and the process's start, for pids are used again.
+    # Who runs it: host, pid, and the process's start, for pids are used again.
     sa.Column("owner", sa.String(300)),
     sa.Column("heartbeat_at", sa.DateTime),
-    sa.Column("worker", sa.String(300)),
+    # What the backend calls this attempt; NULL until it has been submitted.
+    sa.Column("handle", sa.Text),
     sa.UniqueConstraint("environment", "job_id", "idempotency_key"),
     sa.Index("coreetl_executions_by_job", "environment", "job_id", "created_at"),
 )
+
+
+# By the version that they upgrade from. A driver of the old version that still runs goes on with what it knows.
+UPGRADES: Mapping[int, Sequence[str]] = {
+    1: (
+        "ALTER TABLE coreetl_executions ADD COLUMN handle TEXT",
+        "UPDATE coreetl_executions SET handle = worker",
+    ),
+}
 
 
 def open_engine(url: str) -> sa.Engine:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from coreetl_driver.compute import Outcome
+from coreetl_driver.compute.tasks import Outcome
 from coreetl_driver.job_registry import JobRegistry, now
 from coreetl_driver.owners import Owner
 from dcp_core.errors import DcpError
@@ -71,7 +71,6 @@ class Record:
             rows_written=outcome.rows_written,
             error=outcome.error,
             finished_at=now(),
-            worker=None,
         )
 
 

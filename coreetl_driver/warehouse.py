@@ -200,6 +200,11 @@ def committed_snapshot(table: Table, execution_id: str) -> dict[str, str] | None
     return None
 
 
+def rows_of(summary: Mapping[str, str]) -> int:
+    """The rows an execution wrote, from its snapshot's summary."""
+    return int(summary.get("coreetl.rows-written") or summary.get("added-records") or 0)
+
+
 def _require_cursor(table: Table, taken_from: str, dotted: str) -> AssertRefSnapshotId:
     """Refuse when another run has moved the cursor; else the requirement that the table stays as it was looked at."""
     from pyiceberg.table.update import AssertRefSnapshotId

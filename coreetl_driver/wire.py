@@ -88,9 +88,7 @@ def _source(message: pb.JobSpec) -> JobSource | None:
         table = message.source_table
         columns = [SourceColumn(column.name, column.source) for column in table.columns]
         cursor = table.cursor if table.HasField("cursor") else None
-        return SourceTable(
-            table.connection, table.table, columns, cursor, table.lookback, table.chunk_rows, table.key
-        )
+        return SourceTable(table.connection, table.table, columns, cursor, table.lookback, table.chunk_rows, table.key)
     if message.HasField("source_topic"):
         topic = message.source_topic
         return SourceTopic(topic.topic, topic.format, topic.dead_letter_table, topic.checkpoint_interval_s)

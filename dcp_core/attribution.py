@@ -4,29 +4,52 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import attrs
 import pluggy
 
 from dcp_core import hookspecs
 from dcp_core.errors import PluginError
+from dcp_core.results import problem_with
 
 _ALL_SPECS = tuple(hookspecs.GROUPS.values())
 
 
-def check_hooks(made: Any, spec: type | None, group: str, name: str) -> str | None:
+def _made(cls: type) -> Any:
+    return cls()
+
+
+@attrs.frozen
+class HookGroup:
+    """What the entry points of a group are: classes whose public methods are the hooks of one specification.
+
+    Args:
+        spec: The hooks, each with its contract.
+        teller: The hook that gives the name of the entry point.
+        base: The class with the defaults, for messages.
+        make: Makes the object of its class.
+        problem_with: Why the result of a hook is not what it must give; None when it is.
+    """
+
+    spec: type
+    teller: str
+    base: str = "dcp_core.interfaces"
+    make: Callable[[type], Any] = _made
+    problem_with: Callable[[str, Any], str | None] = problem_with
+
+
+def check_hooks(made: Any, hooks: HookGroup, group: str, name: str) -> str | None:
     """What is wrong with the object behind an entry point, None when it fits.
 
     Args:
-        made: The plugin, primitive or extension.
-        spec: The interface it must keep to; None for an extension, which may implement any hook.
+        made: The plugin, primitive or backend.
+        hooks: The interface it must keep to.
         group: The entry point's group.
         name: The entry point's name, which must be the manifest type or kind.
     """
-    known = {hook: each for each in _ALL_SPECS for hook in vars(each) if not hook.startswith("_")}
-    if spec is None:
-        return _check_extension(made, known)
+    spec, teller = hooks.spec, hooks.teller
     own = {hook for hook in vars(spec) if not hook.startswith("_")}
     for method in _public_methods(made):
         if method not in own:
@@ -38,8 +61,7 @@ def check_hooks(made: Any, spec: type | None, group: str, name: str) -> str | No
             return problem
     missing = [hook for hook in own if not callable(getattr(made, hook, None))]
     if missing:
-        return f"it has no {min(missing)}: subclass dcp_core.interfaces"
-    teller = "get_manifest_type" if spec is hookspecs.PluginSpec else "get_kind"
+        return f"it has no {min(missing)}: subclass {hooks.base}"
     try:
         told = getattr(made, teller)()
     except Exception as error:
@@ -72,7 +94,9 @@ def plugin_bug(error: Exception, owner: str) -> PluginError:
     )
 
 
-def _check_extension(made: Any, known: Mapping[str, type]) -> str | None:
+def check_extension(made: Any) -> str | None:
+    """What is wrong with an extension, which may implement any hook of the core; None when it fits."""
+    known = {hook: each for each in _ALL_SPECS for hook in vars(each) if not hook.startswith("_")}
     implemented = 0
     for method in _public_methods(made):
         options = getattr(getattr(made, method), f"{hookspecs.PROJECT}_impl", None)

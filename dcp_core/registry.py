@@ -20,7 +20,7 @@ import attrs
 import pluggy
 
 from dcp_core import hookspecs
-from dcp_core.attribution import blame, check_hooks, plugin_bug
+from dcp_core.attribution import HookGroup, blame, check_extension, check_hooks, plugin_bug
 from dcp_core.context import LOG
 from dcp_core.errors import (
     DcpError,
@@ -30,7 +30,6 @@ from dcp_core.errors import (
     UnknownKindError,
     UnknownManifestTypeError,
 )
-from dcp_core.results import problem_with
 
 PLUGINS = "dcp.plugins"
 PRIMITIVES = "dcp.primitives"
@@ -40,7 +39,12 @@ COMPUTE = "coreetl.compute"
 GROUPS = (PLUGINS, PRIMITIVES, EXTENSIONS, STORES, COMPUTE)
 _FACTORIES = (STORES, COMPUTE)  # called by whoever asks for them; they have no hooks
 SLOW_CALL_S = 5.0
-_SPECS = {PLUGINS: hookspecs.PluginSpec, PRIMITIVES: hookspecs.PrimitiveSpec}
+
+
+_HOOKED: Mapping[str, HookGroup] = {
+    PLUGINS: HookGroup(hookspecs.PluginSpec, "get_manifest_type"),
+    PRIMITIVES: HookGroup(hookspecs.PrimitiveSpec, "get_kind"),
+}
 
 
 @attrs.frozen
@@ -81,10 +85,19 @@ class Registry:
     Args:
         disabled: Names that are treated as if not installed (``DCP_DISABLE``).
         required: Extensions that must load, and that ``disabled`` cannot switch off.
+        hooked: Groups that another package gives hooks of its own.
     """
 
-    def __init__(self, *, disabled: Sequence[str] = (), required: Sequence[str] = ()) -> None:
-        self._manager = _new_manager()
+    def __init__(
+        self,
+        *,
+        disabled: Sequence[str] = (),
+        required: Sequence[str] = (),
+        hooked: Mapping[str, HookGroup] | None = None,
+    ) -> None:
+        self._foreign = hooked or {}
+        self._hooked = {**_HOOKED, **self._foreign}
+        self._manager = self._new_manager()
         self._required = tuple(required)
         self._disabled = frozenset(disabled) - set(required)
         self._found: dict[tuple[str, str], list[_Found]] = {}
@@ -96,11 +109,18 @@ class Registry:
         self._lock = threading.RLock()
 
     @classmethod
-    def from_entry_points(cls, *, required: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> Registry:
-        """Everything installed, nothing imported yet."""
+    def from_entry_points(
+        cls,
+        *,
+        required: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
+        hooked: Mapping[str, HookGroup] | None = None,
+    ) -> Registry:
+        """Everything installed, nothing imported yet; with ``hooked`` the entry points of those groups alone."""
         listed = (os.environ if environ is None else environ).get("DCP_DISABLE", "")
-        registry = cls(disabled=[name.strip() for name in listed.split(",") if name.strip()], required=required)
-        for group in GROUPS:
+        disabled = [name.strip() for name in listed.split(",") if name.strip()]
+        registry = cls(disabled=disabled, required=required, hooked=hooked)
+        for group in hooked or GROUPS:
             for point in importlib.metadata.entry_points(group=group):
                 owner = f"{point.dist.name}=={point.dist.version}" if point.dist else "unknown distribution"
                 registry._add(_Found(group, point.name, owner, point.value, point.load))
@@ -194,7 +214,7 @@ class Registry:
         except Exception as error:
             raise plugin_bug(error, f"{self._blamed(caller, error) or self.owner(group, name)}: {hook}") from error
         else:
-            problem = problem_with(hook, result)
+            problem = self._hooked[group].problem_with(hook, result)
             if problem is not None:
                 raise plugin_bug(TypeError(problem), f"{self.owner(group, name)}: {hook}")
             return result
@@ -266,19 +286,25 @@ class Registry:
         if len(candidates) > 1:
             owners = " and ".join(sorted(found.distribution for found in candidates))
             self._fail(group, name, f"{name!r} is claimed twice in {group}: by {owners}", "uninstall one of them")
-        found = candidates[0]
+        found, hooks = candidates[0], self._hooked.get(group)
+        is_factory = hooks is None and group in _FACTORIES
         try:
             target = found.load()
-            made = target() if isinstance(target, type) and group not in _FACTORIES else target
+            if isinstance(target, type) and not is_factory:
+                made = hooks.make(target) if hooks is not None else target()
+            else:
+                made = target
         except Exception as error:
+            if group in self._foreign and isinstance(error, DcpError):
+                raise  # what it says of its settings is the user's to mend, not the package's
             what = f"{type(error).__name__}: {error}"
             self._fail(group, name, f"{name!r} cannot be loaded from {found.target}: {what}")
-        if group not in _FACTORIES:
-            problem = check_hooks(made, _SPECS.get(group), group, name)
+        if not is_factory:
+            problem = check_extension(made) if hooks is None else check_hooks(made, hooks, group, name)
             if problem is not None:
                 self._fail(group, name, f"{found.target}: {problem}")
             try:
-                _mark(made, _SPECS.get(group))
+                _mark(made, hooks.spec if hooks is not None else None)
                 self._manager.register(made, name=f"{group}:{name}")
                 self._owners[id(made)] = found.distribution
                 self._manager.check_pending()
@@ -340,7 +366,7 @@ class Registry:
         owner that is loaded between making the call and carrying it out, in another thread, would answer it.
         """
         owner = self.get(group, name)
-        route = _new_manager()
+        route = self._new_manager()
         for (other_group, other), made in self._loaded.items():
             if other_group == EXTENSIONS:
                 route.register(made, name=f"{other_group}:{other}")
@@ -350,12 +376,11 @@ class Registry:
     def _blamed(self, caller: pluggy.HookCaller, error: BaseException) -> str | None:
         return blame(caller, error, self._owners)
 
-
-def _new_manager() -> pluggy.PluginManager:
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    for spec in hookspecs.GROUPS.values():
-        manager.add_hookspecs(spec)
-    return manager
+    def _new_manager(self) -> pluggy.PluginManager:
+        manager = pluggy.PluginManager(hookspecs.PROJECT)
+        for spec in (*hookspecs.GROUPS.values(), *(each.spec for each in self._foreign.values())):
+            manager.add_hookspecs(spec)
+        return manager
 
 
 def _mark(made: Any, spec: type | None) -> None:

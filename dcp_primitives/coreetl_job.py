@@ -15,6 +15,7 @@ from attrs import Factory, asdict, evolve, field, frozen
 
 from coreetl_driver import CoreetlSettings, api, connect
 from coreetl_driver.column_types import parse_type
+from coreetl_driver.compute.routing import Router
 from coreetl_driver.embedded import sqlite_file
 from coreetl_driver.job_sources import SourceTable, SourceTopic, source_to_json
 from dcp_core import documents, planning
@@ -35,13 +36,11 @@ from dcp_core.model import (
 )
 from dcp_core.planning import owner_of
 from dcp_core.records import Execution, ExecutionStatus
-from dcp_core.settings import CONFIG_FILE
 
 KIND = "coreetl_job"
 MANIFEST = "dcp.manifest"
 ENVIRONMENT = "dcp.environment"
 SINK = "dcp.sink"
-_BACKEND_VARIABLE = "DCP_COREETL_BACKEND"
 _EMPTY: tuple[JsonValue, ...] = (None, "", [], {})
 
 
@@ -119,7 +118,11 @@ class CoreetlJobPrimitive(Primitive):
             SettingsError: A catalog is not configured.
         """
         spec = _job_spec(resource, ctx)
-        return State(_values(spec, _job(resource).sink_uri), owner_of(resource), info=_backend_info(spec, ctx))
+        return State(
+            _values(spec, _job(resource).sink_uri),
+            owner_of(resource),
+            info=_backend_info(resource.environment, spec, ctx),
+        )
 
     def get_actual_state(self, resource: Resource, ctx: Context) -> State | None:
         return self.get_actual_states((resource,), ctx)[resource.key]
@@ -136,7 +139,7 @@ class CoreetlJobPrimitive(Primitive):
         for environment in {resource.environment for resource in resources}:
             names = [resource.name for resource in resources if resource.environment == environment]
             for job in _driver(ctx).list_jobs(environment, names):
-                info = _backend_info(job.spec, ctx)
+                info = _backend_info(environment, job.spec, ctx)
                 states[ResourceKey(KIND, job.job_id)] = evolve(_state(job), info=info)
         return states
 
@@ -254,21 +257,13 @@ def _never_used(ctx: Context) -> bool:
     return file is not None and not file.is_file()
 
 
-def _backend_info(spec: api.JobSpec, ctx: Context) -> dict[str, JsonValue]:
+def _backend_info(environment: str, spec: api.JobSpec, ctx: Context) -> dict[str, JsonValue]:
     """Where a job will run and why, as ``run --explain`` tells it; a service has settings of its own."""
-    chosen = spec.compute.get("backend")
     section = ctx.settings.section("coreetl", CoreetlSettings)
-    if chosen:
-        backend, reason = str(chosen), "compute.backend in the manifest"
-    elif section.url:
-        backend, reason = None, f"the driver at {section.url} decides"
-    elif _BACKEND_VARIABLE in ctx.settings.environ:
-        backend, reason = section.backend, _BACKEND_VARIABLE
-    elif "backend" in ctx.settings.values.get("coreetl", {}):
-        backend, reason = section.backend, f"[coreetl] backend in {CONFIG_FILE}"
-    else:
-        backend, reason = section.backend, "the default"
-    return {"backend": backend, "backend_reason": reason}
+    if section.url and not spec.compute.get("backend"):
+        return {"backend": None, "backend_reason": f"the driver at {section.url} decides"}
+    choice = Router.from_settings(ctx.settings).choose(environment, spec.kind, spec.compute)
+    return {"backend": choice.backend, "backend_reason": choice.reason}
 
 
 def _job(resource: Resource) -> CoreetlJob:

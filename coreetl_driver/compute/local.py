@@ -6,99 +6,90 @@ execution. So the driver must live as long as the worker; when it dies, the work
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import shutil
-import threading
-import time
 from typing import Any
 
 from coreetl_driver import CoreetlSettings
 from coreetl_driver.api import ExecutionStatus
 from coreetl_driver.catalog_endpoint import CatalogEndpoint, Grant, Pass
-from coreetl_driver.compute import Outcome, Task
-from coreetl_driver.compute.worker_process import WorkerDied, WorkerProcess
+from coreetl_driver.compute.interfaces import ComputeBackend
+from coreetl_driver.compute.tasks import Capabilities, Outcome, Task
+from coreetl_driver.compute.worker_attempts import WorkerAttempt, WorkerAttempts, job_request
 from coreetl_driver.owners import Owner
+from coreetl_driver.warehouse import rows_of
 from dcp_core.settings import Settings
 
 _LOG = logging.getLogger(__name__)
-LOG_FILE = "log.txt"
 
 
-class LocalBackend:
-    """Starts workers; one catalog endpoint serves them all."""
+class LocalBackend(ComputeBackend):
+    """Starts workers; one catalog endpoint serves them all. A handle names the worker's process."""
+
+    name = "local"
 
     def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
         self._variables = settings.section("coreetl", CoreetlSettings).worker_environment
         self._endpoint = CatalogEndpoint()
+        self._attempts: WorkerAttempts[LocalAttempt] = WorkerAttempts()
 
-    def start(self, task: Task) -> LocalAttempt:
-        issued = self._endpoint.grant(_grant(task))
-        return LocalAttempt(self._endpoint, issued, task, self._variables)
+    def capabilities(self) -> Capabilities:
+        return Capabilities(kinds=("query", "extract"), reads_overlay=True)
+
+    def submit(self, task: Task) -> str:
+        with self._attempts.lock:
+            known = self._attempts.handle_of(task)
+            if known is not None:
+                return known
+            issued = self._endpoint.grant(_grant(task))
+            try:
+                attempt = LocalAttempt(self._endpoint, issued, task, self._variables)
+            except BaseException:
+                self._endpoint.revoke(issued)
+                raise
+            return self._attempts.add(task, str(attempt.process.owner), attempt)
+
+    def poll(self, handle: str, wait_s: float) -> Outcome | None:
+        return self._attempts.wait(handle, wait_s)
+
+    def cancel(self, handle: str) -> None:
+        attempt = self._attempts.live(handle)
+        if attempt is not None:
+            attempt.stop()
+            return
+        with contextlib.suppress(ValueError):  # not a handle of this backend
+            worker = Owner.parse(handle)
+            if worker is not None and worker.is_local:
+                worker.kill_group()  # of another process, whose driver is gone or judges it
+
+    def logs(self, handle: str) -> str:
+        return self._attempts.logs(handle)
 
     def committed_rows(self, task: Task) -> int | None:
         summary = self._endpoint.committed(_grant(task))
         return None if summary is None else rows_of(summary)
 
     def close(self) -> None:
+        for attempt in self._attempts.all_live():
+            attempt.stop()
         self._endpoint.stop()
 
 
-class LocalAttempt:
-    """One worker process with one job."""
+class LocalAttempt(WorkerAttempt):
+    """One worker process with one job, and its pass at the endpoint."""
 
     def __init__(self, endpoint: CatalogEndpoint, issued: Pass, task: Task, variables: tuple[str, ...]) -> None:
         self._endpoint = endpoint
         self._issued = issued
-        self._scratch = task.folder / "scratch"
-        for left in task.folder.parent.glob("*/scratch"):  # by an attempt whose driver was killed
-            shutil.rmtree(left, ignore_errors=True)
-        self._scratch.mkdir(parents=True, exist_ok=True)
-        self._process = WorkerProcess(
-            task.folder / LOG_FILE, self._scratch, variables=variables, on_note=issued.take_note
-        )
-        self._process.send(session_request(issued))
-        self._process.send(_job_request(task))
-        self._opened = False
-        self._outcome: Outcome | None = None
-        self._ending = threading.Lock()
-
-    @property
-    def worker(self) -> Owner:
-        return self._process.owner
-
-    def wait(self, timeout_s: float) -> Outcome | None:
-        deadline = time.monotonic() + timeout_s
-        while self._outcome is None:
-            try:
-                answer = self._process.answer(max(0.0, deadline - time.monotonic()))
-            except TimeoutError:
-                return None
-            except WorkerDied as death:
-                return self._end(str(death))
-            if not answer["ok"]:
-                return self._end(answer["error"])
-            if self._opened:
-                return self._end(None, answer.get("rows"))
-            self._opened = True
-        return self._outcome
-
-    def stop(self) -> Outcome:
-        self._process.kill()
-        return self._end(None, status=ExecutionStatus.CANCELLED)
-
-    def _end(
-        self, error: str | None, rows: int | None = None, status: ExecutionStatus = ExecutionStatus.FAILED
-    ) -> Outcome:
-        with self._ending:
-            if self._outcome is None:
-                self._endpoint.revoke(self._issued)
-                with self._issued.lock:  # a commit that is being made decides the outcome
-                    self._outcome = self._judge(error, rows, status)
-                self._process.kill()  # whatever it still does is for nobody
-                shutil.rmtree(self._scratch, ignore_errors=True)
-            return self._outcome
+        super().__init__(task, session_request(issued), job_request(task), variables, issued.take_note)
 
     def _judge(self, error: str | None, rows: int | None, status: ExecutionStatus) -> Outcome:
+        self._endpoint.revoke(self._issued)
+        with self._issued.lock:  # a commit that is being made decides the outcome
+            return self._judge_commit(error, rows, status)
+
+    def _judge_commit(self, error: str | None, rows: int | None, status: ExecutionStatus) -> Outcome:
         committed, summary = self._issued.committed, None
         if self._issued.unclear or (committed and rows is None):
             try:
@@ -114,15 +105,10 @@ class LocalAttempt:
             return Outcome(ExecutionStatus.SUCCEEDED, rows if rows is not None else counted)
         if status is ExecutionStatus.CANCELLED:
             return Outcome(status)
-        if error is None:  # nothing to write: an empty result
+        if error is None or status is ExecutionStatus.SUCCEEDED:  # nothing to write: an empty result
             return Outcome(ExecutionStatus.SUCCEEDED, rows or 0)
         denied = [denial for denial in dict.fromkeys(self._issued.denials) if denial not in error]
         return Outcome(ExecutionStatus.FAILED, error="; ".join([error, *denied]))
-
-
-def rows_of(summary: dict[str, str]) -> int:
-    """The rows an execution wrote, from its snapshot's summary."""
-    return int(summary.get("coreetl.rows-written") or summary.get("added-records") or 0)
 
 
 def session_request(issued: Pass) -> dict[str, Any]:
@@ -133,15 +119,6 @@ def session_request(issued: Pass) -> dict[str, Any]:
         "default_catalog": grant.default_catalog,
         "sink": {"catalog": grant.sink_catalog, "table": grant.sink_table} if grant.sink_catalog else None,
     }
-
-
-def _job_request(task: Task) -> dict[str, Any]:
-    spec = task.spec.to_json()
-    request = {"columns": spec["columns"], "sink": spec["sink"], "params": dict(task.params)}
-    if task.spec.kind == "extract":
-        assert task.connection is not None, "the driver resolves it"
-        return {"op": "extract", **request, "source": spec["source"], "connection": task.connection.to_json()}
-    return {"op": "job", **request, "sql": spec["sql"]}
 
 
 def _grant(task: Task) -> Grant:

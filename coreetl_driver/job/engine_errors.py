@@ -16,7 +16,17 @@ _NOISE = re.compile(
 )
 _ATTRIBUTE = re.compile(r"attribute ObjectName\(\[(.*?)\]\) is missing from the schema: cannot resolve attribute")
 _NOT_FOUND = re.compile(r"(?:Table not found: )?\[TABLE_OR_VIEW_NOT_FOUND\] Table or view not found: (\S+)")
-_LOST_RACE = re.compile(r"Iceberg commit failed: reference '.*?' expected snapshot .* but found .*", re.DOTALL)
+_LOST_RACE = re.compile(
+    r"Iceberg commit failed: reference '.*?' expected snapshot .* but found .*|"
+    r".*(?:iceberg\.exceptions\.CommitFailedException|Found (?:new )?conflicting files|"
+    r"Missing required files to delete).*",
+    re.DOTALL,
+)
+# Spark: a table that is not there, and where in the text an error is, followed by the query's plan.
+_SPARK_NOT_FOUND = re.compile(
+    r"(?:\(\S+\) )?\[TABLE_OR_VIEW_NOT_FOUND\] The table or view (\S+) cannot be found\..*", re.DOTALL
+)
+_SPARK_PLACE = re.compile(r"SQLSTATE: \w+(?:; line (\d+) pos (\d+))?;\n.*", re.DOTALL)
 _MIXED = re.compile(r"dynamic partition overwrite is not supported for Iceberg tables with incomparable .*", re.DOTALL)
 # What an object store's client says that was told neither where the store is nor who it is.
 _STORAGE = re.compile(
@@ -55,6 +65,8 @@ def readable(error: BaseException, sql: str = "") -> str:
             f"the engine cannot use the store of a table's files: {message}; an object store's address, region and "
             "credentials reach it by the variables that [coreetl] worker_environment names"
         )
+    message = _SPARK_NOT_FOUND.sub(lambda match: f"table {match.group(1).replace('`', '')} does not exist", message)
+    message = _SPARK_PLACE.sub(_spark_position, message)
     message = _NOT_FOUND.sub(r"table \1 does not exist", message)
     message = re.sub(r"\s+", " ", message).strip()
     return message if len(message) <= _MAX_LENGTH else message[: _MAX_LENGTH - 1] + "…"
@@ -63,6 +75,11 @@ def readable(error: BaseException, sql: str = "") -> str:
 def _column(match: re.Match[str]) -> str:
     name = ".".join(re.findall(r'Identifier\("(.*?)"\)', match.group(1)))
     return f"there is no column {name!r}"
+
+
+def _spark_position(match: re.Match[str]) -> str:
+    line, place = match.groups()
+    return "" if line is None else f"at line {line}, column {int(place) + 1}"
 
 
 def _position(sql: str, offset: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Mapping
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     from pyspark.sql.connect.session import SparkSession
 
 
+_LOG = logging.getLogger(__name__)
 _CONNECT_TIMEOUT_S = 10.0
+_USER = "coreetl"
 
 
 class Session:
@@ -22,14 +25,15 @@ class Session:
 
     Args:
         settings: ``catalogs`` (name to ``{"uri", "token"}``) and ``default_catalog`` for the embedded engine, or
-            ``spark_connect_url`` for another.
+            ``spark_connect_url`` for another, with the ``session_id`` (a UUID) that the session is to have there.
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._server: Any = None
         remote = settings.get("spark_connect_url")
         if remote:
-            _require_listener(remote)
+            require_listener(remote)
+            remote = addressed(remote, settings.get("session_id"))
         else:
             remote = self._start_sail(settings)
         from pyspark.sql.connect.session import SparkSession
@@ -37,9 +41,21 @@ class Session:
         self.spark: SparkSession = SparkSession.builder.remote(remote).getOrCreate()
         self.is_sail = self._server is not None
         self.spark.conf.set("spark.sql.session.timeZone", "UTC")
-        if not self.is_sail and settings.get("default_catalog"):
-            self.spark.sql(f"USE CATALOG {quoted(settings['default_catalog'])}").collect()
+        if not self.is_sail:
+            logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)  # the error itself says it better
+            try:
+                self.spark.conf.set("spark.sql.runSQLOnFiles", "false")
+            except Exception:  # some clusters let nobody change it: the query guard stands alone there
+                _LOG.warning("this cluster does not let a session forbid paths in place of tables")
+            if settings.get("default_catalog"):
+                self.spark.catalog.setCurrentCatalog(settings["default_catalog"])
         self.engine = self._name()
+
+    def mark(self, marks: Mapping[str, str]) -> None:
+        """Have the summary of each snapshot that this session commits say something; Sail's endpoint does it itself."""
+        if not self.is_sail:
+            for name, value in marks.items():
+                self.spark.conf.set(f"spark.sql.iceberg.snapshot-property.{name}", value)
 
     def close(self) -> None:
         """End the session, then the server: in the other order the interpreter hangs."""
@@ -70,7 +86,15 @@ class Session:
         return f"sc://{host}:{port}"
 
 
-def _require_listener(url: str) -> None:
+def addressed(url: str, session_id: str | None) -> str:
+    """The address with the session that is meant; its user is part of a session's identity there."""
+    if session_id is None:
+        return url
+    parameters = f"session_id={session_id}" + ("" if "user_id=" in url else f";user_id={_USER}")
+    return f"{url.rstrip(';')};{parameters}" if "/;" in url else f"{url.rstrip('/')}/;{parameters}"
+
+
+def require_listener(url: str) -> None:
     """Fail at once where nobody listens: the client itself would try again for more than a minute."""
     place = urlsplit(url)  # its host and port only go into the message: the rest may hold a token
     try:

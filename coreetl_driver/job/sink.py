@@ -109,12 +109,20 @@ def check_keys(session: Session, output: DataFrame, keys: Sequence[str]) -> int:
 def _merge(
     session: Session, output: DataFrame, target: str, keys: Sequence[str], announce: Callable[[int], None]
 ) -> int:
+    from pyspark.sql import functions
+
     if not keys:
         raise JobError("merge needs the keys that identify a row")
     rows = check_keys(session, output, keys)
     if rows == 0:
         return 0
     announce(rows)
+    if not session.is_sail:
+        # Spark 4.1 cannot plan a MERGE from a view over a catalog's table ("No plan for TableReference").
+        same = " AND ".join(f"{target}.{quoted(key)} = {_VIEW}.{quoted(key)}" for key in keys)
+        merging = output.alias(_VIEW).mergeInto(target, functions.expr(same))
+        merging.whenMatched().updateAll().whenNotMatched().insertAll().merge()
+        return rows
     condition = " AND ".join(f"t.{quoted(key)} = s.{quoted(key)}" for key in keys)
     session.spark.sql(
         f"MERGE INTO {target} AS t USING {_VIEW} AS s ON {condition} "

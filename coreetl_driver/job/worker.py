@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from coreetl_driver.api import SinkMode
 from coreetl_driver.column_types import parse_engine_type
 from coreetl_driver.job.confinement import confine_writes, sink_folders
+from coreetl_driver.job.ending import end_session
 from coreetl_driver.job.engine_errors import JobError, readable
 from coreetl_driver.job.extract import extract
 from coreetl_driver.job.output import conform
@@ -86,7 +87,9 @@ class Worker:
         def announce(rows: int) -> None:
             # Before the commit: a merge rewrites old rows too, so its snapshot cannot tell how many were the job's.
             self._note({"coreetl.rows-written": str(rows)})
+            self._session.mark({"coreetl.rows-written": str(rows)})
 
+        self._session.mark(request.get("marks") or {})
         rows = write(self._session, checked, target, mode, sink["keys"], log, announce)
         log(f"done in {time.monotonic() - began:.2f} s")
         return {"rows": rows}
@@ -150,6 +153,9 @@ def main() -> None:
     try:
         opening = requests.get()
         _confine(opening)
+        if "release" in opening:
+            send(_release(opening))
+            return
         session = Session(opening)
     except Exception as error:  # told to whoever started this process
         traceback.print_exc()
@@ -165,6 +171,15 @@ def main() -> None:
             send({"ok": True})
             return
         send(worker.answer(request))
+
+
+def _release(opening: Request) -> dict[str, Any]:
+    """End the session of a process that is gone; this one opens none."""
+    try:
+        end_session(opening["spark_connect_url"], opening["release"])
+    except Exception as error:  # whatever it is, the one who asks must know that it may go on
+        return {"ok": False, "error": readable(error)}
+    return {"ok": True}
 
 
 def _confine(opening: Request) -> None:

@@ -14,6 +14,12 @@ def test_the_plugin_in_the_documentation_is_the_one_that_the_tests_install() -> 
     assert shown[0] == source
 
 
+def test_the_backend_in_the_documentation_is_the_one_that_the_tests_install() -> None:
+    shown = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "compute.md").read_text(), re.S)
+    source = (ROOT / "tests" / "strangers" / "duck" / "src" / "acme_duck.py").read_text()
+    assert shown[0] == source
+
+
 def test_every_link_between_documents_leads_somewhere() -> None:
     for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):

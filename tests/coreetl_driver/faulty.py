@@ -7,54 +7,40 @@ from typing import Any, ClassVar
 from pyiceberg.catalog.sql import SqlCatalog
 
 from coreetl_driver.api import ExecutionStatus
-from coreetl_driver.compute import Outcome, Task
-from coreetl_driver.owners import Owner
-from dcp_core.settings import Settings
+from coreetl_driver.compute import Capabilities, ComputeBackend, Outcome, Task
 
 
-class Backend:
-    """Fails where ``compute.fault`` of the job says."""
+class Backend(ComputeBackend):
+    """Fails where ``compute.fault`` of the job says; never ends by itself."""
 
+    name = "faulty"
     stopped: ClassVar[list[str]] = []
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def capabilities(self) -> Capabilities:
+        return Capabilities(reads_overlay=True)
 
-    def start(self, task: Task) -> Attempt:
-        if task.spec.compute.get("fault") == "start":
+    def submit(self, task: Task) -> str:
+        fault = str(task.spec.compute.get("fault"))
+        if fault == "submit":
             raise KeyError("nodes")
-        return Attempt(task)
+        return "" if fault == "handle" else f"{fault}/{task.execution_id}"
+
+    def poll(self, handle: str, wait_s: float) -> Outcome | None:
+        fault, _, execution_id = handle.partition("/")
+        if fault == "poll":
+            raise KeyError("state")
+        if fault == "outcome":
+            return Outcome(ExecutionStatus.RUNNING)
+        return Outcome(ExecutionStatus.CANCELLED) if execution_id in Backend.stopped else None
+
+    def cancel(self, handle: str) -> None:
+        fault, _, execution_id = handle.partition("/")
+        Backend.stopped.append(execution_id)
+        if fault == "poll":
+            raise KeyError("cancel")
 
     def committed_rows(self, task: Task) -> int | None:
         raise KeyError("rows")
-
-    def close(self) -> None:
-        """Holds nothing."""
-
-
-class Attempt:
-    """Never ends by itself."""
-
-    def __init__(self, task: Task) -> None:
-        self.fault = task.spec.compute.get("fault")
-        self.execution_id = task.execution_id
-
-    @property
-    def worker(self) -> Owner | None:
-        if self.fault == "worker":
-            raise KeyError("pid")
-        return None
-
-    def wait(self, timeout_s: float) -> Outcome | None:
-        if self.fault == "wait":
-            raise KeyError("state")
-        return None
-
-    def stop(self) -> Outcome:
-        Backend.stopped.append(self.execution_id)
-        if self.fault == "worker":
-            raise KeyError("stop")
-        return Outcome(ExecutionStatus.CANCELLED)
 
 
 class LosesTheAnswer(SqlCatalog):

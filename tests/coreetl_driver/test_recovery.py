@@ -54,7 +54,7 @@ def until_writing(driver: Driver, execution_id: str) -> None:
 
 def worker_of(project: Project, execution_id: str) -> Owner:
     registry = JobRegistry(f"sqlite:///{project.settings.state}/coreetl.db")
-    worker = registry.get_run(execution_id).worker
+    worker = Owner.parse(registry.get_run(execution_id).handle)
     registry.close()
     assert worker is not None
     return worker

@@ -130,6 +130,8 @@ def test_floats_go_where_they_fit(values: list[float], type_text: str) -> None:
             converted(pa.array(values), type_text)
     else:
         found = converted(pa.array(values), type_text)
+        if type_text.startswith("decimal"):  # which has no negative zero
+            wanted = [value if value else abs(value) for value in wanted]
         assert [repr(value) for value in found] == [repr(value) for value in wanted]  # NaN and -0.0 too
 
 

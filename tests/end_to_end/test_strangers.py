@@ -194,3 +194,27 @@ def test_using_a_broken_type_says_whose_it_is(install: Install, name: str) -> No
     answer = project.pretzel("plan", name)
     assert answer.status == 1
     assert "acme-broken==0.0.1" in answer.err + answer.out
+
+
+def test_a_strangers_backend_of_less_than_sixty_lines_runs_the_jobs_that_a_rule_sends_to_it(install: Install) -> None:
+    assert len((STRANGERS / "duck" / "src" / "acme_duck.py").read_text().splitlines()) < MAX_LINES
+    project = install("duck")
+    route = f'[[coreetl.routes]]\nenvironment = "{PLAYGROUND}"\ntier = 1\nbackend = "acme_duck"\n'
+    project.write("dcp.toml", route)
+    project.source("raw.orders", [order("a", 3), order("b", 4)], orders_schema())
+    project.dataset("daily_orders")
+    assert project.pretzel("apply", "manifests").status == 0
+    ran = project.pretzel("run", "manifests", "--explain", "-o", "json").document
+    (execution,) = ran["executions"]
+    assert (execution["backend"], execution["status"], execution["rows_written"]) == ("acme_duck", "SUCCEEDED", 2)
+    (explained,) = ran["explanation"]
+    rule = f"rule 1 of [[coreetl.routes]] in dcp.toml: environment {PLAYGROUND}, tier 1"
+    assert (explained["backend"], explained["why"]) == ("acme_duck", rule)
+    assert sorted(row["amount"] for row in project.rows("derived_datasets.daily_orders")) == [3, 4]
+    assert "acme-duck==1.2.0" in project.pretzel("plugins", "list", "-o", "json").out
+
+    project.write("dcp.toml", route.replace("acme_duck", "acme_duk"))
+    refused = project.pretzel("run", "manifests")
+    assert refused.status == 1
+    assert "[[coreetl.routes]] 1 is 'acme_duk', and no such compute backend is installed" in refused.err + refused.out
+    assert 'did you mean "acme_duck"?' in refused.err + refused.out

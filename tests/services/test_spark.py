@@ -25,11 +25,6 @@ print("rows:", spark.table(sys.argv[1]).count())
 spark.stop()
 """
 
-# Spark's words are SET CATALOG; with setCurrentCatalog() in its place both tests pass.
-_needs_a_catalog = pytest.mark.xfail(
-    strict=True, reason="the driver's session opens with USE CATALOG, unknown to Spark"
-)
-
 
 @pytest.fixture
 def project(tmp_path: Path, rest_catalog: RestCatalog, spark: Spark, monkeypatch: pytest.MonkeyPatch) -> Project:
@@ -43,7 +38,6 @@ def project(tmp_path: Path, rest_catalog: RestCatalog, spark: Spark, monkeypatch
     return made
 
 
-@_needs_a_catalog
 def test_the_examples_pass_on_it_and_the_report_names_it(project: Project, spark: Spark) -> None:
     write(Settings.load(project.root / "dcp.toml"), rows=200)
     folder = project.root / "manifests" / "derived_dataset"
@@ -57,7 +51,6 @@ def test_the_examples_pass_on_it_and_the_report_names_it(project: Project, spark
     assert [each for each in document["tests"] if not each["ok"]] == []
 
 
-@_needs_a_catalog
 def test_what_it_refuses_is_an_error_of_the_manifest(project: Project, spark: Spark) -> None:
     project.source("raw.orders", [order("a", 1)], orders_schema())
     manifest = project.dataset("daily_orders", sql="SELECT order_id, amount + ordered_on AS amount FROM raw.orders")

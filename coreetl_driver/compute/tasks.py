@@ -1,0 +1,98 @@
+"""What goes to a backend and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from coreetl_driver.api import ExecutionStatus, JobSpec, SinkMode
+
+if TYPE_CHECKING:
+    from coreetl_driver.sources.connections import Connection
+    from dcp_core.settings import Secret
+
+MAX_HANDLE_LENGTH = 2000
+
+
+@frozen
+class Task:
+    """One attempt of one execution.
+
+    Args:
+        attempt: 1, and one more each time the execution had to be begun again.
+        catalogs: The job's catalogs with references resolved: never written anywhere.
+        connection: Of a job that extracts, resolved: never written anywhere, and for the worker's standard input alone.
+        folder: For the attempt's log and scratch files, on the driver's machine; exists.
+        user_token: For backends that act as the user: never written anywhere.
+    """
+
+    execution_id: str
+    job_id: str
+    environment: str
+    spec: JobSpec
+    params: Mapping[str, str]
+    catalogs: Mapping[str, Mapping[str, str]] = field(repr=False)
+    folder: Path
+    user_token: Secret | None = field(default=None, repr=False)
+    connection: Connection | None = field(default=None, repr=False)
+    attempt: int = 1
+
+    @property
+    def key(self) -> str:
+        """One for each attempt: what a service takes as its idempotency key or client token."""
+        return f"{self.execution_id}-{self.attempt}"
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """What the summary of the snapshot that this execution commits must say: ``committed_rows`` looks for it."""
+        return {
+            "coreetl.execution-id": self.execution_id,
+            "coreetl.job": self.job_id,
+            "coreetl.environment": self.environment,
+        }
+
+
+@frozen
+class Outcome:
+    """How an attempt ended. ``status`` is final.
+
+    Args:
+        rows_written: None where the backend does not know; the driver then asks ``committed_rows``.
+        error: Why it failed, for people.
+    """
+
+    status: ExecutionStatus
+    rows_written: int | None = None
+    error: str | None = None
+
+
+def _modes(value: Iterable[SinkMode]) -> tuple[SinkMode, ...]:
+    return tuple(value)
+
+
+def _kinds(value: Iterable[str]) -> tuple[str, ...]:
+    return tuple(value)
+
+
+@frozen
+class Capabilities:
+    """What a backend can do; the driver submits nothing that it cannot.
+
+    Args:
+        kinds: Of jobs: ``query``, ``extract``.
+        modes: How it can write.
+        reads_overlay: Whether a job may prefer its playground's own copies of what it reads.
+        survives_driver: Whether an attempt goes on when the driver's process is gone, so that the next driver polls it
+            by its handle instead of running it again.
+        needs_user_token: Whether it acts as the user, whose token is never stored: after a restart of the driver such
+            an execution waits until its user comes with the token.
+    """
+
+    kinds: tuple[str, ...] = field(default=("query",), converter=_kinds)
+    modes: tuple[SinkMode, ...] = field(default=tuple(SinkMode), converter=_modes)
+    reads_overlay: bool = False
+    survives_driver: bool = False
+    needs_user_token: bool = False
