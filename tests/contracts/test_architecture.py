@@ -151,6 +151,20 @@ def test_no_manifest_type_is_named_even_in_a_comment(package: str) -> None:
     assert found == []
 
 
+def test_the_plugins_share_what_they_have_in_common_and_copy_nothing() -> None:
+    """Six lines in a row that stand in two of the packages too: what both need belongs to the base."""
+    runs: dict[tuple[str, ...], set[str]] = {}
+    packages = [each for each in PACKAGES if each.startswith("dcp_plugins_")]
+    for package in packages:
+        for file in sorted((ROOT / package).rglob("*.py")):
+            lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+            told = [line for line in lines if len(line) > 1 and not line.startswith(("#", "from ", "import ", '"""'))]
+            for start in range(len(told) - 5):
+                runs.setdefault(tuple(told[start : start + 6]), set()).add(package)
+    assert len(packages) >= 4
+    assert {run: where for run, where in runs.items() if len(where) > 1} == {}
+
+
 def _ships(distribution: importlib.metadata.Distribution | None) -> bool:
     return distribution is not None and distribution.name.startswith("dcp-")
 
