@@ -346,7 +346,11 @@ def _changes(desired: Mapping[str, JsonValue], actual: Mapping[str, JsonValue]) 
 
 
 def _by_name(values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    return {**values, "columns": {each["name"]: _column_text(each) for each in values.get("columns", ())}}
+    named = {**values, "columns": {each["name"]: _column_text(each) for each in values.get("columns", ())}}
+    source = values.get("source")
+    if isinstance(source, Mapping) and "columns" in source:  # a topic has none
+        named["source"] = {**source, "columns": {each["name"]: each["source"] for each in source["columns"]}}
+    return named
 
 
 def _column_text(column: Mapping[str, Any]) -> str:

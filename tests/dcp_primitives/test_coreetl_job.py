@@ -289,6 +289,10 @@ def test_a_job_may_extract_and_then_nothing_is_left_to_do(job: Any, shop: Contex
     assert any(field.startswith("source") for field in fields)
     moved = apply(job(**changes, source=evolve(ORDERS, table="public.new_orders")), shop)
     assert moved == ["source.table"]
+    columns = {"order_id": "id", "qty": "amount"}
+    assert apply(job(**changes, source=evolve(ORDERS, table="public.new_orders", columns=columns)), shop) == [
+        "source.columns.qty"
+    ]
 
 
 def test_a_query_job_says_nothing_of_sources(job: Any, alice: Context) -> None:
