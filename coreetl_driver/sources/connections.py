@@ -180,12 +180,32 @@ def resolved_connection(settings: Settings, name: str) -> Connection:
     where = str(settings.file) if settings.file else None
     if not found.uri:
         raise SettingsError(f"[{section}] has no uri", where=where, hint=f"for example:\n{_EXAMPLE}")
+    if not _is_clear(found.uri):
+        raise SettingsError(
+            f"[{section}] uri cannot be taken apart: a character of its user or password has a meaning in addresses",
+            where=where,
+            hint="write username = … and password = … as settings of their own, where nothing needs escaping; "
+            "in a uri @ is %40, / is %2F, : is %3A, # is %23 and ? is %3F",
+        )
     options = {key: str(value) for key, value in found.options.items()}
     uri = found.uri
     if uri.startswith("sqlite:///") and not uri.startswith("sqlite:////"):
         path = uri.removeprefix("sqlite:///")  # from where dcp.toml is, wherever somebody stands
         uri = f"sqlite:///{settings.root / path}" if path and not path.startswith(":") else uri
     return Connection(name, uri, found.username, found.password, found.driver, options)
+
+
+def _is_clear(uri: str) -> bool:
+    """Whether nobody can take a part of the password for the host, the port or the path; drivers show those."""
+    if not _SCHEME.match(uri) or uri.startswith("sqlite:"):  # told elsewhere; a path
+        return True
+    try:
+        parts = urlsplit(uri)
+        _ = parts.port  # raises for what is no number
+    except ValueError:
+        return False
+    beyond = [parts.path, parts.fragment, *(each for each in parts.query.split("&") if "=" not in each)]
+    return parts.netloc.count("@") <= 1 and not any("@" in part for part in beyond)
 
 
 def _secrets_in(uri: str) -> set[str]:

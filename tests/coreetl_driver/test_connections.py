@@ -135,3 +135,32 @@ def test_a_malformed_address_shows_nothing_of_itself(uri: str) -> None:
 @pytest.mark.parametrize("uri", ["host=db password=hunter2secret", "host=db password = 'hunter2secret' user=bob"])
 def test_a_password_among_keys_and_values_is_no_part_of_a_drivers_error(uri: str) -> None:
     assert "hunter2" not in Connection("shop", uri, driver="x").scrubbed("unknown option near hunter2secret")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "postgresql://bob:pa@hunter2@127.0.0.1:1/shop", "postgresql://bob:hunter2/x@127.0.0.1:1/shop",
+        "postgresql://bob:hunter2", "postgresql://bob:hunter2#x@db/shop", "postgresql://bob:1?hunter2@db/shop",
+        "postgresql://bob:${PW}@db/shop", "mysql://bob:[hunter2@db/shop",
+    ],
+)  # fmt: skip
+def test_an_address_that_can_be_misread_is_refused_before_a_driver_sees_it(uri: str) -> None:
+    settings = Settings(Path("/project"), {"connections": {"shop": {"uri": uri}}}, {"PW": "x/hunter2"})
+    with pytest.raises(SettingsError, match="uri cannot be taken apart") as refused:
+        resolved_connection(settings, "shop")
+    assert "hunter2" not in f"{refused.value} {refused.value.hint}"
+    assert "password = " in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "postgresql://bob:a%40b%2Fc@db:5432/shop?sslmode=require", "postgresql://db/shop?user=bob@tenant",
+        "postgresql:///shop", "sqlite:////data/a@b/shop.db", "postgresql://bob@[::1]:5432/shop",
+    ],
+)  # fmt: skip
+def test_an_address_that_can_be_read_in_one_way_only_is_taken(uri: str) -> None:
+    assert (
+        resolved_connection(Settings(Path("/project"), {"connections": {"shop": {"uri": uri}}}, {}), "shop").uri == uri
+    )
