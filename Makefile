@@ -8,7 +8,7 @@ PROJECTS := $(PACKAGES:%=%/pyproject.toml)
 EDITABLE := -e './dcp_core[testing]' -e './coreetl_driver[local,server,postgresql]' -e './dcp_primitives[iceberg,coreetl,airflow]' \
 	-e ./dcp_plugins_base -e ./dcp_plugins_derived_dataset -e ./dcp_plugins_ingestion -e ./dcp_plugins_feature_platform \
 	-e ./dcp_graph_runner -e ./pretzel
-WORKERS ?= 2
+WORKERS ?= 3
 
 .PHONY: help setup demo test test-services check format lint types contracts bench proto proto-check wheels clean
 
