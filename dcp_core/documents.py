@@ -13,7 +13,8 @@ import cattrs
 from cattrs.preconf.json import make_converter
 
 from dcp_core.digests import JsonValue
-from dcp_core.errors import ConflictError
+from dcp_core.errors import ConflictError, InvalidSpecError
+from dcp_core.model import Resource
 
 T = TypeVar("T")
 
@@ -46,6 +47,18 @@ def from_json(value: JsonValue, cls: type[T]) -> T:
             hint="make it again with the installed version",
             code="document.shape",
         ) from None
+
+
+def spec_of(resource: Resource, cls: type[T]) -> T:
+    """The spec of a resource as the typed class of its kind.
+
+    Raises:
+        InvalidSpecError: It has another shape. Never retried.
+    """
+    try:
+        return from_json(resource.spec, cls)
+    except ConflictError as error:
+        raise InvalidSpecError(error.message, where=str(resource.key)) from None
 
 
 def _plain(value: Any) -> JsonValue:

@@ -267,10 +267,7 @@ def _backend_info(environment: str, spec: api.JobSpec, ctx: Context) -> dict[str
 
 
 def _job(resource: Resource) -> CoreetlJob:
-    try:
-        return documents.from_json(resource.spec, CoreetlJob)
-    except ConflictError as error:
-        raise InvalidSpecError(error.message, where=str(resource.key)) from None
+    return documents.spec_of(resource, CoreetlJob)
 
 
 def _job_spec(resource: Resource, ctx: Context) -> api.JobSpec:

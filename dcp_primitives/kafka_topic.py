@@ -14,7 +14,7 @@ from attrs import Factory, frozen
 
 from dcp_core import documents
 from dcp_core.digests import JsonValue
-from dcp_core.errors import ConflictError, InvalidSpecError
+from dcp_core.errors import InvalidSpecError
 from dcp_core.model import LogicalPlan, Resource, ResourceKey
 
 KIND = "kafka_topic"
@@ -89,10 +89,7 @@ def topic_of(resource: Resource) -> KafkaTopic:
     Raises:
         InvalidSpecError: The spec has another shape.
     """
-    try:
-        return documents.from_json(resource.spec, KafkaTopic)
-    except ConflictError as error:
-        raise InvalidSpecError(error.message, where=str(resource.key)) from None
+    return documents.spec_of(resource, KafkaTopic)
 
 
 def values_of(topic: KafkaTopic) -> dict[str, JsonValue]:

@@ -10,7 +10,7 @@ from attrs import Factory, frozen
 
 from dcp_core import documents
 from dcp_core.digests import JsonValue
-from dcp_core.errors import ConflictError, InvalidSpecError
+from dcp_core.errors import InvalidSpecError
 from dcp_core.model import LogicalPlan, Resource, ResourceKey
 
 KIND = "airflow_dag"
@@ -90,10 +90,7 @@ def values_of(resource: Resource) -> dict[str, JsonValue]:
     Raises:
         InvalidSpecError: The spec contradicts itself or Airflow would not load it.
     """
-    try:
-        dag = documents.from_json(resource.spec, AirflowDag)
-    except ConflictError as error:
-        raise InvalidSpecError(error.message, where=str(resource.key)) from None
+    dag = documents.spec_of(resource, AirflowDag)
     check_dag_id(dag.dag_id)
     if dag.dag_id != resource.name:
         raise InvalidSpecError(f"the DAG {dag.dag_id} is wanted under another name", where=resource.name)

@@ -10,7 +10,7 @@ from attrs import Factory, field, frozen
 
 from dcp_core import documents
 from dcp_core.digests import JsonValue
-from dcp_core.errors import ConflictError, InvalidSpecError
+from dcp_core.errors import InvalidSpecError
 from dcp_core.model import LogicalPlan, Resource, ResourceKey
 from dcp_primitives.iceberg.types import Tree, field_at, tree_of_text
 
@@ -141,10 +141,7 @@ def table_of(resource: Resource) -> IcebergTable:
     Raises:
         InvalidSpecError: The spec has another shape.
     """
-    try:
-        return documents.from_json(resource.spec, IcebergTable)
-    except ConflictError as error:
-        raise InvalidSpecError(error.message, where=str(resource.key)) from None
+    return documents.spec_of(resource, IcebergTable)
 
 
 def values_of(table: IcebergTable) -> dict[str, JsonValue]:
