@@ -103,10 +103,12 @@ class Supervisor:
                 self._submit(live)
             except TransientError as error:
                 trouble.note(error)
-            live.thread = threading.Thread(
+            thread = threading.Thread(
                 target=self._supervise, args=(live, trouble), name=f"coreetl-{execution_id[:8]}", daemon=True
             )
-            live.thread.start()
+            with self._lock:  # ``close`` joins it, and a thread can be joined only once it has started
+                thread.start()
+                live.thread = thread
         except Exception as error:  # nobody would watch it: its attempt ends, and so does the execution
             self.fail(execution_id, error)
 
@@ -133,8 +135,10 @@ class Supervisor:
             except DcpError:
                 _LOG.exception("execution %s cannot be ended", running.task.execution_id)
         for execution_id, running in live.items():
-            if running.thread is not None:
-                running.thread.join(timeout=10.0)
+            with self._lock:
+                thread = running.thread
+            if thread is not None:
+                thread.join(timeout=10.0)
             kept = {} if running.survives else {"handle": None}
             self._registry.change(execution_id, self._me, owner=None, **kept)
 
