@@ -168,7 +168,7 @@ class Driver:
         while True:
             run = self._registry.get_run(execution_id)
             left = None if deadline is None else deadline - time.monotonic()
-            if run.execution.status.is_final or (left is not None and left <= 0):
+            if run.execution.status.is_final or (left is not None and left <= 0) or self._closed:
                 return run.execution
             live = self._running.live(execution_id)
             if live is not None:
@@ -217,8 +217,9 @@ class Driver:
     def _recover(self, run: Run, user_token: Secret | None = None) -> Execution | None:
         """Take over one; None when somebody else does, or nobody can yet."""
         execution = run.execution
-        if not self._registry.take_over(run, self._me):
-            return None
+        with self._lock:  # a closing driver must not take back what it has just handed over
+            if self._closed or not self._registry.take_over(run, self._me):
+                return None
         _LOG.warning("execution %s of job %s was lost with its driver", execution.execution_id, execution.job_id)
         try:
             job = self._registry.get_job(execution.job_id, execution.environment, execution.job_version)
