@@ -155,7 +155,8 @@ def main() -> None:
     assert threading.active_count() == 1, "a fork would lose threads that some import has started"
     with socket.socket(fileno=int(sys.argv[1])) as requests:
         requests.send(b'"ready"')
-        children = set()
+        children: set[int] = set()
+        ended: dict[int, int] = {}  # two threads of a driver may wait for one worker
         while True:
             text, handles, _, _ = socket.recv_fds(requests, _MAX_REQUEST, 3)
             if not text:
@@ -163,14 +164,19 @@ def main() -> None:
             request = json.loads(text)
             answer: int | None
             if "wait" in request:
-                found, status = os.waitpid(request["wait"], os.WNOHANG)
-                children.discard(found)
-                answer = os.waitstatus_to_exitcode(status) if found else None
+                pid = request["wait"]
+                if pid in children:
+                    found, status = os.waitpid(pid, os.WNOHANG)
+                    if found:
+                        children.remove(pid)
+                        ended[pid] = os.waitstatus_to_exitcode(status)
+                answer = ended.get(pid)
             else:
                 answer = os.fork()
                 if answer == 0:
                     requests.close()
                     _live(request, handles)
+                ended.pop(answer, None)  # a number that comes again is another worker's
                 children.add(answer)
                 for handle in handles:
                     os.close(handle)

@@ -61,8 +61,7 @@ def wait_for_log(shop: Shop, execution_id: str, words: str) -> None:
 @pytest.fixture(scope="module")
 def nursery() -> Iterator[Nursery]:
     opened = Nursery()
-    with opened.used():
-        yield opened
+    yield opened
     opened.close()
 
 
@@ -76,7 +75,8 @@ def growing(
     opened = open_shop(project)
     opened.sell(*orders(range(5), "00:00"))
     cursor = None if request.param == "overwrite" else "at"
-    first = opened.run(opened.spec(request.param, cursor, chunk_rows=2))
+    with nursery.used():
+        first = opened.run(opened.spec(request.param, cursor, chunk_rows=2))
     assert (first.status, first.error, first.rows_written) == (SUCCEEDED, None, 5)
     yield opened
     opened.driver.close()
@@ -98,6 +98,7 @@ def test_a_worker_killed_at_any_point_has_written_all_or_nothing_and_the_next_ru
     shop.sell(*orders(range(number, number + 5), now), *changes(shop, number, now))
     nursery.point = point if point in IN_THE_WORKER else ""
     with ExitStack() as stack:
+        stack.enter_context(nursery.used())
         if point in IN_THE_ENDPOINT:
             died = stack.enter_context(dying_at_the_commit(point, lambda id_: worker_of(shop.project, id_)))
         killed = shop.run()
@@ -114,7 +115,8 @@ def test_a_worker_killed_at_any_point_has_written_all_or_nothing_and_the_next_ru
         assert shop.rows() == before
     scratch = shop.project.settings.state / "coreetl" / "executions" / killed.execution_id
     assert not list(scratch.glob("*/scratch"))
-    after = shop.run()
+    with nursery.used():
+        after = shop.run()
     assert (after.status, after.error) == (SUCCEEDED, None)
     assert shop.rows() == shop.source_rows()
 
