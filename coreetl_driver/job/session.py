@@ -1,4 +1,4 @@
-"""A Spark Connect session: to Sail inside this process, or to a Spark elsewhere."""
+"""The session that a job works in: to Sail inside this process, to a Spark elsewhere, or of a Spark around it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from coreetl_driver.job.engine_errors import JobError
 
 if TYPE_CHECKING:
-    from pyspark.sql.connect.session import SparkSession
+    from pyspark.sql import SparkSession
 
 
 _LOG = logging.getLogger(__name__)
@@ -24,22 +24,14 @@ class Session:
     """An open session. Close it: an engine that outlives its session keeps the interpreter from ending.
 
     Args:
-        settings: ``catalogs`` (name to ``{"uri", "token"}``) and ``default_catalog`` for the embedded engine, or
-            ``spark_connect_url`` for another, with the ``session_id`` (a UUID) that the session is to have there.
+        server: The embedded engine, when the session is to that.
+        default_catalog: Where an unqualified table resolves; the embedded engine knows it already.
     """
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self._server: Any = None
-        remote = settings.get("spark_connect_url")
-        if remote:
-            require_listener(remote)
-            remote = addressed(remote, settings.get("session_id"))
-        else:
-            remote = self._start_sail(settings)
-        from pyspark.sql.connect.session import SparkSession
-
-        self.spark: SparkSession = SparkSession.builder.remote(remote).getOrCreate()
-        self.is_sail = self._server is not None
+    def __init__(self, spark: SparkSession, *, server: Any = None, default_catalog: str = "") -> None:
+        self._server = server
+        self.spark = spark
+        self.is_sail = server is not None
         self.spark.conf.set("spark.sql.session.timeZone", "UTC")
         if not self.is_sail:
             logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)  # the error itself says it better
@@ -47,9 +39,28 @@ class Session:
                 self.spark.conf.set("spark.sql.runSQLOnFiles", "false")
             except Exception:  # some clusters let nobody change it: the query guard stands alone there
                 _LOG.warning("this cluster does not let a session forbid paths in place of tables")
-            if settings.get("default_catalog"):
-                self.spark.catalog.setCurrentCatalog(settings["default_catalog"])
+            if default_catalog:
+                self.spark.catalog.setCurrentCatalog(default_catalog)
         self.engine = self._name()
+
+    @classmethod
+    def opened(cls, settings: Mapping[str, Any]) -> Session:
+        """A session over Spark Connect.
+
+        Args:
+            settings: ``catalogs`` (name to ``{"uri", "token"}``) and ``default_catalog`` for the embedded engine, or
+                ``spark_connect_url`` for another, with the ``session_id`` (a UUID) that the session is to have there.
+        """
+        server, remote = None, settings.get("spark_connect_url")
+        if remote:
+            require_listener(remote)
+            remote = addressed(remote, settings.get("session_id"))
+        else:
+            server, remote = _started_sail(settings)
+        from pyspark.sql.connect.session import SparkSession
+
+        spark: Any = SparkSession.builder.remote(remote).getOrCreate()  # the same interface, another class
+        return cls(spark, server=server, default_catalog=settings.get("default_catalog") or "")
 
     def mark(self, marks: Mapping[str, str]) -> None:
         """Have the summary of each snapshot that this session commits say something; Sail's endpoint does it itself."""
@@ -70,20 +81,22 @@ class Session:
             return f"sail {__version__} (embedded)"
         return f"spark {self.spark.version}"
 
-    def _start_sail(self, settings: Mapping[str, Any]) -> str:
-        catalogs = ", ".join(
-            f'{{type="iceberg-rest", name="{name}", uri="{catalog["uri"]}", bearer_access_token="{catalog["token"]}"}}'
-            for name, catalog in settings["catalogs"].items()
-        )
-        if settings["catalogs"]:
-            os.environ["SAIL_CATALOG__LIST"] = f"[{catalogs}]"
-            os.environ["SAIL_CATALOG__DEFAULT_CATALOG"] = f'"{settings["default_catalog"]}"'
-        from pysail.spark import SparkConnectServer
 
-        self._server = SparkConnectServer("127.0.0.1", 0)
-        self._server.start(background=True)
-        host, port = self._server.listening_address
-        return f"sc://{host}:{port}"
+def _started_sail(settings: Mapping[str, Any]) -> tuple[Any, str]:
+    """The embedded engine and its address."""
+    catalogs = ", ".join(
+        f'{{type="iceberg-rest", name="{name}", uri="{catalog["uri"]}", bearer_access_token="{catalog["token"]}"}}'
+        for name, catalog in settings["catalogs"].items()
+    )
+    if settings["catalogs"]:
+        os.environ["SAIL_CATALOG__LIST"] = f"[{catalogs}]"
+        os.environ["SAIL_CATALOG__DEFAULT_CATALOG"] = f'"{settings["default_catalog"]}"'
+    from pysail.spark import SparkConnectServer
+
+    server = SparkConnectServer("127.0.0.1", 0)
+    server.start(background=True)
+    host, port = server.listening_address
+    return server, f"sc://{host}:{port}"
 
 
 def addressed(url: str, session_id: str | None) -> str:

@@ -22,15 +22,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from coreetl_driver.api import SinkMode
 from coreetl_driver.column_types import parse_engine_type
 from coreetl_driver.job.confinement import confine_writes, sink_folders
 from coreetl_driver.job.ending import end_session
 from coreetl_driver.job.engine_errors import JobError, readable
 from coreetl_driver.job.extract import extract
-from coreetl_driver.job.output import conform
+from coreetl_driver.job.query import write_output
 from coreetl_driver.job.session import Session, quoted
-from coreetl_driver.job.sink import write
 from coreetl_driver.sql import check_query, without_comments
 from coreetl_driver.values import decode, encode
 
@@ -75,24 +73,7 @@ class Worker:
             return {"ok": False, "error": readable(error, request.get("sql", ""))}
 
     def _job(self, request: Request) -> dict[str, Any]:
-        began = time.monotonic()
-        output = self._query(request)
-        sink = request["sink"]
-        target = quoted(sink["catalog"], *sink["table"].split("."))
-        declared = [column["name"] for column in request["columns"]]
-        checked = conform(output, declared, self._session.spark.table(target).schema, sink["table"])
-        mode = SinkMode(sink["mode"])
-        log(f"writing to {sink['catalog']}.{sink['table']}, mode {mode.value}")
-
-        def announce(rows: int) -> None:
-            # Before the commit: a merge rewrites old rows too, so its snapshot cannot tell how many were the job's.
-            self._note({"coreetl.rows-written": str(rows)})
-            self._session.mark({"coreetl.rows-written": str(rows)})
-
-        self._session.mark(request.get("marks") or {})
-        rows = write(self._session, checked, target, mode, sink["keys"], log, announce)
-        log(f"done in {time.monotonic() - began:.2f} s")
-        return {"rows": rows}
+        return {"rows": write_output(self._session, self._query(request), request, self._note, log)}
 
     def _extract(self, request: Request) -> dict[str, Any]:
         return extract(self._session, request, self._catalogs, self._note, log)
@@ -156,7 +137,7 @@ def main() -> None:
         if "release" in opening:
             send(_release(opening))
             return
-        session = Session(opening)
+        session = Session.opened(opening)
     except Exception as error:  # told to whoever started this process
         traceback.print_exc()
         send({"ok": False, "error": f"the engine does not start: {readable(error)}"})

@@ -254,7 +254,7 @@ def _make_mortal(point: str) -> None:
 
     match point:
         case "session opened":
-            after(worker, "Session")
+            after(worker.Session, "opened")
         case "table looked at":
             after(extract, "table_metadata")
         case "staged file closed":

@@ -25,7 +25,7 @@ HOSTILE_WORKER = """
 import json, sys
 told = json.loads(sys.stdin.readline())
 from coreetl_driver.job.session import Session, quoted
-session = Session(told["session"])
+session = Session.opened(told["session"])
 spark = session.spark
 refused = []
 for attack in told["attacks"]:

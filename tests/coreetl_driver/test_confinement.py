@@ -46,7 +46,7 @@ for name, attack in tried.items():
 (own / "mine.txt").rename(own / "folder" / "mine.txt")
 if len(sys.argv) > 3:
     from coreetl_driver.job.session import Session
-    session = Session({"catalogs": {}, "default_catalog": ""})
+    session = Session.opened({"catalogs": {}, "default_catalog": ""})
     for mode in ("overwrite", "append"):
         try:
             session.spark.range(3).write.mode(mode).parquet(str(foreign))

@@ -267,7 +267,7 @@ WORKER = """
 import json, sys
 told = json.loads(sys.stdin.readline())
 from coreetl_driver.job.session import Session, quoted
-session = Session(told["session"])
+session = Session.opened(told["session"])
 answers = []
 for attack in told["attacks"]:
     try:

@@ -194,7 +194,7 @@ def test_the_address_of_the_cluster_may_hold_a_token_which_nobody_sees(settings:
 def test_a_path_in_place_of_a_table_is_refused_by_the_cluster_too(spark: Spark) -> None:
     from coreetl_driver.job.session import Session
 
-    session = Session({"spark_connect_url": spark.url, "default_catalog": "pedregal"})
+    session = Session.opened({"spark_connect_url": spark.url, "default_catalog": "pedregal"})
     try:
         with pytest.raises(Exception, match="TABLE_OR_VIEW_NOT_FOUND"):
             session.spark.sql("SELECT * FROM text.`/etc/hostname`").collect()
