@@ -13,13 +13,16 @@ import enum
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from attrs import Factory, field, frozen
 
 from coreetl_driver.job_sources import JobSource, source_from_json, source_to_json
 from dcp_core.errors import InvalidSpecError
 from dcp_core.settings import Secret
+
+if TYPE_CHECKING:
+    from coreetl_driver.compute.routing import Choice
 
 
 class SinkMode(enum.StrEnum):
@@ -288,6 +291,14 @@ class CoreETLDriver(Protocol):
         Args:
             idempotency_key: The same key for the same job gives the same execution, started once.
             user_token: For backends that act as the user; kept in memory only.
+
+        Raises:
+            NotFoundError: There is no such job.
+        """
+        ...
+
+    def explain_run(self, job_id: str, environment: str) -> Choice:
+        """Where ``run_job`` would send the job now, and why: the driver's settings decide. Touches nothing.
 
         Raises:
             NotFoundError: There is no such job.

@@ -23,7 +23,7 @@ from attrs import evolve
 from coreetl_driver import CoreetlSettings
 from coreetl_driver.api import Execution, ExecutionStatus, Job, JobSpec
 from coreetl_driver.compute.finding import Backends
-from coreetl_driver.compute.routing import Router, check_capabilities
+from coreetl_driver.compute.routing import Choice, Router, check_capabilities
 from coreetl_driver.compute.tasks import Outcome, Task
 from coreetl_driver.job_registry import JobRegistry, Run
 from coreetl_driver.job_sources import SourceTable
@@ -127,6 +127,10 @@ class Driver:
             self._start(self._registry.get_run(execution.execution_id), job, user_token)
             execution = self.get_execution(execution.execution_id)
         return execution
+
+    def explain_run(self, job_id: str, environment: str) -> Choice:
+        job = self._registry.get_job(job_id, environment)
+        return self._router.choose(environment, job.spec.kind, job.spec.compute)
 
     def stop_job(self, job_id: str, environment: str) -> tuple[Execution, ...]:
         stopped = []
