@@ -106,10 +106,12 @@ class JobSpec:
         catalogs: pyiceberg properties by catalog name, ``${NAME}`` references unresolved.
         default_catalog: Where an unqualified ``namespace.table`` in the SQL resolves.
         read_overlay: Catalogs preferred, in order, before ``default_catalog`` for a table that exists there.
-        params: Values for ``:name`` parameters in the SQL; ``run_job`` may override them.
+        params: Values for ``:name`` parameters in the SQL, with run dates such as ``{{ ds }}`` in them (``macros``);
+            ``run_job`` may override them.
         compute: Resources and options for the backend; ``{"backend": "local"}`` picks one.
         kind: What the job program does: ``query`` (SQL to a table) or ``extract`` (``source`` to a table).
         source: Where the rows come from, unless they come from the SQL.
+        schedule: When the job usually runs, cron in UTC: the interval of a run whose caller says none.
     """
 
     sql: str
@@ -122,11 +124,13 @@ class JobSpec:
     compute: Mapping[str, Any] = field(factory=dict, converter=_mapping)
     kind: str = "query"
     source: JobSource | None = None
+    schedule: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, the inverse of ``from_json``."""
-        # A job without a source has no word about it, so that its digest is what it was before there were sources.
+        # A job without them has no word about them, so that its digest is what it was before there were any.
         source = {} if self.source is None else {"source": source_to_json(self.source)}
+        schedule = {} if self.schedule is None else {"schedule": self.schedule}
         return {
             "sql": self.sql,
             "columns": [
@@ -146,6 +150,7 @@ class JobSpec:
             "compute": dict(self.compute),
             "kind": self.kind,
             **source,
+            **schedule,
         }
 
     @classmethod
@@ -199,7 +204,8 @@ class Execution:
         rows_written: Rows added to the table; None until it succeeded.
         error: Why it failed, for people; while it runs, what is in its way, such as a backend that does not answer.
         attempt: 1, and one more each time a restarted driver had to run it again.
-        params: What it runs with, defaults included.
+        params: What it runs with, defaults included and run dates filled in; the run's interval too
+            (``run_dates.RESERVED``) where a value depends on it.
     """
 
     execution_id: str
@@ -289,6 +295,8 @@ class CoreETLDriver(Protocol):
         """Start an execution and return at once.
 
         Args:
+            params: Before the job's own; ``data_interval_start`` and ``data_interval_end`` say what the run is for
+                (``run_dates.run_interval``).
             idempotency_key: The same key for the same job gives the same execution, started once.
             user_token: For backends that act as the user; kept in memory only.
 

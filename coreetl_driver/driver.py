@@ -29,6 +29,7 @@ from coreetl_driver.job_registry import JobRegistry, Run
 from coreetl_driver.job_sources import SourceTable
 from coreetl_driver.owners import Owner
 from coreetl_driver.recording import Record, reason
+from coreetl_driver.run_dates import RESERVED
 from coreetl_driver.sources.connections import Connection, resolved_connection
 from coreetl_driver.specs import check_catalogs, check_connection, check_names, check_spec, chosen_parameters
 from coreetl_driver.supervising import HEARTBEAT_S, MAX_ATTEMPTS, Supervisor
@@ -333,7 +334,7 @@ class Driver:
             job_id=execution.job_id,
             environment=execution.environment,
             spec=job.spec,
-            params=run.params,
+            params={name: value for name, value in run.params.items() if name not in RESERVED},
             # By name, of this driver's own settings: what a caller wrote is never resolved or opened.
             catalogs={name: self._settings.catalog_properties(name) for name in job.spec.catalogs},
             folder=self._attempt_folder(execution.execution_id, execution.attempt),

@@ -6,7 +6,8 @@ GET     /v1/jobs?environment=           a list
 GET     /v1/jobs/{id}?environment=
 PUT     /v1/jobs/{id}                   environment, spec, labels, expected_version
 DELETE  /v1/jobs/{id}?environment=
-POST    /v1/jobs/{id}/run               environment, params, idempotency_key, user_token → an execution
+POST    /v1/jobs/{id}/run               environment, params, idempotency_key, user_token → an execution; the
+                                        params data_interval_start and data_interval_end say what the run is for
 POST    /v1/jobs/{id}/stop              environment → executions
 GET     /v1/executions?job_id=&environment=&limit=
 GET     /v1/executions/{id}?wait_s=     answers when it is final, or after so many seconds (at most 10)

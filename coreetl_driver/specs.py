@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
+from coreetl_driver import macros
 from coreetl_driver.api import JobSpec, SinkMode
 from coreetl_driver.column_types import parse_engine_type
 from coreetl_driver.extract_specs import check_extract, chosen_extract_parameters
 from coreetl_driver.job_sources import SourceTable
+from coreetl_driver.run_dates import RESERVED, check_schedule, run_interval
 from coreetl_driver.sources.connections import require_connection
 from coreetl_driver.sql import parameters, require_query
 from dcp_core.errors import InvalidSpecError, UsageError
@@ -114,6 +117,7 @@ def check_spec(spec: JobSpec) -> None:
         raise InvalidSpecError(f"merge key {unknown[0]!r} is not a declared column")
     if (spec.sink.mode is SinkMode.MERGE) != bool(spec.sink.keys):
         raise InvalidSpecError("mode merge, and no other mode, has keys")
+    _check_params(spec)
     if spec.kind == "extract":
         check_extract(spec)
     elif spec.source is not None:
@@ -122,14 +126,32 @@ def check_spec(spec: JobSpec) -> None:
         require_query(spec.sql, allowed_catalogs=spec.catalogs)
 
 
-def chosen_parameters(spec: JobSpec, given: Mapping[str, str]) -> dict[str, str]:
-    """The value of each parameter that the SQL has: ``given`` before the specification's own.
+def _check_params(spec: JobSpec) -> None:
+    for name, text in spec.params.items():
+        if name in RESERVED:
+            raise InvalidSpecError(f"parameter {name} says a run's interval, and cannot be one of the job's own")
+        for problem in macros.check(text):
+            raise InvalidSpecError(f"parameter {name}: {problem.message}", hint=problem.hint)
+    if spec.schedule is not None:
+        check_schedule(spec.schedule)
 
-    A job of kind ``extract`` has one parameter of its own, ``full_refresh``.
+
+def chosen_parameters(spec: JobSpec, given: Mapping[str, str], now: datetime | None = None) -> dict[str, str]:
+    """The value of each parameter that the SQL has: ``given`` before the specification's own, run dates filled in.
+
+    Where a value has run dates, the run's interval is among the result. A job of kind ``extract`` has one parameter of
+    its own, ``full_refresh``, and takes any interval.
+
+    Args:
+        given: What the caller says; ``run_dates.RESERVED`` are the interval.
+        now: Aware; when the run is asked for.
 
     Raises:
-        InvalidSpecError: A parameter has no value, or a given one is not in the SQL. Never retried.
+        InvalidSpecError: A parameter has no value, or a given one is not in the SQL; the interval is none. Never
+            retried.
     """
+    interval = run_interval(given, spec.schedule, now or datetime.now(UTC)) if set(RESERVED) & set(given) else None
+    given = {name: text for name, text in given.items() if name not in RESERVED}
     if spec.kind == "extract":
         return chosen_extract_parameters(given)
     wanted = parameters(spec.sql)
@@ -141,4 +163,8 @@ def chosen_parameters(spec: JobSpec, given: Mapping[str, str]) -> dict[str, str]
     missing = [name for name in wanted if name not in values]
     if missing:
         raise InvalidSpecError(f"parameter :{missing[0]} of the job's SQL has no value")
-    return {name: str(values[name]) for name in wanted}
+    chosen = {name: str(values[name]) for name in wanted}
+    if not any(map(macros.has_macros, chosen.values())):
+        return chosen
+    interval = interval or run_interval({}, spec.schedule, now or datetime.now(UTC))
+    return {**macros.resolve_all(chosen, interval), **interval.to_params()}

@@ -38,6 +38,7 @@ def spec_to_message(spec: JobSpec) -> pb.JobSpec:
         params=dict(spec.params),
         compute=compute,
         kind=spec.kind,
+        schedule=spec.schedule,
     )
     if isinstance(spec.source, SourceTable):
         message.source_table.CopyFrom(
@@ -80,6 +81,7 @@ def spec_from_message(message: pb.JobSpec) -> JobSpec:
         compute={key: _whole(value) for key, value in MessageToDict(message.compute).items()},
         kind=message.kind or "query",
         source=_source(message),
+        schedule=message.schedule if message.HasField("schedule") else None,
     )
 
 

@@ -115,7 +115,7 @@ class SourceTopic(_message.Message):
     def __init__(self, topic: _Optional[str] = ..., format: _Optional[str] = ..., dead_letter_table: _Optional[str] = ..., checkpoint_interval_s: _Optional[int] = ...) -> None: ...
 
 class JobSpec(_message.Message):
-    __slots__ = ("sql", "columns", "sink", "catalogs", "default_catalog", "read_overlay", "params", "compute", "kind", "source_table", "source_topic")
+    __slots__ = ("sql", "columns", "sink", "catalogs", "default_catalog", "read_overlay", "params", "compute", "kind", "source_table", "source_topic", "schedule")
     class CatalogsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -141,6 +141,7 @@ class JobSpec(_message.Message):
     KIND_FIELD_NUMBER: _ClassVar[int]
     SOURCE_TABLE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_TOPIC_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULE_FIELD_NUMBER: _ClassVar[int]
     sql: str
     columns: _containers.RepeatedCompositeFieldContainer[Column]
     sink: Sink
@@ -152,7 +153,8 @@ class JobSpec(_message.Message):
     kind: str
     source_table: SourceTable
     source_topic: SourceTopic
-    def __init__(self, sql: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[Column, _Mapping]]] = ..., sink: _Optional[_Union[Sink, _Mapping]] = ..., catalogs: _Optional[_Mapping[str, CatalogProperties]] = ..., default_catalog: _Optional[str] = ..., read_overlay: _Optional[_Iterable[str]] = ..., params: _Optional[_Mapping[str, str]] = ..., compute: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., kind: _Optional[str] = ..., source_table: _Optional[_Union[SourceTable, _Mapping]] = ..., source_topic: _Optional[_Union[SourceTopic, _Mapping]] = ...) -> None: ...
+    schedule: str
+    def __init__(self, sql: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[Column, _Mapping]]] = ..., sink: _Optional[_Union[Sink, _Mapping]] = ..., catalogs: _Optional[_Mapping[str, CatalogProperties]] = ..., default_catalog: _Optional[str] = ..., read_overlay: _Optional[_Iterable[str]] = ..., params: _Optional[_Mapping[str, str]] = ..., compute: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., kind: _Optional[str] = ..., source_table: _Optional[_Union[SourceTable, _Mapping]] = ..., source_topic: _Optional[_Union[SourceTopic, _Mapping]] = ..., schedule: _Optional[str] = ...) -> None: ...
 
 class Job(_message.Message):
     __slots__ = ("job_id", "environment", "name", "version", "spec", "labels", "digest")
@@ -312,6 +314,14 @@ class RunJobRequest(_message.Message):
     idempotency_key: str
     user: str
     def __init__(self, job_id: _Optional[str] = ..., environment: _Optional[str] = ..., user_token: _Optional[str] = ..., params: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ..., user: _Optional[str] = ...) -> None: ...
+
+class ExplainRunResponse(_message.Message):
+    __slots__ = ("backend", "reason")
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    backend: str
+    reason: str
+    def __init__(self, backend: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class GetExecutionRequest(_message.Message):
     __slots__ = ("execution_id", "wait_s")

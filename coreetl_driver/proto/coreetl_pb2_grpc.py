@@ -64,6 +64,11 @@ class CoreETLDriverStub(object):
                 request_serializer=coreetl__driver_dot_proto_dot_coreetl__pb2.RunJobRequest.SerializeToString,
                 response_deserializer=coreetl__driver_dot_proto_dot_coreetl__pb2.Execution.FromString,
                 _registered_method=True)
+        self.ExplainRun = channel.unary_unary(
+                '/coreetl.v1.CoreETLDriver/ExplainRun',
+                request_serializer=coreetl__driver_dot_proto_dot_coreetl__pb2.JobRequest.SerializeToString,
+                response_deserializer=coreetl__driver_dot_proto_dot_coreetl__pb2.ExplainRunResponse.FromString,
+                _registered_method=True)
         self.StopJob = channel.unary_unary(
                 '/coreetl.v1.CoreETLDriver/StopJob',
                 request_serializer=coreetl__driver_dot_proto_dot_coreetl__pb2.JobRequest.SerializeToString,
@@ -126,6 +131,13 @@ class CoreETLDriverServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainRun(self, request, context):
+        """Where RunJob would send the job now, and why: the driver's settings decide.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def StopJob(self, request, context):
         """Returns when all that was running of the job has ended.
         """
@@ -183,6 +195,11 @@ def add_CoreETLDriverServicer_to_server(servicer, server):
                     servicer.RunJob,
                     request_deserializer=coreetl__driver_dot_proto_dot_coreetl__pb2.RunJobRequest.FromString,
                     response_serializer=coreetl__driver_dot_proto_dot_coreetl__pb2.Execution.SerializeToString,
+            ),
+            'ExplainRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainRun,
+                    request_deserializer=coreetl__driver_dot_proto_dot_coreetl__pb2.JobRequest.FromString,
+                    response_serializer=coreetl__driver_dot_proto_dot_coreetl__pb2.ExplainRunResponse.SerializeToString,
             ),
             'StopJob': grpc.unary_unary_rpc_method_handler(
                     servicer.StopJob,
@@ -367,6 +384,33 @@ class CoreETLDriver(object):
             '/coreetl.v1.CoreETLDriver/RunJob',
             coreetl__driver_dot_proto_dot_coreetl__pb2.RunJobRequest.SerializeToString,
             coreetl__driver_dot_proto_dot_coreetl__pb2.Execution.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/coreetl.v1.CoreETLDriver/ExplainRun',
+            coreetl__driver_dot_proto_dot_coreetl__pb2.JobRequest.SerializeToString,
+            coreetl__driver_dot_proto_dot_coreetl__pb2.ExplainRunResponse.FromString,
             options,
             channel_credentials,
             insecure,
