@@ -116,12 +116,16 @@ class _Builder:
         return [self.build(item, (*path, index), depth + 1) for index, item in enumerate(node.value)]
 
     def _mapping(self, node: Any, path: FieldPath, depth: int) -> dict[str, Any]:
+        from ruamel.yaml.nodes import MappingNode
+
         built: dict[str, Any] = {}
         seen: dict[str, Position] = {}
         for key_node, value_node in node.value:
             at = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
             if not isinstance(key_node.value, str):
-                self._find("yaml.key", "a key must be text", at)
+                looks_like_macro = isinstance(key_node, MappingNode)  # {{ ds }} without quotes
+                hint = 'quote text with double braces: "{{ ds }}"' if looks_like_macro else None
+                self._find("yaml.key", "a key must be text", at, hint)
                 continue
             key = key_node.value
             if str(key_node.tag) == _PREFIX + "merge":

@@ -20,6 +20,9 @@ from dcp_core.documents import from_json, to_json
 from dcp_core.errors import InvalidSpecError
 from dcp_core.model import LogicalPlan
 
+CASE_DATE = "2026-01-01"
+"""The day for which a test case runs that names none: a test gives the same whenever it runs."""
+
 
 @attrs.frozen
 class Field:
@@ -66,6 +69,7 @@ class Case:
         inputs: By source table as the SQL names it, ``raw.orders``.
         expected: A column that no expected row names is not compared.
         ordered: Whether the order of rows counts.
+        date: ISO date; the run's interval is that day.
     """
 
     name: str
@@ -73,6 +77,7 @@ class Case:
     expected: tuple[Mapping[str, Any], ...] = ()
     params: Mapping[str, str] = attrs.Factory(dict)
     ordered: bool = False
+    date: str = CASE_DATE
 
 
 @attrs.frozen
@@ -228,7 +233,7 @@ class QueryDataset(Dataset):
 
     Args:
         sql: The query's text.
-        params: Values for ``:name`` in the SQL.
+        params: Values for ``:name`` in the SQL; they may have run dates in them, ``{{ ds }}``.
         reads: The SQL's sources, ``raw.orders``, worked out once so that ``decompose`` need not parse SQL.
         read_overlay: Whether reads prefer the playground's own copy of a source where there is one.
     """

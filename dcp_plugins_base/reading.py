@@ -19,6 +19,7 @@ from dcp_core.errors import InvalidManifestError, InvalidSpecError
 from dcp_core.manifest import Manifest
 from dcp_core.model import Environment, LogicalPlan, Metadata
 from dcp_plugins_base.dataset import (
+    CASE_DATE,
     AcceptedValues,
     Case,
     CaseInput,
@@ -220,6 +221,7 @@ def _case(data: Mapping[str, Any]) -> Case:
         expected=tuple(data["expected"]),
         params=params(data),
         ordered=data.get("ordered", False),
+        date=data.get("date", CASE_DATE),
     )
 
 

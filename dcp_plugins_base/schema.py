@@ -12,10 +12,10 @@ from typing import Any
 
 from coreetl_driver.column_types import EXPECTED_TYPES
 from dcp_plugins_base.cron import PRESETS
+from dcp_plugins_base.dataset import CASE_DATE
 
 Schema = dict[str, Any]
 FIELD_NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
-_DATE = r"^\d{4}-\d{2}-\d{2}$"
 
 
 def manifest(title: str, description: str, manifest_type: str, sections: Schema, *required: str) -> Schema:
@@ -60,6 +60,11 @@ def mapping(description: str, properties: Schema, *required: str, **more: Any) -
 def text(description: str, **more: Any) -> Schema:
     """Some text, never empty."""
     return {"description": description, "type": "string", "minLength": 1, "maxLength": 4096, **more}
+
+
+def _date(description: str) -> Schema:
+    hint = {"x-hint": "a date as YYYY-MM-DD: 2026-01-31"}
+    return text(description, pattern=r"^\d{4}-\d{2}-\d{2}$", maxLength=10, **hint)
 
 
 def field_name(description: str) -> Schema:
@@ -235,12 +240,7 @@ def schedule_properties() -> Schema:
             "minLength": 1,
             "maxLength": 256,
         },
-        "start_date": text(
-            "The first day that the schedule counts from (UTC).",
-            pattern=_DATE,
-            maxLength=10,
-            **{"x-hint": "a date as YYYY-MM-DD: 2026-01-31"},
-        ),
+        "start_date": _date("The first day that the schedule counts from (UTC)."),
         "catchup": {
             "description": "Whether the DAG runs for the intervals between start_date and now.",
             "type": "boolean",
@@ -260,7 +260,11 @@ def schedule_properties() -> Schema:
 def params() -> Schema:
     """The query's parameters."""
     return {
-        "description": "Parameters of the SQL with their defaults; :name in it is text, so CAST(:day AS DATE).",
+        "description": (
+            "Parameters of the SQL with their defaults; :name in it is text, so CAST(:day AS DATE). A default may have "
+            'dates of the run in it, filled in when it starts: "{{ ds }}", "{{ data_interval_end | ds }}", '
+            '"{{ macros.ds_add(ds, -3) }}".'
+        ),
         "type": "object",
         "maxProperties": 64,
         "propertyNames": {
@@ -351,6 +355,7 @@ def case() -> Schema:
             "additionalProperties": {"type": ["string", "number", "boolean"]},
         },
         "expected": rows("The rows that the query must return. A column that no row names is not compared."),
+        "date": _date(f"The day (UTC) that the case runs for, for dates of the run in parameters; else {CASE_DATE}."),
         "ordered": {"description": "Whether the order of rows counts.", "type": "boolean", "default": False},
     }
     return mapping("One test case.", properties, "name", "inputs", "expected")

@@ -18,6 +18,8 @@ from coreetl_driver.column_types import parse_type
 from coreetl_driver.compute.routing import Router
 from coreetl_driver.embedded import sqlite_file
 from coreetl_driver.job_sources import SourceTable, SourceTopic, source_to_json
+from coreetl_driver.macros import resolve_all
+from coreetl_driver.run_dates import told_interval
 from dcp_core import documents, planning
 from dcp_core.context import Context
 from dcp_core.digests import JsonValue
@@ -60,11 +62,12 @@ class CoreetlJob:
         mode: How rows reach it.
         keys: The columns that identify a row; ``merge`` needs them.
         read_overlay: Whether reads prefer the playground's own copy of a table where there is one.
-        params: Values for ``:name`` in the SQL.
+        params: Values for ``:name`` in the SQL; they may have run dates in them, ``{{ ds }}``.
         compute: Resources and options for the backend.
         sink_uri: What people call the sink, ``iceberg://daily_orders``; a label only.
         kind: ``query``, or ``extract``; any other can be planned, and it is the driver that refuses what it cannot do.
         source: Where the rows of a job come from that is no query; it names a connection and holds no secret.
+        schedule: When it usually runs, for the dates of a run whose caller says none; None when it has no dates.
     """
 
     job_id: str
@@ -79,6 +82,7 @@ class CoreetlJob:
     sink_uri: str = ""
     kind: str = "query"
     source: SourceTable | SourceTopic | None = None
+    schedule: str | None = None
 
     def resource(
         self,
@@ -242,6 +246,9 @@ class CoreetlJobPrimitive(Primitive):
     def _with_given_params(self, resource: Resource, running: api.Execution, driver: api.CoreETLDriver) -> Execution:
         """Without the parameters that had their defaults: a new version of the job may have others."""
         defaults = driver.get_job(resource.name, resource.environment).spec.params
+        interval = told_interval(running.params)
+        if interval is not None:
+            defaults = resolve_all(defaults, interval)
         given = {name: value for name, value in running.params.items() if defaults.get(name) != value}
         return evolve(_execution(resource, running), params=given)
 
@@ -288,6 +295,7 @@ def _job_spec(resource: Resource, ctx: Context) -> api.JobSpec:
         compute=job.compute,
         kind=job.kind,
         source=job.source,
+        schedule=job.schedule,
     )
 
 
@@ -296,8 +304,9 @@ def _canonical(text: str) -> str:
 
 
 def _values(spec: api.JobSpec, sink_uri: str) -> dict[str, JsonValue]:
-    # A job without a source says nothing of it: what was applied before there were sources stays as it is.
+    # A job without them says nothing of them: what was applied before there were any stays as it is.
     source = {} if spec.source is None else {"source": source_to_json(spec.source)}
+    schedule = {} if spec.schedule is None else {"schedule": spec.schedule}
     return {
         "sql": spec.sql,
         "columns": [asdict(column) for column in spec.columns],
@@ -313,6 +322,7 @@ def _values(spec: api.JobSpec, sink_uri: str) -> dict[str, JsonValue]:
         "catalogs": {name: json_digest(properties) for name, properties in sorted(spec.catalogs.items())},
         "sink_uri": sink_uri,
         **source,
+        **schedule,
     }
 
 

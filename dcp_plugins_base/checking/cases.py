@@ -10,6 +10,8 @@ import attrs
 
 from coreetl_driver.api import Column
 from coreetl_driver.column_types import ColumnType, parse_engine_type
+from coreetl_driver.macros import resolve_all
+from coreetl_driver.run_dates import Interval, parse_moment
 from coreetl_driver.values import decode, encode
 from dcp_core.errors import InvalidSpecError, PermanentError
 from dcp_core.records import TestResult
@@ -50,7 +52,8 @@ def run_case(
         return _failed(case, f"no rows are given for {', '.join(missing)}, which the SQL reads")
     try:
         inputs = _inputs(dataset, case, real)
-        columns, rows = engine.rows(dataset.sql, inputs, _MAX_ROWS, {**dataset.params, **case.params})
+        params = params_on(case.date, {**dataset.params, **case.params})
+        columns, rows = engine.rows(dataset.sql, inputs, _MAX_ROWS, params)
     except PermanentError as error:
         return _failed(case, error.message)
     difference = compare_rows(dataset, case.expected, columns, rows, ordered=case.ordered)
@@ -62,6 +65,15 @@ def run_case(
         results.append(TestResult(f"{case.name}: {check_name(check)}", not problems, "\n".join(problems)))
     typed = all(given.columns or real.get(name) for name, given in case.inputs.items())
     return CaseOutcome(tuple(results), columns if typed else None)
+
+
+def params_on(day: str, params: Mapping[str, str]) -> dict[str, str]:
+    """The parameters of a run for a whole day, whatever the schedule.
+
+    Raises:
+        InvalidSpecError: The day is none, or a macro is unknown.
+    """
+    return resolve_all(params, Interval.of_day(parse_moment(day).date()))
 
 
 def _failed(case: Case, message: str) -> CaseOutcome:

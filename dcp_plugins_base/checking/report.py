@@ -15,9 +15,9 @@ from dcp_core.diagnostics import Diagnostic, Severity
 from dcp_core.errors import PermanentError
 from dcp_core.model import LogicalPlan
 from dcp_core.records import TestReport, TestResult
-from dcp_plugins_base.checking.cases import run_case
+from dcp_plugins_base.checking.cases import params_on, run_case
 from dcp_plugins_base.checking.engines import SharedEngine, engine_for
-from dcp_plugins_base.dataset import QueryDataset
+from dcp_plugins_base.dataset import CASE_DATE, QueryDataset
 from dcp_plugins_base.known_tables import known_tables
 from dcp_plugins_base.lints.running import query_subject
 from dcp_plugins_base.lints.sql import near_table, one_query
@@ -118,7 +118,7 @@ def _analysis(engine: SharedEngine, subject: QuerySubject) -> Iterator[tuple[Tes
         return
     yield TestResult("EXPLAIN", True), []
     try:
-        engine.rows(sql, {}, 0, subject.dataset.params)
+        engine.rows(sql, {}, 0, params_on(CASE_DATE, subject.dataset.params))
     except PermanentError as error:
         yield TestResult("LIMIT 0", False, error.message), [_refused(subject, error)]
         return

@@ -313,9 +313,9 @@ def operator(
     return task
 
 
-def run(operator: Any, try_number: int = 1, max_tries: int = 2) -> Any:
+def run(operator: Any, try_number: int = 1, max_tries: int = 2, **context: Any) -> Any:
     instance = types.SimpleNamespace(try_number=try_number, max_tries=max_tries)
-    return operator.execute({"ti": instance, "run_id": "manual__1", "params": {"day": 1}})
+    return operator.execute({"ti": instance, "run_id": "manual__1", "params": {"day": 1}, **context})
 
 
 RUNNING, DONE = {"execution_id": "e1", "status": "RUNNING"}, {"execution_id": "e1", "status": "SUCCEEDED"}
@@ -333,6 +333,36 @@ def test_the_task_starts_the_job_with_the_run_as_key_and_waits(operator: Any, fa
     method, path, body, authorization = fake_driver.requests[0]
     assert (method, path, authorization) == ("POST", "/v1/jobs/daily_orders_job/run", "Bearer dag-token")
     assert body == {"environment": "production", "params": {"day": "1"}, "idempotency_key": KEY}
+
+
+MIDNIGHT = datetime.datetime(2026, 1, 31, tzinfo=datetime.UTC)
+NOON = MIDNIGHT.replace(hour=12)
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        (
+            {"data_interval_start": MIDNIGHT, "data_interval_end": NOON},
+            {"data_interval_start": "2026-01-31T00:00:00+00:00", "data_interval_end": "2026-01-31T12:00:00+00:00"},
+        ),
+        (
+            {"data_interval_start": NOON, "data_interval_end": NOON},  # as Airflow 3 has it unless told otherwise
+            {"data_interval_end": "2026-01-31T12:00:00+00:00"},
+        ),
+        (
+            {"dag_run": types.SimpleNamespace(run_after=MIDNIGHT), "data_interval_end": None},
+            {"data_interval_end": "2026-01-31T00:00:00+00:00"},
+        ),
+        ({}, {}),
+    ],
+)
+def test_the_driver_is_told_what_the_run_is_for(
+    operator: Any, fake_driver: FakeDriver, known: dict[str, Any], told: dict[str, str]
+) -> None:
+    fake_driver.answers = [(200, DONE)]
+    run(operator, **known)
+    assert fake_driver.requests[0][2]["params"] == {"day": "1", **told}
 
 
 def test_a_driver_that_is_away_for_a_while_is_waited_for(operator: Any, fake_driver: FakeDriver) -> None:
