@@ -48,8 +48,13 @@ class CoreetlSettings:
     """Section ``[coreetl]``.
 
     Args:
-        url: ``grpc://host:port`` of a driver that runs as a service; empty means in process.
+        url: ``grpc://host:port`` of a driver that runs as a service, ``grpcs://host:port`` with TLS; empty means in
+            process.
         token: Bearer token for that service.
+        ca: File (PEM) of the authority that signed its certificate, relative to the project's root; empty means those
+            that the system trusts.
+        client_certificate: File (PEM) of what this client shows of itself, where the service asks for it.
+        client_key: File (PEM) of its private key.
         store: SQLAlchemy URL of the job registry.
         backend: The compute backend of jobs that do not name one and that no rule sends elsewhere.
         routes: ``[[coreetl.routes]]``, rules that send jobs to backends; see ``compute.routing``.
@@ -61,6 +66,9 @@ class CoreetlSettings:
 
     url: str = ""
     token: Secret = _NO_TOKEN
+    ca: str = ""
+    client_certificate: str = ""
+    client_key: str = ""
     store: str = "sqlite:///{state}/coreetl.db"
     backend: str = "local"
     routes: tuple[Mapping[str, Any], ...] = ()
@@ -73,9 +81,11 @@ def connect(settings: Settings) -> CoreETLDriver:
     """The driver of this project: in process, or the gRPC client when ``[coreetl] url`` is set."""
     section = settings.section("coreetl", CoreetlSettings)
     if section.url:
-        from coreetl_driver.service import DriverClient
+        from coreetl_driver.client import DriverClient, Trust
 
-        return DriverClient(section.url, section.token)
+        names = (section.ca, section.client_certificate, section.client_key)
+        trust = Trust(*(settings.root / name if name else None for name in names))
+        return DriverClient(section.url, section.token, trust)
     from coreetl_driver.driver import Driver
 
     return Driver(settings)

@@ -1,10 +1,11 @@
-"""Who may call a driver that runs as a service: bearer tokens, each for certain environments.
+"""Who may call a driver that runs as a service: bearer tokens, each for certain environments and actions.
 
 Must not import grpc or Starlette: both servers use it.
 """
 
 from __future__ import annotations
 
+import enum
 import fnmatch
 import hmac
 from collections.abc import Mapping
@@ -21,6 +22,14 @@ token = "${{COREETL_TOKEN}}"
 environments = ["production"]"""
 
 
+class Action(enum.StrEnum):
+    """What a call does to an environment."""
+
+    READ = "read"  # look at jobs, executions and logs
+    RUN = "run"  # start and stop jobs
+    WRITE = "write"  # create, change and delete jobs
+
+
 class UnauthenticatedError(UnauthorizedError):
     """The call carries no token, or one that nobody was given."""
 
@@ -33,24 +42,40 @@ class Caller:
 
     Args:
         environments: Patterns such as ``production`` or ``playground_*``.
+        allows: What it may do there.
     """
 
     name: str
     token: Secret = field(repr=False)
     environments: tuple[str, ...]
+    allows: tuple[Action, ...] = tuple(Action)
 
-    def may(self, environment: str) -> bool:
-        return any(fnmatch.fnmatchcase(environment, pattern) for pattern in self.environments)
+    def may(self, action: Action, environment: str) -> bool:
+        return action in self.allows and self._sees(environment)
 
-    def require(self, environment: str) -> None:
-        """Raises: UnauthorizedError when this caller may not touch ``environment``."""
-        if not self.may(environment):
+    def require(self, action: Action, environment: str | None = None) -> None:
+        """Refuse what this caller may not do.
+
+        Args:
+            environment: None asks whether it may do this anywhere.
+
+        Raises:
+            UnauthorizedError: It may not touch ``environment``, or not in this way. Never retried.
+        """
+        if environment is not None and not self._sees(environment):
             raise UnauthorizedError(f"caller {self.name!r} may not use environment {environment!r}")
+        if action not in self.allows:
+            raise UnauthorizedError(
+                f"caller {self.name!r} may not {action} here", hint=f"it may: {', '.join(self.allows)}"
+            )
+
+    def _sees(self, environment: str) -> bool:
+        return any(fnmatch.fnmatchcase(environment, pattern) for pattern in self.environments)
 
 
 @frozen
 class Access:
-    """All callers, from ``[coreetl_tokens.NAME]`` with ``token`` and ``environments``."""
+    """All callers, from ``[coreetl_tokens.NAME]`` with ``token``, ``environments`` and, if not all, ``allows``."""
 
     callers: tuple[Caller, ...]
 
@@ -89,10 +114,14 @@ class Access:
 
 def _caller(settings: Settings, name: str, entry: Mapping[str, object]) -> Caller:
     where = f"[{_SECTION}.{name}]"
-    token, environments = entry.get("token"), entry.get("environments")
-    if set(entry) != {"token", "environments"} or not isinstance(token, str) or not isinstance(environments, list):
-        raise SettingsError(f"{where} takes token (a string) and environments (a list of patterns)")
+    known = ("token", "environments", "allows")
+    token, environments, allows = (entry.get(key) for key in known)
+    if not set(entry) <= set(known) or not isinstance(token, str) or not isinstance(environments, list):
+        raise SettingsError(f"{where} takes token (a string), environments (a list of patterns) and allows")
+    if "allows" in entry and (not isinstance(allows, list) or not allows or not {*allows} <= {*Action}):
+        raise SettingsError(f"{where} allows takes a list of: {', '.join(Action)}")
     revealed = settings.resolve(token, f"{where} token")
     if len(revealed) < 16:
         raise SettingsError(f"{where} token is shorter than 16 characters")
-    return Caller(name, Secret(revealed), tuple(str(pattern) for pattern in environments))
+    allowed = tuple(Action(each) for each in allows) if isinstance(allows, list) else tuple(Action)
+    return Caller(name, Secret(revealed), tuple(str(pattern) for pattern in environments), allowed)

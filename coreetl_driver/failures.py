@@ -19,6 +19,7 @@ from dcp_core.errors import (
     UsageError,
 )
 
+GRPC_ERROR_KEY = "coreetl-error-bin"  # binary, for a message may hold any character
 # error class, name on the wire, gRPC status, HTTP status; the first that fits counts
 _TABLE: tuple[tuple[type[DcpError], str, str, int], ...] = (
     (UnauthenticatedError, "unauthenticated", "UNAUTHENTICATED", 401),
@@ -37,7 +38,9 @@ def describe(error: Exception) -> tuple[dict[str, Any], str, int]:
     """(document, gRPC status name, HTTP status) of an error; of a bug nothing but that it is one."""
     for kind, name, grpc_status, http_status in _TABLE:
         if isinstance(error, kind):
-            document = {"type": name, "message": str(error), "code": error.code, "hint": error.hint}
+            document: dict[str, Any] = {"type": name, "message": str(error), "code": error.code, "hint": error.hint}
+            if isinstance(error, TransientError) and error.retry_after_s is not None:
+                document["retry_after_s"] = error.retry_after_s
             return document, grpc_status, http_status
     return {"type": "internal", "message": "internal error, see the driver's log", "code": "internal"}, "INTERNAL", 500
 
@@ -47,5 +50,6 @@ def revive(document: str | Mapping[str, Any], fallback: str) -> DcpError:
     found = json.loads(document) if isinstance(document, str) else document
     for kind, name, _, _ in _TABLE:
         if found.get("type") == name:
-            return kind(found["message"], hint=found.get("hint"), code=found.get("code"))
+            again = {"retry_after_s": found["retry_after_s"]} if "retry_after_s" in found else {}
+            return kind(found["message"], hint=found.get("hint"), code=found.get("code"), **again)
     return PermanentError(str(found.get("message") or fallback), code="coreetl.internal")

@@ -1,21 +1,43 @@
-"""A driver as one caller sees it: every call is checked against the caller's environments.
+"""A driver as one caller sees it: every call is checked against the caller's environments and actions.
 
 Both servers answer through it, so that neither can forget a check.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 
-from attrs import frozen
+from attrs import Factory, frozen
 
-from coreetl_driver.access import Caller
+from coreetl_driver.access import Access, Action, Caller
 from coreetl_driver.api import CoreETLDriver, Execution, Job, JobSpec
+from coreetl_driver.compute.routing import Choice
+from coreetl_driver.draining import Draining
 from dcp_core.errors import NotFoundError
 from dcp_core.settings import Secret
 
 MAX_WAIT_S = 10.0
 MAX_LIMIT = 1000
+_MAX_LOOKED_AT = 50_000  # executions of all environments, for one list of those that a caller may see
+_SLICE_S = 0.25  # how long a waiting call takes to notice that the service ends
+
+
+@frozen
+class Guard:
+    """What both servers answer from: nobody gets at the driver but as the caller that a token names."""
+
+    driver: CoreETLDriver
+    access: Access
+    draining: Draining = Factory(Draining)
+
+    def admit(self, authorization: str) -> GuardedDriver:
+        """The driver as the sender of an ``authorization`` header sees it.
+
+        Raises:
+            UnauthenticatedError: Nobody has this token.
+        """
+        return GuardedDriver(self.driver, self.access.authenticate(authorization), self.draining)
 
 
 @frozen
@@ -23,35 +45,35 @@ class GuardedDriver:
     """Passes on to ``driver`` what ``caller`` may do.
 
     Errors of every method:
-        UnauthorizedError: The caller may not use the environment.
+        UnauthorizedError: The caller may not use the environment, or not in this way.
     """
 
     driver: CoreETLDriver
     caller: Caller
+    draining: Draining
 
     def create_job(self, job_id: str, environment: str, name: str, spec: JobSpec, labels: Mapping[str, str]) -> Job:
-        self.caller.require(environment)
+        self.caller.require(Action.WRITE, environment)
         return self.driver.create_job(job_id, environment, name, spec, labels)
 
     def update_job(
         self, job_id: str, environment: str, spec: JobSpec, labels: Mapping[str, str], expected_version: int | None
     ) -> Job:
-        self.caller.require(environment)
+        self.caller.require(Action.WRITE, environment)
         return self.driver.update_job(job_id, environment, spec, labels, expected_version)
 
     def delete_job(self, job_id: str, environment: str) -> None:
-        self.caller.require(environment)
+        self.caller.require(Action.WRITE, environment)
         self.driver.delete_job(job_id, environment)
 
     def get_job(self, job_id: str, environment: str) -> Job:
-        self.caller.require(environment)
+        self.caller.require(Action.READ, environment)
         return self.driver.get_job(job_id, environment)
 
     def list_jobs(self, environment: str | None, job_ids: Sequence[str] | None) -> tuple[Job, ...]:
-        if environment is not None:
-            self.caller.require(environment)
+        self.caller.require(Action.READ, environment)
         jobs = self.driver.list_jobs(environment, job_ids)
-        return tuple(job for job in jobs if self.caller.may(job.environment))
+        return tuple(job for job in jobs if self.caller.may(Action.READ, job.environment))
 
     def run_job(
         self,
@@ -61,7 +83,8 @@ class GuardedDriver:
         idempotency_key: str | None,
         user_token: str | None,
     ) -> Execution:
-        self.caller.require(environment)
+        self.caller.require(Action.RUN, environment)
+        self.draining.require_open()
         return self.driver.run_job(
             job_id,
             environment,
@@ -71,26 +94,42 @@ class GuardedDriver:
             user=self.caller.name,  # never what the request says: whoever has a token could be anybody
         )
 
+    def explain_run(self, job_id: str, environment: str) -> Choice:
+        self.caller.require(Action.READ, environment)
+        return self.driver.explain_run(job_id, environment)
+
     def stop_job(self, job_id: str, environment: str) -> tuple[Execution, ...]:
-        self.caller.require(environment)
+        self.caller.require(Action.RUN, environment)
         return self.driver.stop_job(job_id, environment)
 
     def get_execution(self, execution_id: str, wait_s: float = 0.0) -> Execution:
         execution = self._visible(execution_id)
-        return self.driver.wait(execution_id, min(wait_s, MAX_WAIT_S)) if wait_s > 0 else execution
+        deadline = time.monotonic() + min(wait_s, MAX_WAIT_S)
+        while not (execution.status.is_final or self.draining.has_begun):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            execution = self.driver.wait(execution_id, min(left, _SLICE_S))
+        return execution
 
     def list_executions(self, job_id: str | None, environment: str | None, limit: int) -> tuple[Execution, ...]:
-        if environment is not None:
-            self.caller.require(environment)
-        found = self.driver.list_executions(job_id, environment, min(limit if limit > 0 else 100, MAX_LIMIT))
-        return tuple(execution for execution in found if self.caller.may(execution.environment))
+        self.caller.require(Action.READ, environment)
+        wanted = min(limit if limit > 0 else 100, MAX_LIMIT)
+        asked = wanted
+        while True:  # what may not be seen must not take the place of what may
+            found = self.driver.list_executions(job_id, environment, asked)
+            seen = [execution for execution in found if self.caller.may(Action.READ, execution.environment)]
+            if len(seen) >= wanted or len(found) < asked or asked >= _MAX_LOOKED_AT:
+                return tuple(seen[:wanted])
+            asked = min(4 * asked, _MAX_LOOKED_AT)
 
     def get_logs(self, execution_id: str) -> str:
         self._visible(execution_id)
         return self.driver.get_logs(execution_id)
 
     def _visible(self, execution_id: str) -> Execution:
+        self.caller.require(Action.READ)
         execution = self.driver.get_execution(execution_id)
-        if not self.caller.may(execution.environment):  # as if it were not there: its id tells nothing
+        if not self.caller.may(Action.READ, execution.environment):  # as if it were not there: its id tells nothing
             raise NotFoundError(f"there is no execution {execution_id!r}")
         return execution

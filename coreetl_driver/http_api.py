@@ -8,11 +8,13 @@ PUT     /v1/jobs/{id}                   environment, spec, labels, expected_vers
 DELETE  /v1/jobs/{id}?environment=
 POST    /v1/jobs/{id}/run               environment, params, idempotency_key, user_token → an execution; the
                                         params data_interval_start and data_interval_end say what the run is for
+GET     /v1/jobs/{id}/explain?environment=   where a run would go now, and why
 POST    /v1/jobs/{id}/stop              environment → executions
 GET     /v1/executions?job_id=&environment=&limit=
 GET     /v1/executions/{id}?wait_s=     answers when it is final, or after so many seconds (at most 10)
 GET     /v1/executions/{id}/logs        text
-GET     /v1/health                      no token needed
+GET     /healthz, /v1/health            no token needed: the process lives
+GET     /readyz                         no token needed: 503 while it ends, or its registry does not answer
 ======  ==============================  =====================================================================
 
 Errors are ``{"error": {"type", "message", "code", "hint"}}`` with a fitting status.
@@ -22,15 +24,15 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from coreetl_driver import failures
-from coreetl_driver.access import Access
-from coreetl_driver.api import CoreETLDriver, Execution, Job, JobSpec
-from coreetl_driver.guarded import GuardedDriver
+from coreetl_driver.api import Execution, Job, JobSpec
+from coreetl_driver.guarded import Guard, GuardedDriver
 from dcp_core.errors import DcpError, InvalidSpecError
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _MAX_BODY_BYTES = 2 * 1024 * 1024
+_THREADS = 128  # most of them wait: for an execution's end
 Handler = Callable[[GuardedDriver, "_Call"], Any]
 
 
@@ -138,6 +141,10 @@ def _run(driver: GuardedDriver, call: _Call) -> Any:
     return execution_to_json(execution)
 
 
+def _explain(driver: GuardedDriver, call: _Call) -> Any:
+    return attrs.asdict(driver.explain_run(call.path["job_id"], call.needed("environment")))
+
+
 def _stop(driver: GuardedDriver, call: _Call) -> Any:
     stopped = driver.stop_job(call.path["job_id"], call.needed("environment"))
     return {"executions": [execution_to_json(execution) for execution in stopped]}
@@ -157,13 +164,14 @@ def _logs(driver: GuardedDriver, call: _Call) -> Any:
     return driver.get_logs(call.path["execution_id"])
 
 
-_ROUTES: tuple[tuple[str, str, Handler], ...] = (
+ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/v1/jobs", _create),
     ("GET", "/v1/jobs", _list),
     ("GET", "/v1/jobs/{job_id}", _get),
     ("PUT", "/v1/jobs/{job_id}", _update),
     ("DELETE", "/v1/jobs/{job_id}", _delete),
     ("POST", "/v1/jobs/{job_id}/run", _run),
+    ("GET", "/v1/jobs/{job_id}/explain", _explain),
     ("POST", "/v1/jobs/{job_id}/stop", _stop),
     ("GET", "/v1/executions", _executions),
     ("GET", "/v1/executions/{execution_id}", _execution),
@@ -171,26 +179,36 @@ _ROUTES: tuple[tuple[str, str, Handler], ...] = (
 )
 
 
-def application(driver: CoreETLDriver, access: Access) -> Starlette:
-    """The Starlette application of a driver."""
+def application(guard: Guard, is_ready: Callable[[], bool]) -> Starlette:
+    """The Starlette application of a driver.
+
+    Args:
+        is_ready: Whether calls can be answered now; asked from a thread.
+    """
+    from anyio import CapacityLimiter
+    from anyio.to_thread import run_sync
     from starlette.applications import Starlette
-    from starlette.concurrency import run_in_threadpool
     from starlette.exceptions import HTTPException
     from starlette.responses import JSONResponse, PlainTextResponse
     from starlette.routing import Route
 
+    threads = CapacityLimiter(_THREADS)
+
     def endpoint(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
             try:
-                # Before the body is read: a stranger's megabytes are of no interest.
-                caller = access.authenticate(request.headers.get("authorization", ""))
-                call = _Call(dict(request.path_params), dict(request.query_params), await _body(request))
-                document = await run_in_threadpool(handler, GuardedDriver(driver, caller), call)
+                with guard.draining.call():
+                    # Before the body is read: a stranger's megabytes are of no interest.
+                    driver = guard.admit(request.headers.get("authorization", ""))
+                    call = _Call(dict(request.path_params), dict(request.query_params), await _body(request))
+                    document = await run_sync(handler, driver, call, limiter=threads)
             except Exception as error:  # every failure becomes a status; what is a bug is logged
                 described, _, status = failures.describe(error)
                 if not isinstance(error, DcpError):
                     _LOG.exception("%s %s failed", request.method, request.url.path)
-                return JSONResponse({"error": described}, status_code=status)
+                after = described.get("retry_after_s")
+                headers = {"retry-after": str(math.ceil(after))} if after is not None else None
+                return JSONResponse({"error": described}, status_code=status, headers=headers)
             return PlainTextResponse(document) if isinstance(document, str) else JSONResponse(document)
 
         return answer
@@ -200,11 +218,17 @@ def application(driver: CoreETLDriver, access: Access) -> Starlette:
         described = {"type": "not_found", "message": "there is no such call", "code": "http.unrouted", "hint": None}
         return JSONResponse({"error": described}, status_code=status)
 
-    async def health(_request: Request) -> Response:
+    async def live(_request: Request) -> Response:
         return JSONResponse({"ok": True})
 
-    routes = [Route(path, endpoint(handler), methods=[method]) for method, path, handler in _ROUTES]
-    routes.append(Route("/v1/health", health, methods=["GET"]))
+    async def ready(_request: Request) -> Response:
+        is_so = not guard.draining.has_begun and await run_sync(is_ready, limiter=probes)
+        return JSONResponse({"ok": is_so}, status_code=200 if is_so else 503)
+
+    probes = CapacityLimiter(1)
+    routes = [Route(path, endpoint(handler), methods=[method]) for method, path, handler in ROUTES]
+    for path, probe in (("/healthz", live), ("/v1/health", live), ("/readyz", ready)):
+        routes.append(Route(path, probe, methods=["GET"]))
     return Starlette(routes=routes, exception_handlers={HTTPException: unrouted})
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -22,33 +23,34 @@ if TYPE_CHECKING:
     from pretzel.rendering.screen import Screen
     from pretzel.session import Session
 
-HTTP_PORT = 8610
-GRPC_PORT = 8611
-"""Always the same, for others' settings hold them."""
 
-
-def _start(session: Session, http_port: int, grpc_port: int) -> int:
+def _start(session: Session, /, **given: Any) -> int:
     """Serve the CoreETL driver on this machine, for deployed DAGs and for [coreetl] url, until it is interrupted.
 
-    Callers need a token: [coreetl_tokens.NAME] in dcp.toml. On SIGINT or SIGTERM it answers nothing new, and what
-    still runs is handed over: the next driver of this project runs it again.
+    Callers need a token: [coreetl_tokens.NAME] in dcp.toml. What else it takes is in [coreetl_server]; an option here
+    wins. On SIGINT or SIGTERM it starts nothing new, answers the calls that have come, and what still runs is handed
+    over: the next driver of this project goes on with it, or runs it again.
     """
     with _interrupted() as stop:
-        server = _serve(session.control_plane.settings, http_port, grpc_port)
+        server = _serve(session.control_plane.settings, given)
         try:
             _tell(session, server)
             stop.wait()
         finally:
             session.notes.line("stopping; what still runs is handed over")
-            server.stop()
+            is_done = server.stop()
+        if not is_done:
+            session.notes.line("not all was finished in time; the next driver finds what was not handed over")
+            _leave()
     return exits.DONE
 
 
-def _serve(settings: Settings, http_port: int, grpc_port: int) -> DriverServer:
+def _serve(settings: Settings, given: dict[str, Any]) -> DriverServer:
     try:
         from coreetl_driver.server import DriverServer
+        from coreetl_driver.server_settings import ServerSettings
 
-        return DriverServer(settings, grpc_port=grpc_port, http_port=http_port)
+        return DriverServer(settings, ServerSettings.from_settings(settings, **given))
     except ModuleNotFoundError as error:
         from dcp_core.errors import NotSupportedError
 
@@ -56,6 +58,13 @@ def _serve(settings: Settings, http_port: int, grpc_port: int) -> DriverServer:
             f"the driver's service is not installed: there is no module {error.name}",
             hint="pip install 'coreetl-driver[local,server]'",
         ) from None
+
+
+def _leave() -> NoReturn:
+    """End at once, and well: a thread that still answers somebody would keep the process for as long as it likes."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exits.DONE)
 
 
 def _tell(session: Session, server: DriverServer) -> None:
@@ -66,6 +75,11 @@ def _tell(session: Session, server: DriverServer) -> None:
 
     session.output.result({"http_url": server.http_url, "grpc_url": server.grpc_url}, render)
     sys.stdout.flush()  # whoever started this reads it now, not at the end
+
+
+def _absolute(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """A file on the command line is meant from the working folder, not from the project's root."""
+    return None if value is None else os.path.abspath(value)
 
 
 @contextlib.contextmanager
@@ -89,11 +103,19 @@ def _interrupted() -> Iterator[threading.Event]:
 
 
 _PORT = click.IntRange(0, 65535)
+_FILE = click.Path(dir_okay=False)
 start_command = command(
     _start,
     [
-        click.Option(["--http-port"], type=_PORT, default=HTTP_PORT, show_default=True, help="0 for any that is free."),
-        click.Option(["--grpc-port"], type=_PORT, default=GRPC_PORT, show_default=True, help="0 for any that is free."),
+        click.Option(["--host"], metavar="HOST", help="127.0.0.1 by default; all but loopback need a certificate."),
+        click.Option(["--http-port"], type=_PORT, help="8610 by default; 0 for any that is free."),
+        click.Option(["--grpc-port"], type=_PORT, help="8611 by default; 0 for any that is free."),
+        click.Option(["--certificate"], type=_FILE, callback=_absolute, help="Its certificate (PEM): TLS for both."),
+        click.Option(["--key"], type=_FILE, callback=_absolute, help="The certificate's private key (PEM)."),
+        click.Option(
+            ["--client-ca"], type=_FILE, callback=_absolute, help="Callers need a certificate of this authority (PEM)."
+        ),
+        click.Option(["--grace-s"], type=float, help="How long it may take to end, in seconds; 30 by default."),
     ],
 )
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from coreetl_driver.service import DriverClient
+from coreetl_driver.client import DriverClient
 from dcp_core.settings import Secret
 from tests.pretzel.running import Pretzel
 

@@ -1,0 +1,201 @@
+"""A driver elsewhere: the protocol of the driver over gRPC, with TLS or without."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+from attrs import frozen
+
+from coreetl_driver import failures, wire
+from coreetl_driver.api import Execution, Job, JobSpec
+from coreetl_driver.compute.routing import Choice
+from coreetl_driver.guarded import MAX_WAIT_S
+from coreetl_driver.loopback import is_loopback
+from coreetl_driver.proto import coreetl_pb2 as pb
+from coreetl_driver.proto import coreetl_pb2_grpc
+from dcp_core.errors import DcpError, NotSupportedError, PermanentError, SettingsError, TransientError
+from dcp_core.settings import Secret
+
+_LOG = logging.getLogger(__name__)
+_CALL_TIMEOUT_S = 60.0
+_PAUSE_S = 0.5
+_LARGE_ANSWERS = (("grpc.max_receive_message_length", 256 * 1024 * 1024),)  # all jobs of an environment at once
+
+
+@frozen
+class Trust:
+    """Files of certificates, PEM.
+
+    Args:
+        ca: Of the authority that signed the service's certificate; None means those that the system trusts.
+        certificate: What this client shows of itself, where the service asks for it; with ``key``.
+        key: The private key of ``certificate``.
+    """
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+SYSTEM_TRUST = Trust()
+
+
+class DriverClient:
+    """``CoreETLDriver`` of a service elsewhere.
+
+    Args:
+        url: ``grpc://host:port``, or ``grpcs://host:port`` with TLS.
+        token: Bearer token.
+        trust: How ``grpcs`` knows the service, and the service this client.
+
+    Raises:
+        SettingsError: The URL is none of these forms, or a certificate's file cannot be read.
+    """
+
+    def __init__(self, url: str, token: Secret, trust: Trust = SYSTEM_TRUST) -> None:
+        scheme, _, address = url.partition("://")
+        if scheme not in ("grpc", "grpcs") or not address.strip("/"):
+            raise SettingsError(f"[coreetl] url {url!r} is not of the form grpc://host:port or grpcs://host:port")
+        self._url = url
+        self._token = token
+        self._channel = _channel(scheme, address.rstrip("/"), trust)
+        self._stub = coreetl_pb2_grpc.CoreETLDriverStub(self._channel)  # type: ignore[no-untyped-call]
+
+    def create_job(self, job_id: str, environment: str, name: str, spec: JobSpec, labels: Mapping[str, str]) -> Job:
+        message = wire.spec_to_message(spec)
+        request = pb.CreateJobRequest(
+            job_id=job_id, environment=environment, name=name, spec=message, labels=dict(labels)
+        )
+        return wire.job_from_message(self._call(self._stub.CreateJob, request))
+
+    def update_job(
+        self,
+        job_id: str,
+        environment: str,
+        spec: JobSpec,
+        labels: Mapping[str, str],
+        expected_version: int | None = None,
+    ) -> Job:
+        request = pb.UpdateJobRequest(
+            job_id=job_id,
+            environment=environment,
+            spec=wire.spec_to_message(spec),
+            labels=dict(labels),
+            expected_version=expected_version,
+        )
+        return wire.job_from_message(self._call(self._stub.UpdateJob, request))
+
+    def delete_job(self, job_id: str, environment: str) -> None:
+        self._call(self._stub.DeleteJob, pb.JobRequest(job_id=job_id, environment=environment))
+
+    def get_job(self, job_id: str, environment: str) -> Job:
+        request = pb.JobRequest(job_id=job_id, environment=environment)
+        return wire.job_from_message(self._call(self._stub.GetJob, request))
+
+    def list_jobs(self, environment: str | None = None, job_ids: Sequence[str] | None = None) -> tuple[Job, ...]:
+        request = pb.ListJobsRequest(environment=environment, job_ids=job_ids or (), only_job_ids=job_ids is not None)
+        return tuple(wire.job_from_message(job) for job in self._call(self._stub.ListJobs, request).jobs)
+
+    def run_job(
+        self,
+        job_id: str,
+        environment: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        user_token: Secret | None = None,
+        user: str | None = None,
+    ) -> Execution:
+        request = pb.RunJobRequest(
+            job_id=job_id,
+            environment=environment,
+            user_token=user_token.reveal() if user_token is not None else "",
+            params=dict(params or {}),
+            idempotency_key=idempotency_key,
+            user=user,
+        )
+        return wire.execution_from_message(self._call(self._stub.RunJob, request))
+
+    def explain_run(self, job_id: str, environment: str) -> Choice:
+        answer = self._call(self._stub.ExplainRun, pb.JobRequest(job_id=job_id, environment=environment))
+        return Choice(answer.backend, answer.reason)
+
+    def stop_job(self, job_id: str, environment: str) -> tuple[Execution, ...]:
+        answer = self._call(self._stub.StopJob, pb.JobRequest(job_id=job_id, environment=environment))
+        return tuple(wire.execution_from_message(execution) for execution in answer.executions)
+
+    def get_execution(self, execution_id: str) -> Execution:
+        request = pb.GetExecutionRequest(execution_id=execution_id)
+        return wire.execution_from_message(self._call(self._stub.GetExecution, request))
+
+    def list_executions(
+        self, job_id: str | None = None, environment: str | None = None, limit: int = 100
+    ) -> tuple[Execution, ...]:
+        request = pb.ListExecutionsRequest(job_id=job_id, environment=environment, limit=limit)
+        answer = self._call(self._stub.ListExecutions, request)
+        return tuple(wire.execution_from_message(execution) for execution in answer.executions)
+
+    def get_logs(self, execution_id: str) -> str:
+        return str(self._call(self._stub.GetLogs, pb.GetLogsRequest(execution_id=execution_id)).text)
+
+    def wait(self, execution_id: str, timeout_s: float | None = None) -> Execution:
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            left = MAX_WAIT_S if deadline is None else max(0.0, deadline - time.monotonic())
+            request = pb.GetExecutionRequest(execution_id=execution_id, wait_s=min(left, MAX_WAIT_S))
+            asked_at = time.monotonic()
+            execution = wire.execution_from_message(self._call(self._stub.GetExecution, request))
+            if execution.status.is_final or left <= 0:
+                return execution
+            if time.monotonic() - asked_at < _PAUSE_S:  # a service that is busy, or ends, answers at once
+                time.sleep(min(left, _PAUSE_S))
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def _call(self, method: Any, request: Any) -> Any:
+        metadata = (("authorization", f"Bearer {self._token.reveal()}"),)
+        try:
+            return method(request, metadata=metadata, timeout=_CALL_TIMEOUT_S)
+        except grpc.RpcError as error:
+            raise self._error(error) from None
+
+    def _error(self, error: Any) -> DcpError:
+        for key, value in error.trailing_metadata() or ():
+            if key == failures.GRPC_ERROR_KEY:
+                return failures.revive(value.decode(), str(error.details()))
+        code, details = error.code().name, str(error.details())
+        if code == "UNIMPLEMENTED":
+            return NotSupportedError(f"the CoreETL driver at {self._url} does not know this call", hint="update it")
+        if "CERTIFICATE_VERIFY_FAILED" in details or "Hostname Verification" in details:
+            return PermanentError(
+                f"the certificate of the CoreETL driver at {self._url} is not trusted",
+                hint="[coreetl] ca names the file of the authority that signed it; the URL's host must be in it",
+                code="coreetl.untrusted",
+            )
+        return TransientError(f"the CoreETL driver at {self._url} does not answer: {code}")
+
+
+def _channel(scheme: str, address: str, trust: Trust) -> grpc.Channel:
+    if scheme == "grpcs":
+        if (trust.certificate is None) != (trust.key is None):
+            raise SettingsError("[coreetl] client_certificate and client_key belong together")
+        contents = [_read(each) for each in (trust.ca, trust.key, trust.certificate)]
+        return grpc.secure_channel(address, grpc.ssl_channel_credentials(*contents), options=_LARGE_ANSWERS)
+    if not is_loopback(address.rpartition(":")[0]):
+        _LOG.warning("the token for the CoreETL driver at %s goes over the network in clear; use grpcs://", address)
+    return grpc.insecure_channel(address, options=_LARGE_ANSWERS)
+
+
+def _read(file: Path | None) -> bytes | None:
+    if file is None:
+        return None
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be read: {error.strerror}", hint="[coreetl] ca, client_key …") from None
