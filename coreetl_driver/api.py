@@ -205,7 +205,7 @@ class Execution:
         error: Why it failed, for people; while it runs, what is in its way, such as a backend that does not answer.
         attempt: 1, and one more each time a restarted driver had to run it again.
         params: What it runs with, defaults included and run dates filled in; the run's interval too
-            (``run_dates.RESERVED``) where a value depends on it.
+            (``intervals.RESERVED``) where a value depends on it.
     """
 
     execution_id: str

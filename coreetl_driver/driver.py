@@ -29,11 +29,11 @@ from coreetl_driver.job_registry import JobRegistry, Run
 from coreetl_driver.job_sources import SourceTable
 from coreetl_driver.owners import Owner
 from coreetl_driver.recording import Record, reason
-from coreetl_driver.run_dates import RESERVED
 from coreetl_driver.sources.connections import Connection, resolved_connection
 from coreetl_driver.specs import check_catalogs, check_connection, check_names, check_spec, chosen_parameters
 from coreetl_driver.supervising import HEARTBEAT_S, MAX_ATTEMPTS, Supervisor
 from dcp_core.errors import DcpError, PermanentError, TransientError
+from dcp_core.intervals import RESERVED
 from dcp_core.settings import Secret, Settings
 
 _LOG = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from typing import Any
 
 from attrs import frozen
 
-from coreetl_driver.run_dates import Interval
 from dcp_core.errors import InvalidSpecError
+from dcp_core.intervals import Interval
 
 MAX_LENGTH = 200  # of one macro: what a person writes; the parser's depth is bounded by it
 _MACRO = re.compile(r"""\{\{(?P<inside>(?:'[^']*'|"[^"]*"|\}(?!\})|[^'"}])*)\}\}""")

@@ -11,10 +11,11 @@ from coreetl_driver.api import JobSpec, SinkMode
 from coreetl_driver.column_types import parse_engine_type
 from coreetl_driver.extract_specs import check_extract, chosen_extract_parameters
 from coreetl_driver.job_sources import SourceTable
-from coreetl_driver.run_dates import RESERVED, check_schedule, run_interval
+from coreetl_driver.run_dates import check_schedule, run_interval
 from coreetl_driver.sources.connections import require_connection
 from coreetl_driver.sql import parameters, require_query
 from dcp_core.errors import InvalidSpecError, UsageError
+from dcp_core.intervals import RESERVED
 from dcp_core.model import Environment
 from dcp_core.settings import Settings
 
@@ -143,7 +144,7 @@ def chosen_parameters(spec: JobSpec, given: Mapping[str, str], now: datetime | N
     its own, ``full_refresh``, and takes any interval.
 
     Args:
-        given: What the caller says; ``run_dates.RESERVED`` are the interval.
+        given: What the caller says; ``intervals.RESERVED`` are the interval.
         now: Aware; when the run is asked for.
 
     Raises:

@@ -19,13 +19,13 @@ from coreetl_driver.compute.routing import Router
 from coreetl_driver.embedded import sqlite_file
 from coreetl_driver.job_sources import SourceTable, SourceTopic, source_to_json
 from coreetl_driver.macros import resolve_all
-from coreetl_driver.run_dates import told_interval
 from dcp_core import documents, planning
 from dcp_core.context import Context
 from dcp_core.digests import JsonValue
 from dcp_core.digests import digest_of as json_digest
 from dcp_core.errors import ConflictError, InvalidSpecError, NotFoundError
 from dcp_core.interfaces import Primitive
+from dcp_core.intervals import Interval
 from dcp_core.model import (
     PRODUCTION,
     Environment,
@@ -239,14 +239,15 @@ class CoreetlJobPrimitive(Primitive):
             running = next((each for each in recent if not each.status.is_final), None)
             return self._with_given_params(resource, running, driver) if running else None
         try:
-            return _execution(resource, driver.get_execution(execution_id))
+            found = driver.get_execution(execution_id)
+            return evolve(_execution(resource, found), params=found.params)
         except NotFoundError:
             return None
 
     def _with_given_params(self, resource: Resource, running: api.Execution, driver: api.CoreETLDriver) -> Execution:
         """Without the parameters that had their defaults: a new version of the job may have others."""
         defaults = driver.get_job(resource.name, resource.environment).spec.params
-        interval = told_interval(running.params)
+        interval = Interval.told(running.params)
         if interval is not None:
             defaults = resolve_all(defaults, interval)
         given = {name: value for name, value in running.params.items() if defaults.get(name) != value}

@@ -154,6 +154,7 @@ def execution_document(execution: Execution, manifest_id: str | None = None) -> 
         "backend": execution.backend,
         "status": execution.status.value,
         "rows_written": execution.rows_written,
+        "params": dict(execution.params),
         "error": execution.error,
     }
 
@@ -170,6 +171,7 @@ def _run_rows(result: RunResult, environment: str) -> list[dict[str, Any]]:
                 "backend": None,
                 "status": "CANCELLED" if result.skipped else "FAILED",
                 "rows_written": None,
+                "params": {},
                 "error": result.error,
                 "note": result.note,
             }

@@ -11,9 +11,9 @@ import attrs
 from coreetl_driver.api import Column
 from coreetl_driver.column_types import ColumnType, parse_engine_type
 from coreetl_driver.macros import resolve_all
-from coreetl_driver.run_dates import Interval, parse_moment
 from coreetl_driver.values import decode, encode
 from dcp_core.errors import InvalidSpecError, PermanentError
+from dcp_core.intervals import Interval, parse_moment
 from dcp_core.records import TestResult
 from dcp_plugins_base.checking.engines import Inputs, SharedEngine
 from dcp_plugins_base.checking.values import compare_rows, input_columns, input_rows

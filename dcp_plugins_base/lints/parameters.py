@@ -9,8 +9,8 @@ import datetime
 from collections.abc import Iterator
 
 from coreetl_driver import macros
-from coreetl_driver.run_dates import RESERVED
 from dcp_core.diagnostics import Diagnostic, FieldPath
+from dcp_core.intervals import RESERVED
 from dcp_plugins_base.lints.subject import QuerySubject, error
 
 

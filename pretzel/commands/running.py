@@ -25,16 +25,21 @@ COMPUTE, BACKEND, WHY = "compute", "backend", "backend_reason"
 def run(manifest_type: str | None) -> click.Command:
     """The command for one manifest type, or for all."""
 
-    def _run(session: Session, paths: tuple[str, ...], param: tuple[str, ...], explain: bool) -> int:
+    def _run(
+        session: Session, paths: tuple[str, ...], param: tuple[str, ...], explain: bool, **dates: str | None
+    ) -> int:
         """Run the jobs of manifests and wait for them.
 
         A manifest that reads another of them runs after it, and not at all when that one failed. Apply comes
         first: run changes no resource.
+
+        Parameters with dates of the run in them are filled in for --date, a whole day, or for what lies from --from
+        to --to; without either for the last complete interval of each manifest's schedule, or today where it has none.
         """
         from pretzel.documents import execution_document, runs_document
         from pretzel.rendering.operations import render_runs
 
-        params = _params(param)
+        params = _params(param) | _interval(dates["day"], dates["start"], dates["end"])
         loaded = session.load(paths, manifest_type).loaded
         require_manifests(paths, loaded)
         explained = _explain(session, loaded) if explain else []
@@ -67,6 +72,9 @@ def run(manifest_type: str | None) -> click.Command:
         [
             paths_argument(),
             click.Option(["--param"], multiple=True, metavar="KEY=VALUE", help="A value for a parameter; repeatable."),
+            click.Option(["--date", "day"], metavar="DAY", help="The day that the run is for: 2026-01-31, UTC."),
+            click.Option(["--from", "start"], metavar="MOMENT", help="Where what the run is for begins; needs --to."),
+            click.Option(["--to", "end"], metavar="MOMENT", help="Where it ends; this moment does not belong to it."),
             click.Option(["--explain"], is_flag=True, help="Say also what ran where, and why there."),
         ],
     )
@@ -82,6 +90,40 @@ def _params(given: Sequence[str]) -> dict[str, str]:
             raise click.BadParameter(f"{name!r} is given twice", click.get_current_context(), param_hint="--param")
         params[name] = value
     return params
+
+
+def _interval(day: str | None, start: str | None, end: str | None) -> dict[str, str]:
+    """The parameters that say what the run is for; none when the user does not say."""
+    if day is None and start is None and end is None:
+        return {}
+    import datetime
+
+    from dcp_core.errors import InvalidSpecError
+    from dcp_core.intervals import EXPECTED, Interval, parse_moment
+
+    context = click.get_current_context()
+    if day is not None:
+        if start is not None or end is not None:
+            raise click.UsageError("--date is a whole day: leave out --from and --to", context)
+        try:
+            moment = datetime.datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=datetime.UTC)
+            return Interval.of_day(moment.date()).to_params()
+        except (ValueError, InvalidSpecError):
+            raise click.BadParameter(
+                f"{day!r} is not a day, such as 2026-01-31", context, param_hint="--date"
+            ) from None
+    if start is None or end is None:
+        raise click.UsageError("--from and --to go together", context)
+    moments = {}
+    for option, text in (("--from", start), ("--to", end)):
+        try:
+            moments[option] = parse_moment(text)
+        except InvalidSpecError as error:
+            raise click.BadParameter(f"{error.message}: {EXPECTED}", context, param_hint=option) from None
+    try:
+        return Interval(moments["--from"], moments["--to"]).to_params()
+    except InvalidSpecError as error:
+        raise click.BadParameter(error.message, context, param_hint="--to") from None
 
 
 def _explain(session: Session, loaded: Sequence[Loaded]) -> list[dict[str, Any]]:

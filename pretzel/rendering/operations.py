@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from dcp_core.intervals import RESERVED
 from dcp_core.records import ExecutionStatus, OperationStatus, ResultStatus
 
 if TYPE_CHECKING:
@@ -99,6 +100,9 @@ def _execution(screen: Screen, execution: Execution) -> None:
         facts.append(f"{execution.rows_written} row{'' if execution.rows_written == 1 else 's'} written")
     if execution.backend:
         facts.append(f"on {execution.backend}")
+    start, end = (execution.params.get(name) for name in RESERVED)
+    if start and end:
+        facts.append(f"for {start} to {end}")
     facts.append(execution.id)
     screen.line((f"{status:<{_WIDTH}}  ", STYLES.get(status, "")), f"{execution.resource.name}: {', '.join(facts)}")
     if execution.error and execution.status is not ExecutionStatus.SUCCEEDED:
