@@ -26,7 +26,13 @@ def run(manifest_type: str | None) -> click.Command:
     """The command for one manifest type, or for all."""
 
     def _run(
-        session: Session, paths: tuple[str, ...], param: tuple[str, ...], explain: bool, **dates: str | None
+        session: Session,
+        paths: tuple[str, ...],
+        param: tuple[str, ...],
+        day: str | None,
+        start: str | None,
+        end: str | None,
+        explain: bool,
     ) -> int:
         """Run the jobs of manifests and wait for them.
 
@@ -39,7 +45,7 @@ def run(manifest_type: str | None) -> click.Command:
         from pretzel.documents import execution_document, runs_document
         from pretzel.rendering.operations import render_runs
 
-        params = _params(param) | _interval(dates["day"], dates["start"], dates["end"])
+        params = _params(param) | _interval(day, start, end)
         loaded = session.load(paths, manifest_type).loaded
         require_manifests(paths, loaded)
         explained = _explain(session, loaded) if explain else []
