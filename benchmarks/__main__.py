@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import ingestion, run, start_up
+from benchmarks import ingestion, run, start_up, tpch
 
-BENCHMARKS = {"start_up": start_up.main, "run": run.main, "ingestion": ingestion.main}
+BENCHMARKS = {"start_up": start_up.main, "run": run.main, "ingestion": ingestion.main, "tpch": tpch.main}
 
 
 def main(names: list[str]) -> int:

@@ -7,7 +7,7 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -47,6 +47,13 @@ def in_turn(
             if number:
                 taken[name].append(time.perf_counter() - started)
     return {name: Measured(name, tuple(seconds)) for name, seconds in taken.items()}
+
+
+def timed(call: Callable[[], object]) -> float:
+    """Wall-clock seconds of one call."""
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
 
 
 def ratio(measured: Measured, floor: Measured) -> str:

@@ -1,21 +1,15 @@
-"""``run`` through the driver against the same SQL on the same engine without us.
-
-The floor is a program of a few lines: it starts Sail on the same catalogs, opens a Spark Connect session, runs the
-query and replaces the rows of a table of the same shape. Both write through an Iceberg REST catalog on loopback.
-"""
+"""``run`` through the driver against the same SQL on the same engine without us."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.measuring import Measured, machine, ratio
+from benchmarks.engine_alone import engine_alone
+from benchmarks.measuring import Measured, machine, ratio, timed
 
 ROUNDS = 5
 ROWS = 1_000_000
@@ -31,28 +25,11 @@ dataset:
 workflow:
   sql: ours.sql
 """
-FLOOR = """
-import json, os, sys
-given = json.load(sys.stdin)
-os.environ["SAIL_CATALOG__LIST"] = given["catalogs"]
-os.environ["SAIL_CATALOG__DEFAULT_CATALOG"] = '"pedregal"'
-from pysail.spark import SparkConnectServer
-server = SparkConnectServer("127.0.0.1", 0)
-server.start(background=True)
-host, port = server.listening_address
-from pyspark.sql.connect.session import SparkSession
-from pyspark.sql.functions import lit
-spark = SparkSession.builder.remote(f"sc://{host}:{port}").getOrCreate()
-spark.sql(given["sql"]).writeTo("pedregal.bench.floor").overwrite(lit(True))
-spark.stop()
-server.stop()
-"""
 
 
 def main() -> None:
     """Print the figures and the ratios."""
     from coreetl_driver.api import Column, JobSpec, Sink, SinkMode
-    from coreetl_driver.catalog_endpoint import CatalogEndpoint, Grant
     from coreetl_driver.driver import Driver
     from dcp_core.settings import Settings
 
@@ -65,8 +42,6 @@ def main() -> None:
         spec = JobSpec(
             SQL, columns, Sink("pedregal", "bench.ours", SinkMode.OVERWRITE), {"pedregal": properties}, "pedregal"
         )
-        program = root / "floor.py"
-        program.write_text(FLOOR)
         driver = Driver(settings)
         driver.create_job("bench", "production", "bench", spec, {})
 
@@ -77,31 +52,17 @@ def main() -> None:
         pretzel = [sys.executable, "-m", "pretzel"]
         command = partial(_project, root, pretzel)
         command("apply")
-        endpoint = CatalogEndpoint()
         floors: list[float] = []
         runs: list[float] = []
         commands: list[float] = []
-        for number in range(ROUNDS + 1):
-            issued = endpoint.grant(
-                Grant(
-                    execution_id=f"floor-{number}", job_id="floor", environment="production",
-                    catalogs={"pedregal": properties}, default_catalog="pedregal",
-                    sink_catalog="pedregal", sink_table="bench.floor",
-                )
-            )  # fmt: skip
-            catalogs = (
-                f'[{{type="iceberg-rest", name="pedregal", uri="{issued.catalog_uri("pedregal")}",'
-                f' bearer_access_token="{issued.token}"}}]'
-            )
-            given = json.dumps({"catalogs": catalogs, "sql": SQL})
-            floor_s = _timed(partial(_without_us, program, given))
-            run_s = _timed(ours)
-            command_s = _timed(partial(command, "run"))
-            if number:
-                floors.append(floor_s)
-                runs.append(run_s)
-                commands.append(command_s)
-        endpoint.stop()
+        with engine_alone(root, properties, "bench.floor") as alone:
+            for number in range(ROUNDS + 1):
+                floor_s, run_s = timed(partial(alone.run, SQL)), timed(ours)
+                command_s = timed(partial(command, "run"))
+                if number:
+                    floors.append(floor_s)
+                    runs.append(run_s)
+                    commands.append(command_s)
         driver.close()
     floor = Measured("the same SQL on the same Sail, without us", tuple(floors))
     run = Measured("run through the driver", tuple(runs))
@@ -138,15 +99,3 @@ def _project(root: Path, pretzel: list[str], command: str) -> None:
     manifest.with_suffix(".sql").write_text(SQL)
     arguments = [*pretzel, command, str(manifest), "-e", "production"]
     subprocess.run(arguments, cwd=root, check=True, capture_output=True)
-
-
-def _without_us(program: Path, given: str) -> None:
-    done = subprocess.run([sys.executable, str(program)], input=given, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr[-2000:])
-
-
-def _timed(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started

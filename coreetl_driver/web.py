@@ -85,8 +85,11 @@ def url_host(host: str) -> str:
 
 def _listening(host: str, port: int) -> socket.socket:
     try:
-        if ":" in host:
-            return socket.create_server((host, port), family=socket.AF_INET6, backlog=128)
-        return socket.create_server((host, port), backlog=128)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         raise TransientError(f"port {port} on {host} cannot be had: {error.strerror or error}") from None
+    # What it accepts has this too. asyncio would see to it, but only where a socket names its protocol, and this one
+    # does not: each answer would wait 40 ms for the client's delayed acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
