@@ -20,7 +20,7 @@ from tests.services import spark
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ROOT / ".services"
 REQUIREMENTS = Path(__file__).parent / "requirements"
-NAMES = ("airflow", "postgresql", "seaweedfs", "spark")
+NAMES = ("airflow", "moto", "postgresql", "seaweedfs", "spark")
 _NEEDS = {"spark": spark.java_problem}
 _TIMEOUT_S = 900
 
