@@ -1,8 +1,7 @@
 """Jobs, their versions and their executions in SQL: what survives a restart of the driver.
 
-SQLAlchemy Core on any database; SQLite in WAL mode when embedded. The tables are made on first use, with one row that
-holds the schema's version, and not by alembic: an embedded store is opened by every command, and alembic costs more to
-import than the whole look-up. An older store is upgraded when it is opened; a store of a newer version is refused.
+SQLite when embedded, PostgreSQL where several drivers share one registry (``registry_database``). Each change is one
+statement that says what it expects to find, or holds the rows that it has looked at: so it is right on both.
 
 Must not start processes or open catalogs.
 """
@@ -18,25 +17,24 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from coreetl_driver.api import Execution, ExecutionStatus, Job, JobSpec, digest_of
-from coreetl_driver.job_tables import (
-    EXECUTIONS,
-    JOBS,
-    METADATA,
-    SCHEMA,
-    SCHEMA_VERSION,
-    UPGRADES,
-    VERSIONS,
-    open_engine,
-)
+from coreetl_driver.job_tables import EXECUTIONS, JOBS, VERSIONS
 from coreetl_driver.owners import Owner
-from dcp_core.errors import ConflictError, NotFoundError, SettingsError, TransientError
+from coreetl_driver.registry_database import RegistryDatabase, now
+from dcp_core.errors import ConflictError, InvalidSpecError, NotFoundError, TransientError
 
+__all__ = ["JobRegistry", "Run", "now"]
 _FINAL = [status.value for status in ExecutionStatus if status.is_final]
+_MAX_KEY_LENGTH = 200
+_RACES_AT_MOST = 5
 
 
 @frozen
 class Run:
-    """An execution with what only the driver needs to know of it."""
+    """An execution with what only the driver needs to know of it.
+
+    Args:
+        heartbeat_at: When its owner was last heard of, by the clock of this machine.
+    """
 
     execution: Execution
     params: Mapping[str, str]
@@ -50,11 +48,10 @@ class JobRegistry:
     """The store. Every method is one transaction; safe to use from several threads and processes."""
 
     def __init__(self, url: str) -> None:
-        self._engine = open_engine(url)
-        self._ready = False
+        self._database = RegistryDatabase(url)
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._database.close()
 
     # Jobs
 
@@ -65,23 +62,23 @@ class JobRegistry:
             ConflictError: A different job has this id.
         """
         digest = digest_of(spec, labels)
-        with self._begin() as connection:
-            present = _job(connection, environment, job_id)
-            if present is None:
-                job = Job(
-                    job_id, environment, name, _next_version(connection, environment, job_id), spec, labels, digest
-                )
-                try:
-                    connection.execute(
-                        JOBS.insert().values(environment=environment, job_id=job_id, name=name, version=job.version)
-                    )
-                except sa.exc.IntegrityError:
-                    raise TransientError(f"job {job_id!r} is being created by another process") from None
-                _insert_version(connection, job)
-                return job
-        if present.digest != digest:
-            raise ConflictError(f"environment {environment!r} has a different job {job_id!r} already")
-        return present
+        for _ in range(_RACES_AT_MOST):
+            try:
+                with self._database.begin() as connection:
+                    present = _job(connection, environment, job_id)
+                    if present is None:
+                        version = _next_version(connection, environment, job_id)
+                        job = Job(job_id, environment, name, version, spec, labels, digest)
+                        key = {"environment": environment, "job_id": job_id}
+                        connection.execute(JOBS.insert().values(**key, name=name, version=version))
+                        _insert_version(connection, job)
+                        return job
+            except sa.exc.IntegrityError:  # another process makes it at this moment: look again
+                continue
+            if present.digest != digest:
+                raise ConflictError(f"environment {environment!r} has a different job {job_id!r} already")
+            return present
+        raise _raced(job_id, environment)
 
     def update_job(
         self,
@@ -98,31 +95,30 @@ class JobRegistry:
             ConflictError: It is not at ``expected_version``.
         """
         digest = digest_of(spec, labels)
-        with self._begin() as connection:
-            present = _job(connection, environment, job_id)
-            if present is None:
-                raise _no_job(job_id, environment)
-            if present.digest == digest:
-                return present
-            if expected_version is not None and present.version != expected_version:
-                raise ConflictError(
-                    f"job {job_id!r} of {environment!r} is at version {present.version}, not {expected_version}"
-                )
-            version = _next_version(connection, environment, job_id)
-            job = Job(job_id, environment, present.name, version, spec, labels, digest)
-            changed = connection.execute(
-                JOBS.update()
-                .where(_is_job(JOBS, environment, job_id), JOBS.c.version == present.version)
-                .values(version=version)
-            )
-            if changed.rowcount != 1:
-                raise ConflictError(f"job {job_id!r} of {environment!r} was changed by another process meanwhile")
-            _insert_version(connection, job)
-            return job
+        for _ in range(_RACES_AT_MOST):
+            with self._database.begin() as connection:
+                present = _job(connection, environment, job_id)
+                if present is None:
+                    raise _no_job(job_id, environment)
+                if present.digest == digest:
+                    return present
+                if expected_version is not None and present.version != expected_version:
+                    raise ConflictError(
+                        f"job {job_id!r} of {environment!r} is at version {present.version}, not {expected_version}"
+                    )
+                version = _next_version(connection, environment, job_id)
+                unchanged = sa.and_(_is_job(JOBS, environment, job_id), JOBS.c.version == present.version)
+                changed = connection.execute(JOBS.update().where(unchanged).values(version=version))
+                if changed.rowcount == 1:
+                    job = Job(job_id, environment, present.name, version, spec, labels, digest)
+                    _insert_version(connection, job)
+                    return job
+        raise _raced(job_id, environment)
 
     def delete_job(self, job_id: str, environment: str) -> None:
         """Forget a job; its versions stay for the executions that name them."""
-        with self._begin() as connection:
+        with self._database.begin() as connection:
+            connection.execute(sa.select(JOBS.c.version).where(_is_job(JOBS, environment, job_id)).with_for_update())
             running = connection.execute(
                 sa.select(sa.func.count())
                 .select_from(EXECUTIONS)
@@ -136,7 +132,7 @@ class JobRegistry:
 
     def get_job(self, job_id: str, environment: str, version: int | None = None) -> Job:
         """The version in force, or a certain one even of a deleted job."""
-        with self._begin() as connection:
+        with self._database.begin() as connection:
             job = _job(connection, environment, job_id, version)
         if job is None:
             raise _no_job(job_id, environment)
@@ -147,7 +143,7 @@ class JobRegistry:
         query = _select_jobs().order_by(JOBS.c.environment, JOBS.c.job_id)
         if environment is not None:
             query = query.where(JOBS.c.environment == environment)
-        with self._begin() as connection:
+        with self._database.begin() as connection:
             if job_ids is None:
                 return tuple(_to_job(row) for row in connection.execute(query))
             jobs: list[Job] = []
@@ -160,7 +156,14 @@ class JobRegistry:
     # Executions
 
     def add_execution(self, execution: Execution, params: Mapping[str, str], owner: Owner) -> tuple[Execution, bool]:
-        """Record a new execution, unless its idempotency key has one: then that, and False."""
+        """Record a new execution, unless its idempotency key has one: then that, and False.
+
+        Raises:
+            NotFoundError: The job has been deleted meanwhile.
+            InvalidSpecError: The key is too long.
+        """
+        if len(execution.idempotency_key or "") > _MAX_KEY_LENGTH:
+            raise InvalidSpecError(f"an idempotency key has at most {_MAX_KEY_LENGTH} characters")
         values = {
             "execution_id": execution.execution_id,
             "environment": execution.environment,
@@ -175,19 +178,24 @@ class JobRegistry:
             "stop_requested": False,
             "created_at": now(),
             "owner": str(owner),
-            "heartbeat_at": now(),
+            "heartbeat_at": self._database.clock,
         }
-        known = EXECUTIONS.select().where(
+        known = self._runs().where(
             _is_job(EXECUTIONS, execution.environment, execution.job_id),
             EXECUTIONS.c.idempotency_key == execution.idempotency_key,
         )
         try:
-            with self._begin() as connection:
+            with self._database.begin() as connection:
                 row = connection.execute(known).first() if execution.idempotency_key else None
                 if row is None:
+                    # Shared: runs of one job do not wait for each other, its deletion waits for them.
+                    is_it = _is_job(JOBS, execution.environment, execution.job_id)
+                    held = sa.select(JOBS.c.version).where(is_it).with_for_update(read=True)
+                    if connection.execute(held).first() is None:
+                        raise _no_job(execution.job_id, execution.environment)
                     connection.execute(EXECUTIONS.insert().values(values))
         except sa.exc.IntegrityError:  # another process was faster with the same key
-            with self._begin() as connection:
+            with self._database.begin() as connection:
                 row = connection.execute(known).one()
         if row is not None:
             return _to_run(row).execution, False
@@ -199,8 +207,8 @@ class JobRegistry:
         Raises:
             NotFoundError: There is no such execution.
         """
-        query = EXECUTIONS.select().where(EXECUTIONS.c.execution_id == execution_id)
-        with self._begin() as connection:
+        query = self._runs().where(EXECUTIONS.c.execution_id == execution_id)
+        with self._database.begin() as connection:
             row = connection.execute(query).first()
         if row is None:
             raise NotFoundError(f"there is no execution {execution_id!r}")
@@ -208,22 +216,22 @@ class JobRegistry:
 
     def list_executions(self, job_id: str | None, environment: str | None, limit: int) -> tuple[Execution, ...]:
         """Executions, the newest first."""
-        query = EXECUTIONS.select().order_by(EXECUTIONS.c.created_at.desc(), EXECUTIONS.c.execution_id)
+        query = self._runs().order_by(EXECUTIONS.c.created_at.desc(), EXECUTIONS.c.execution_id)
         if job_id is not None:
             query = query.where(EXECUTIONS.c.job_id == job_id)
         if environment is not None:
             query = query.where(EXECUTIONS.c.environment == environment)
-        with self._begin() as connection:
+        with self._database.begin() as connection:
             return tuple(_to_run(row).execution for row in connection.execute(query.limit(limit)))
 
     def unfinished(self, job_id: str | None = None, environment: str | None = None) -> tuple[Run, ...]:
         """Everything that is not final, the oldest first."""
-        query = EXECUTIONS.select().where(EXECUTIONS.c.status.not_in(_FINAL)).order_by(EXECUTIONS.c.created_at)
+        query = self._runs().where(EXECUTIONS.c.status.not_in(_FINAL)).order_by(EXECUTIONS.c.created_at)
         if job_id is not None:
             query = query.where(EXECUTIONS.c.job_id == job_id)
         if environment is not None:
             query = query.where(EXECUTIONS.c.environment == environment)
-        with self._begin() as connection:
+        with self._database.begin() as connection:
             return tuple(_to_run(row) for row in connection.execute(query))
 
     def change(self, execution_id: str, holder: Owner | None, /, **values: Any) -> bool:
@@ -235,9 +243,11 @@ class JobRegistry:
         statement = EXECUTIONS.update().where(
             EXECUTIONS.c.execution_id == execution_id, EXECUTIONS.c.status.not_in(_FINAL)
         )
+        if "heartbeat_at" in values:
+            values["heartbeat_at"] = self._database.clock
         if holder is not None:
             statement = statement.where(EXECUTIONS.c.owner == str(holder))
-        with self._begin() as connection:
+        with self._database.begin() as connection:
             return bool(connection.execute(statement.values(values)).rowcount == 1)
 
     def take_over(self, run: Run, owner: Owner) -> bool:
@@ -251,38 +261,13 @@ class JobRegistry:
                 EXECUTIONS.c.attempt == run.execution.attempt,
                 former,
             )
-            .values(owner=str(owner), heartbeat_at=now())
+            .values(owner=str(owner), heartbeat_at=self._database.clock)
         )
-        with self._begin() as connection:
+        with self._database.begin() as connection:
             return bool(connection.execute(statement).rowcount == 1)
 
-    def _begin(self) -> Any:
-        if not self._ready:
-            self._prepare()
-        return self._engine.begin()
-
-    def _prepare(self) -> None:
-        try:
-            METADATA.create_all(self._engine)
-            with self._engine.begin() as connection:
-                version = connection.execute(sa.select(SCHEMA.c.version)).scalar()
-                if version is None:
-                    connection.execute(SCHEMA.insert().values(version=SCHEMA_VERSION))
-                for older in range(version or SCHEMA_VERSION, SCHEMA_VERSION):
-                    for statement in UPGRADES[older]:
-                        connection.exec_driver_sql(statement)
-                    connection.execute(SCHEMA.update().values(version=older + 1))
-        except (sa.exc.IntegrityError, sa.exc.OperationalError, sa.exc.ProgrammingError) as error:
-            # Another process made the same tables at the same moment, or the database is away: both may pass.
-            raise TransientError(f"the job registry cannot be prepared: {error.orig}") from None
-        if version is not None and version > SCHEMA_VERSION:
-            raise SettingsError(f"the job registry is of version {version}, this driver knows {SCHEMA_VERSION}")
-        self._ready = True
-
-
-def now() -> datetime.datetime:
-    """UTC, without a zone, as the store keeps times."""
-    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+    def _runs(self) -> sa.Select[Any]:
+        return sa.select(EXECUTIONS, self._database.read_at)
 
 
 def _is_job(table: sa.Table, environment: str, job_id: str) -> sa.ColumnElement[bool]:
@@ -343,6 +328,10 @@ def _no_job(job_id: str, environment: str) -> NotFoundError:
     return NotFoundError(f"there is no job {job_id!r} in environment {environment!r}")
 
 
+def _raced(job_id: str, environment: str) -> TransientError:
+    return TransientError(f"job {job_id!r} of {environment!r} is being changed by other processes again and again")
+
+
 def _to_run(row: sa.Row[Any]) -> Run:
     execution = Execution(
         execution_id=row.execution_id,
@@ -366,9 +355,16 @@ def _to_run(row: sa.Row[Any]) -> Run:
         execution.params,
         row.stop_requested,
         Owner.parse(row.owner),
-        _utc(row.heartbeat_at),
+        _utc(_here(row.heartbeat_at, row.read_at)),
         row.handle,
     )
+
+
+def _here(heartbeat_at: datetime.datetime | None, read_at: datetime.datetime | None) -> datetime.datetime | None:
+    """A heartbeat by the clock of this machine, which may differ from that of the database."""
+    if heartbeat_at is None or read_at is None:
+        return heartbeat_at
+    return now() - (read_at - heartbeat_at)
 
 
 def _utc(value: datetime.datetime | None) -> datetime.datetime | None:

@@ -1,14 +1,8 @@
-"""The tables of the job registry, and how its database is opened.
-
-SQLite runs in WAL mode, and every transaction takes its lock at the start: one that reads first and then writes must
-not fail half way because another process wrote in between.
-"""
+"""The tables of the job registry, and how those of older versions become these."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -71,26 +65,3 @@ UPGRADES: Mapping[int, Sequence[str]] = {
         "UPDATE coreetl_executions SET handle = worker",
     ),
 }
-
-
-def open_engine(url: str) -> sa.Engine:
-    """The database behind a SQLAlchemy URL; a SQLite file's folder is made."""
-    parsed = sa.make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        return sa.create_engine(parsed, pool_pre_ping=True)
-    if parsed.database and parsed.database != ":memory:":
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(parsed, connect_args={"timeout": 30})
-
-    @sa.event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # BEGIN is ours: see below
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-
-    @sa.event.listens_for(engine, "begin")
-    def _begin_immediate(connection: sa.Connection) -> None:
-        # A transaction that reads and then writes must not fail half way because another one wrote in between.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
