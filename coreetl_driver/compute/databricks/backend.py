@@ -1,0 +1,228 @@
+"""The hooks: a task becomes a run of Databricks' Jobs API, which goes on whether or not the driver does."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import threading
+import time
+from collections import OrderedDict
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from coreetl_driver.api import ExecutionStatus
+from coreetl_driver.compute.databricks import runs
+from coreetl_driver.compute.databricks.acting import Actor, Actors
+from coreetl_driver.compute.databricks.calling import THROTTLED
+from coreetl_driver.compute.databricks.runs import End, Handle
+from coreetl_driver.compute.databricks.settings import acts_as_user, settings_for
+from coreetl_driver.compute.databricks.staging import attempt_folder, places, remove, stage
+from coreetl_driver.compute.databricks.submitting import run_request
+from coreetl_driver.compute.interfaces import ComputeBackend
+from coreetl_driver.compute.results import judged, result_in
+from coreetl_driver.compute.spark_submit import submission
+from coreetl_driver.compute.tasks import Capabilities, Outcome, Task
+from dcp_core.errors import (
+    DcpError,
+    NotFoundError,
+    PermanentError,
+    SettingsError,
+    TransientError,
+    UnauthorizedError,
+)
+from dcp_core.settings import Settings
+
+if TYPE_CHECKING:
+    from databricks.sdk.service.jobs import Run
+
+_LOG = logging.getLogger("dcp")
+_ASKED = "databricks-was-asked"  # in the attempt's folder: a run may have been started
+_SETTLE_S = 1.0  # for a commit that was on its way to the catalog when its run ended
+_FIRST_LOOK_S, _LAST_LOOK_S = 0.1, 2.0
+_KEPT = 1000  # ends that are remembered
+
+
+@frozen
+class _Ended:
+    """What is left of an attempt; a ``problem`` is raised, each time it is asked for."""
+
+    outcome: Outcome | None
+    log: str
+    problem: str = ""
+
+
+class DatabricksBackend(ComputeBackend):
+    """One-time runs in one workspace, each as its user or as its environment's service principal."""
+
+    name = "databricks"
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        if importlib.util.find_spec("databricks") is None or importlib.util.find_spec("databricks.sdk") is None:
+            raise SettingsError(
+                "compute backend 'databricks' needs Databricks' SDK", hint="pip install 'coreetl-driver[databricks]'"
+            )
+        self._acts_as_user = acts_as_user(settings)
+        self._section_of = partial(settings_for, settings)
+        self._actors = Actors(self._section_of)
+        self._ended: OrderedDict[str, _Ended] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def capabilities(self) -> Capabilities:
+        """An extraction stages its rows on the driver's machine, where no cluster can read them."""
+        return Capabilities(kinds=("query",), survives_driver=True, needs_user_token=self._acts_as_user)
+
+    def submit(self, task: Task) -> str:
+        section = self._section_of(task.environment)
+        asked = task.folder / _ASKED
+        was_asked = asked.exists()
+        # Where a run may have been started, credentials that are refused must not have it declared failed.
+        refusal = TransientError if was_asked else UnauthorizedError
+        actor = self._actors.of_task(task, refusal)
+        try:
+            staged = places(task, actor, section.workspace_path)
+            request = run_request(task, section, submission(self._settings, task), staged)
+            if not was_asked:
+                with actor.asks(f"does not take the program's files in {section.workspace_path}", refusal):
+                    stage(task, actor, staged)
+            asked.touch()
+            with actor.asks("does not take the run", refusal):
+                submitted: Any = actor.client.jobs.submit(**request).response
+        except DcpError as error:
+            if not isinstance(error, TransientError) or error.code == THROTTLED:
+                asked.unlink(missing_ok=True)  # it says itself that it has not taken it
+            if isinstance(error, PermanentError):
+                self._actors.forget(task.key)
+            if isinstance(error, NotFoundError):  # of the workspace, not of an attempt
+                raise PermanentError(error.message, where=error.where, hint=error.hint) from None
+            raise
+        sink = task.spec.sink
+        return Handle(submitted.run_id, task.environment, actor.me, task.key, sink.catalog, sink.table).text
+
+    def poll(self, handle: str, wait_s: float) -> Outcome | None:
+        """Looks, and does not wait: the service has no call that does."""
+        known = _known(handle)
+        ended = self._ended.get(handle)
+        if ended is None:
+            actor = self._actors.of_attempt(known.environment, known.me)
+            try:
+                run = _run(actor, known)
+            except NotFoundError:
+                self._actors.forget(known.key)
+                raise
+            end = runs.end_of(run)
+            if end is None:
+                return None
+            ended = self._judged(actor, known, run, end)
+            self._keep(actor, known, ended)
+        if ended.outcome is None:
+            raise NotFoundError(ended.problem)
+        return ended.outcome
+
+    def cancel(self, handle: str) -> None:
+        known = Handle.parsed(handle)
+        if known is None or handle in self._ended:
+            return
+        actor = self._actors.of_attempt(known.environment, known.me)
+        try:
+            if runs.end_of(_run(actor, known)) is not None:
+                return
+            with actor.asks(f"does not end run {known.run_id}"):
+                actor.client.jobs.cancel_run(known.run_id)
+            self._wait_for_end(actor, known)
+        except NotFoundError:
+            return
+        time.sleep(_SETTLE_S)
+
+    def logs(self, handle: str) -> str:
+        known = _known(handle)
+        ended = self._ended.get(handle)
+        if ended is not None:
+            return ended.log
+        actor = self._actors.of_attempt(known.environment, known.me)
+        return _log(actor, _run(actor, known))[0]
+
+    def close(self) -> None:
+        """Runs go on; the tokens are forgotten."""
+        self._actors.forget_all()
+
+    def _wait_for_end(self, actor: Actor, known: Handle) -> None:
+        deadline = time.monotonic() + self._section_of(known.environment).cancel_timeout_s
+        pause = _FIRST_LOOK_S
+        while runs.end_of(_run(actor, known)) is None:
+            if time.monotonic() > deadline:
+                raise TransientError(f"run {known.run_id} of Databricks was told to end, and has not yet ended")
+            time.sleep(pause)
+            pause = min(_LAST_LOOK_S, pause * 1.5)
+
+    def _judged(self, actor: Actor, known: Handle, run: Run, end: End) -> _Ended:
+        """What became of the attempt: what it has committed counts, whatever the service says of its end.
+
+        Raises:
+            TransientError: It cannot be found out yet.
+        """
+        log, otherwise = _log(actor, run)
+        if end.kind == runs.SUCCEEDED:
+            return _Ended(judged(True, result_in(log), ""), log)
+        time.sleep(_SETTLE_S)
+        try:
+            committed = self._committed(known)
+        except Exception as problem:
+            message = f"whether run {known.run_id} has committed cannot be found out: {problem}"
+            raise TransientError(message) from problem
+        if committed is not None:
+            return _Ended(Outcome(ExecutionStatus.SUCCEEDED, committed), log)
+        if end.kind == runs.CANCELLED:
+            return _Ended(Outcome(ExecutionStatus.CANCELLED), log)
+        said = result_in(log)
+        if end.kind == runs.LOST and said is None:
+            return _Ended(None, log, f"run {known.run_id} was lost by Databricks: {end.message}")
+        return _Ended(judged(False, said, otherwise or end.message), log)
+
+    def _committed(self, known: Handle) -> int | None:
+        from coreetl_driver.warehouse import Warehouse, committed_snapshot, rows_of
+
+        store = (known.catalog, self._settings.catalog_properties(known.catalog))
+        table = Warehouse().load(store, tuple(known.table.split(".")))
+        summary = None if table is None else committed_snapshot(table, known.execution_id)
+        return None if summary is None else rows_of(summary)
+
+    def _keep(self, actor: Actor, known: Handle, ended: _Ended) -> None:
+        """Remember an end, and leave nothing of the attempt behind: no file, and no token."""
+        with self._lock:
+            self._ended[known.text] = ended
+            while len(self._ended) > _KEPT:
+                self._ended.popitem(last=False)
+        folder = attempt_folder(known.key, actor, self._section_of(known.environment).workspace_path)
+        try:
+            remove(actor, folder)
+        except DcpError as error:  # it is a small file, and no secret
+            _LOG.warning("%s stays in the workspace: %s", folder, error)
+        self._actors.forget(known.key)
+
+
+def _known(handle: str) -> Handle:
+    known = Handle.parsed(handle)
+    if known is None:
+        raise NotFoundError(f"there is no run {handle} of Databricks")
+    return known
+
+
+def _run(actor: Actor, known: Handle) -> Run:
+    with actor.asks(f"does not show run {known.run_id}"):
+        return actor.client.jobs.get_run(known.run_id)
+
+
+def _log(actor: Actor, run: Run) -> tuple[str, str]:
+    """What the program has printed, and what the service says of its failure. The service keeps the last 5 MB."""
+    run_id = runs.task_run_id(run)
+    if run_id is None:
+        return "", ""
+    try:
+        with actor.asks(f"does not show the output of run {run_id}"):
+            output = actor.client.jobs.get_run_output(run_id)
+    except PermanentError as error:  # it has none yet, or none any more
+        return "", error.message if not isinstance(error, NotFoundError) else ""
+    return output.logs or "", output.error or ""
