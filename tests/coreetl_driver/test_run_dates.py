@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coreetl_driver import JobSpec, wire
 from coreetl_driver.driver import Driver
 from coreetl_driver.run_dates import check_schedule, run_interval
 from coreetl_driver.specs import check_spec, chosen_parameters
@@ -138,3 +139,10 @@ def test_an_execution_shows_what_it_runs_with_and_its_key_keeps_the_values(drive
     other = driver.run_job("a_job", ENVIRONMENT, params={"day": "1999-01-01"}, idempotency_key="dag/other")
     assert set(other.params) == {"day", "again", *RESERVED}
     assert driver.wait(other.execution_id, 120).rows_written == 0
+
+
+def test_the_schedule_goes_with_the_job_wherever_it_goes(project: Project) -> None:
+    spec = project.spec(SQL, params=PARAMS, schedule="0 6 * * *")
+    assert JobSpec.from_json(spec.to_json()) == spec
+    assert wire.spec_from_message(wire.spec_to_message(spec)) == spec
+    assert "schedule" not in project.spec(SQL).to_json(), "the digest of a job without one is what it was"

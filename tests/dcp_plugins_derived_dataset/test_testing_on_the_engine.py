@@ -221,6 +221,28 @@ def test_parameters_of_a_case_override_the_workflows(engine_bench: Any) -> None:
     assert [test.ok for test in report.tests] == [True] * 5, report.tests
 
 
+def test_a_case_runs_for_a_stated_day_whatever_the_schedule_and_the_clock(engine_bench: Any) -> None:
+    params = """{start: "{{ ds }}", end: "{{ data_interval_end | ds }}"}"""
+    engine_bench.replace("  sql: daily", f"  params: {params}\n  sql: daily")
+    engine_bench.sql = (
+        "SELECT order_id, quantity, ordered_at FROM raw.orders WHERE CAST(ordered_at AS TIMESTAMP) >= "
+        "CAST(:start AS DATE) AND CAST(ordered_at AS TIMESTAMP) < CAST(:end AS DATE)"
+    )
+    days = [f"{{order_id: {name}, quantity: 1, ordered_at: '{day}'}}" for name, day in DAYS.items()]
+    inputs = f"inputs: {{raw.orders: [{', '.join(days)}]}}"
+    engine_bench.add(
+        f"tests:\n  - {{name: default, {inputs}, expected: [{{order_id: a}}]}}\n"
+        f"  - {{name: dated, date: 2026-02-28, {inputs}, expected: [{{order_id: b}}]}}\n"
+        f"  - {{name: until later, params: {{end: '{{{{ macros.ds_add(ds, 90) }}}}'}}, {inputs}, "
+        "expected: [{order_id: a}, {order_id: b}]}\n"
+    )
+    report = engine_bench.test()
+    assert [test.ok for test in report.tests] == [True] * 6, report.tests
+
+
+DAYS = {"a": "2026-01-01", "b": "2026-02-28", "c": "1999-12-31"}
+
+
 def test_checks_hold_or_say_what_does_not(engine_bench: Any) -> None:
     rows = (
         "[{order_id: a, quantity: 1, ordered_at: '2026-01-01'}, {order_id: a, quantity: -1, ordered_at: '2026-01-01'},"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from attrs import evolve
 from coreetl_driver import Column, SinkMode, SourceTable, SourceTopic
 from dcp_core.context import Context
 from dcp_core.errors import ConflictError, InvalidSpecError, NotFoundError
+from dcp_core.intervals import Interval
 from dcp_core.model import Owner, Resource
 from dcp_core.records import ExecutionStatus
 from dcp_primitives.airflow_dag import AirflowDag, AirflowDagPrimitive
@@ -238,6 +240,23 @@ def test_a_job_runs_once_for_one_key(job: Any, alice: Context, source: Any) -> N
     assert PRIMITIVE.get_status(job(), None, alice) is None
     assert PRIMITIVE.get_status(job(), "unknown", alice) is None
     assert sorted(row["qty"] for row in source.rows()) == [1, 2]
+
+
+def test_what_is_stopped_while_its_job_changes_goes_on_for_the_same_interval(
+    job: Any, alice: Context, source: Any
+) -> None:
+    dated = {"day": "{{ ds }}", "least": "0"}
+    sql = "SELECT order_id, qty FROM raw.orders WHERE :day > '' AND qty > CAST(:least AS INT)"
+    apply(job(sql=sql, params=dated, schedule="@daily"), alice)
+    interval = Interval.of_day(datetime.date(2026, 1, 31)).to_params()
+    started = PRIMITIVE.start(job(), {"least": "1", **interval}, "op-1", alice)
+    running = PRIMITIVE.get_status(job(), None, alice)
+    assert running is not None
+    assert running.params == {"least": "1", **interval}, "the day is a default: the next version may have another"
+    found = PRIMITIVE.get_status(job(), started.id, alice)
+    assert found is not None
+    assert found.params == {"day": "2026-01-31", "least": "1", **interval}
+    PRIMITIVE.stop(job(), alice)
 
 
 def test_the_rendered_dag_runs_the_job_over_http(
