@@ -1,0 +1,201 @@
+"""Backend ``emr``: the job program on Amazon EMR, as a step of a cluster or as a job run of EMR Serverless.
+
+The program and the job's specification are staged in S3; the program writes how it ended beside them. A handle names
+the environment, the service's own id and the execution, so that any driver with the same settings can go on.
+
+Once only: a specification that was staged before says that the attempt may have been submitted, and then the service
+is asked for its name before anything is started. EMR Serverless takes the execution's key as a client token too.
+
+Source: design.md section 10.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable
+
+from attrs import frozen
+
+from coreetl_driver.api import ExecutionStatus
+from coreetl_driver.compute.artifacts import job_program, job_specification
+from coreetl_driver.compute.aws import Aws, require_client
+from coreetl_driver.compute.emr.serverless import Serverless
+from coreetl_driver.compute.emr.service import Files, Look, Phase, Service
+from coreetl_driver.compute.emr.settings import EmrSettings, emr_settings
+from coreetl_driver.compute.emr.steps import Steps
+from coreetl_driver.compute.interfaces import ComputeBackend
+from coreetl_driver.compute.results import judged
+from coreetl_driver.compute.s3_staging import S3Staging, log_in_s3
+from coreetl_driver.compute.spark_submit import submission
+from coreetl_driver.compute.tasks import Capabilities, Outcome, Task
+from dcp_core.errors import NotFoundError, PermanentError, TransientError
+from dcp_core.settings import Settings
+
+_HANDLE = re.compile(r"(serverless|step)/([a-z0-9_]+)/([^/]+)/([^/]+)/([^/]+-\d+)")
+_FIRST_LOOK_S, _LAST_LOOK_S, _SLOWER = 0.2, 5.0, 1.5  # between two looks at a job that is being cancelled
+_SETTLE_S = 1.0  # a commit that was on its way to the catalog when its process was killed
+
+
+class EmrBackend(ComputeBackend):
+    """Runs jobs as ``[emr]`` says. A handle is ``<service>/<environment>/<application or cluster>/<id>/<key>``.
+
+    Raises:
+        SettingsError: boto3 is not installed.
+    """
+
+    name = "emr"
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        require_client(self.name)
+        self._places: dict[str, _Place] = {}
+        self._lock = threading.Lock()
+
+    def capabilities(self) -> Capabilities:
+        """An extraction stages its rows on this machine, where a cluster cannot read them."""
+        return Capabilities(kinds=("query",), survives_driver=True)
+
+    def submit(self, task: Task) -> str:
+        place = self._place(task.environment)
+        wanted = submission(self._settings, task)  # before anything is staged: it may be refused
+        name, artifact = f"coreetl-{task.key}", job_specification(task)
+        uri, is_first = place.staging.specification(task.key, artifact)
+        job = None if is_first else place.service.find(name)
+        if job is None:
+            if not is_first:
+                place.staging.replace_specification(task.key, artifact)
+            main, archive = place.staging.program(job_program())
+            files = Files(main, archive, uri, artifact.sha256, place.staging.result_uri(task.key))
+            job = place.service.start(name, task, files, wanted)
+        return "/".join((place.service.kind, task.environment, place.service.target, job, task.key))
+
+    def poll(self, handle: str, wait_s: float) -> Outcome | None:
+        place, job = self._job(handle)
+        look = place.service.look(job.target, job.id)
+        if not look.phase.is_over:
+            return None
+        if look.phase is Phase.LOST:
+            raise NotFoundError(f"{job.what} was lost: {look.why or look.state}")
+        result = place.staging.result(job.key)
+        if look.phase is Phase.SUCCEEDED or _says_ok(result):  # it may have been killed after its commit
+            return judged(True, result, "")
+        if look.phase is Phase.CANCELLED:
+            return Outcome(ExecutionStatus.CANCELLED, error=look.why or None)
+        return judged(False, result, f"{job.what} failed without a word of the program: {look.why or look.state}")
+
+    def cancel(self, handle: str) -> None:
+        try:
+            place, job = self._job(handle)
+            self._cancel(place, job)
+        except NotFoundError:
+            return
+
+    def logs(self, handle: str) -> str:
+        place, job = self._job(handle)
+        uris = place.service.logs(job.target, job.id)
+        texts = [log_in_s3(place.aws, uri) for uri in uris]
+        if not any(text is not None for text in texts):
+            place.service.look(job.target, job.id)  # a NotFoundError where there is no job
+            raise TransientError(f"the log of {job.what} has not come to {uris[0]} yet; EMR takes some minutes")
+        return "".join(text for text in texts if text)
+
+    def _cancel(self, place: _Place, job: _Job) -> None:
+        """Ask for the end, and wait for it.
+
+        Raises:
+            TransientError: It has not come in time.
+        """
+        first = place.service.look(job.target, job.id)
+        if first.phase.is_over:
+            return
+        try:
+            place.service.cancel(job.target, job.id)
+        except PermanentError:
+            if not place.service.look(job.target, job.id).phase.is_over:  # it may have ended at this very moment
+                raise
+        look = _waited(lambda: place.service.look(job.target, job.id), place.settings.cancel_timeout_s)
+        if not look.phase.is_over:
+            raise TransientError(f"{job.what} is still {look.state} after it was cancelled")
+        if first.has_started:
+            time.sleep(_SETTLE_S)
+
+    def _job(self, handle: str) -> tuple[_Place, _Job]:
+        """Raises NotFoundError when nobody here has given this handle."""
+        parts = _HANDLE.fullmatch(handle)
+        if parts is None:
+            raise NotFoundError(f"there is no attempt {handle!r}")
+        kind, environment, target, id_, key = parts.groups()
+        return self._place(environment, kind), _Job(kind, target, id_, key)
+
+    def _place(self, environment: str, kind: str | None = None) -> _Place:
+        """Where an environment's jobs run: as the settings say, or, of jobs that exist, as their handle says."""
+        with self._lock:
+            if environment not in self._places:
+                self._places[environment] = _Place.of(emr_settings(self._settings, environment))
+            place = self._places[environment]
+        return place if kind is None else place.with_service(kind)
+
+
+@frozen
+class _Job:
+    """What a handle names."""
+
+    kind: str
+    target: str
+    id: str
+    key: str
+
+    @property
+    def what(self) -> str:
+        """For people."""
+        if self.kind == Steps.kind:
+            return f"step {self.id} on cluster {self.target}"
+        return f"job run {self.id} of EMR Serverless application {self.target}"
+
+
+@frozen
+class _Place:
+    """Where the jobs of an environment run, and with whose credentials."""
+
+    settings: EmrSettings
+    aws: Aws
+    staging: S3Staging
+    service: Service
+
+    @classmethod
+    def of(cls, settings: EmrSettings) -> _Place:
+        aws = Aws(settings.region, settings.profile, settings.request_timeout_s)
+        kind = Serverless.kind if settings.application_id else Steps.kind
+        return cls(settings, aws, S3Staging(aws, settings.staging), _service(kind, aws, settings))
+
+    def with_service(self, kind: str) -> _Place:
+        """The same with a service of this kind: an environment may have moved since a job was submitted."""
+        if self.service.kind == kind:
+            return self
+        return _Place(self.settings, self.aws, self.staging, _service(kind, self.aws, self.settings))
+
+
+def _service(kind: str, aws: Aws, settings: EmrSettings) -> Service:
+    if kind == Serverless.kind:
+        return Serverless(aws, settings, settings.logs or f"{settings.staging.rstrip('/')}/logs")
+    return Steps(aws, settings, settings.logs)
+
+
+def _says_ok(result: str | None) -> bool:
+    try:
+        said = json.loads(result or "{}")
+    except ValueError:  # cut off
+        return False
+    return isinstance(said, dict) and said.get("ok") is True
+
+
+def _waited(look: Callable[[], Look], timeout_s: float) -> Look:
+    """The last look: the first that sees the end, or the one when time is up."""
+    deadline, pause = time.monotonic() + timeout_s, _FIRST_LOOK_S
+    while not (found := look()).phase.is_over and time.monotonic() < deadline:
+        time.sleep(pause)
+        pause = min(_LAST_LOOK_S, pause * _SLOWER)
+    return found
