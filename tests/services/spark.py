@@ -144,23 +144,6 @@ def started(environment: Path, folder: Path, catalogs: Mapping[str, Mapping[str,
         yield spark
 
 
-def submitted(spark: Spark, program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a PySpark program to its end the classic way, in a Spark of its own with the same catalogs."""
-    command = [str(spark.home / "bin" / "spark-submit"), "--properties-file", str(spark.properties)]
-    for name in ("spark.driver.port", "spark.blockManager.port"):  # the server has those
-        command += ["--conf", f"{name}=0"]
-    python = {"PYSPARK_PYTHON": str(spark.home.parents[3] / "bin" / "python")}
-    return subprocess.run(
-        [*command, str(program), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_S,
-        check=False,
-        cwd=program.parent,
-        env={**os.environ, **spark.environ, **python},
-    )
-
-
 def _environ(home: Path) -> dict[str, str]:
     """Nothing of another Spark on this machine may reach this one."""
     return {

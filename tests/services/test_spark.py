@@ -16,14 +16,6 @@ from tests.services.spark import Spark
 from tests.services.test_rest_catalog import OWN, empty
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "manifests" / "derived_dataset"
-COUNT = """\
-import sys
-from pyspark.sql import SparkSession
-
-spark = SparkSession.builder.getOrCreate()
-print("rows:", spark.table(sys.argv[1]).count())
-spark.stop()
-"""
 
 
 @pytest.fixture
@@ -74,12 +66,3 @@ def test_it_and_pyiceberg_read_what_the_other_wrote(project: Project, spark: Spa
     finally:
         session.stop()
     assert sorted(row["order_id"] for row in project.rows("copies.orders")) in (["a", "a", "b"], ["a", "b", "b"])
-
-
-def test_a_program_is_submitted_the_classic_way(project: Project, spark: Spark, tmp_path: Path) -> None:
-    project.source("raw.orders", [order("a", 1), order("b", 2)], orders_schema())
-    program = tmp_path / "count.py"
-    program.write_text(COUNT)
-    done = real_spark.submitted(spark, program, "pedregal.raw.orders")
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "rows: 2" in done.stdout
