@@ -2,8 +2,8 @@
 
 What stands in front of it plays EMR, Databricks or Kubernetes; the programs, their files and their Spark are real.
 Programs that are started use the Spark Connect server that runs already, so that each takes seconds; those that are
-submitted go through ``spark-submit``, options and all, to a Spark of their own, with no Python package but PySpark. What it does not do: many machines, queues, and limits of
-memory or time.
+submitted go through ``spark-submit``, options and all, to a Spark of their own, with no Python package but PySpark.
+What it does not do: many machines, queues, and limits of memory or time.
 """
 
 from __future__ import annotations
