@@ -74,10 +74,11 @@ class DriverServer:
         """
         ends_at = time.monotonic() + (self._serving.grace_s if grace_s is None else grace_s)
         calls_end_at = time.monotonic() + _CALLS_SHARE * (ends_at - time.monotonic())
-        self._stopping.set()
-        self._draining.begin()
-        self._grpc.begin_stop()
-        time.sleep(min(self._serving.notice_s, max(0.0, calls_end_at - time.monotonic())))
+        if not self._stopping.is_set():
+            self._stopping.set()
+            self._draining.begin()
+            self._grpc.begin_stop()
+            time.sleep(min(self._serving.notice_s, max(0.0, calls_end_at - time.monotonic())))
         self._http.begin_stop(calls_end_at - time.monotonic())
         were_answered = self._grpc.stop(max(0.0, calls_end_at - time.monotonic()))
         were_answered &= self._http.stop(max(0.0, calls_end_at - time.monotonic()))
