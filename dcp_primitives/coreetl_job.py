@@ -23,7 +23,7 @@ from dcp_core import documents, planning
 from dcp_core.context import Context
 from dcp_core.digests import JsonValue
 from dcp_core.digests import digest_of as json_digest
-from dcp_core.errors import ConflictError, InvalidSpecError, NotFoundError
+from dcp_core.errors import ConflictError, InvalidSpecError, NotFoundError, NotSupportedError
 from dcp_core.interfaces import Primitive
 from dcp_core.intervals import Interval
 from dcp_core.model import (
@@ -129,10 +129,24 @@ class CoreetlJobPrimitive(Primitive):
         )
 
     def get_actual_state(self, resource: Resource, ctx: Context) -> State | None:
-        return self.get_actual_states((resource,), ctx)[resource.key]
+        """Of a driver that is a service, ``info`` has its own answer where the job would run now, and why.
+
+        Raises:
+            TransientError: The driver cannot be reached.
+        """
+        state = self.get_actual_states((resource,), ctx)[resource.key]
+        if state is None or not ctx.settings.section("coreetl", CoreetlSettings).url:
+            return state
+        try:
+            choice = _driver(ctx).explain_run(resource.name, resource.environment)
+        except NotFoundError:  # somebody has deleted it meanwhile
+            return None
+        except NotSupportedError:  # an older service, which does not tell
+            return state
+        return evolve(state, info={"backend": choice.backend, "backend_reason": choice.reason})
 
     def get_actual_states(self, resources: Sequence[Resource], ctx: Context) -> Mapping[ResourceKey, State | None]:
-        """One call for each environment among them (in practice one).
+        """One call for each environment among them (in practice one). Where a service sends them is not asked.
 
         Raises:
             TransientError: The driver cannot be reached.

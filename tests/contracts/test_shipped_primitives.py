@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
+
+import pytest
 
 from dcp_core.model import Resource
 from dcp_core.testing import PrimitiveContract
@@ -13,6 +16,7 @@ from dcp_primitives.airflow_dag import AirflowDagPrimitive
 from dcp_primitives.coreetl_job import CoreetlJobPrimitive
 from dcp_primitives.iceberg_table import IcebergTablePrimitive
 from tests.contracts.test_shipped_plugins import SHIPPED
+from tests.coreetl_driver import driving
 
 Spec = Mapping[str, Any]
 ID = {"name": "id", "type": "string"}
@@ -49,8 +53,20 @@ class TestIcebergTable(Named):
 
 
 class TestCoreetlJob(Named):
+    """With the driver in process, and with one that is a service: the same tests."""
+
     primitive = CoreetlJobPrimitive
     name_key = "job_id"
+    values: Mapping[str, Any]
+
+    @pytest.fixture(autouse=True, params=driving.WAYS)
+    def driver(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
+        with driving.driven(request.param, tmp_path) as self.values:
+            yield
+
+    def settings(self, tmp_path: Path) -> Mapping[str, Any]:
+        return self.values
+
     spec: ClassVar[Spec] = {
         "sql": "SELECT id FROM raw.orders",
         "columns": [ID],

@@ -1,10 +1,10 @@
-"""Jobs on the real driver in process; two of the tests run one, on real Sail."""
+"""Jobs on the real driver, in process and as a service; two of the tests run one, on real Sail."""
 
 from __future__ import annotations
 
 import datetime
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from dcp_core.records import ExecutionStatus
 from dcp_primitives.airflow_dag import AirflowDag, AirflowDagPrimitive
 from dcp_primitives.coreetl_job import CoreetlJob, CoreetlJobPrimitive
 from dcp_primitives.iceberg_table import TableColumn
+from tests.coreetl_driver import driving
 
 TABLE = "derived_datasets.daily_orders"
 JOB = "playground_alice__daily_orders_job"
@@ -27,8 +28,16 @@ PRIMITIVE = CoreetlJobPrimitive()
 
 
 @pytest.fixture
-def alice(context: Callable[..., Context]) -> Context:
+def here(context: Callable[..., Context]) -> Context:
+    """Alice's playground, with the driver in process."""
     return context("playground_alice")
+
+
+@pytest.fixture(params=driving.WAYS)
+def alice(request: pytest.FixtureRequest, context: Callable[..., Context], tmp_path: Path) -> Iterator[Context]:
+    """Alice's playground, with the driver wherever it may be: the same tests for each."""
+    with driving.driven(request.param, tmp_path) as values:
+        yield context("playground_alice", **values)
 
 
 @pytest.fixture
@@ -63,11 +72,11 @@ def apply(resource: Resource, ctx: Context) -> list[str]:
     return [change.field for change in changes]
 
 
-def test_looking_for_jobs_creates_nothing(job: Any, alice: Context, tmp_path: Path) -> None:
-    assert PRIMITIVE.get_actual_state(job(), alice) is None
-    assert PRIMITIVE.get_status(job(), None, alice) is None
-    assert PRIMITIVE.stop(job(), alice) == ()
-    PRIMITIVE.delete(job(), alice)
+def test_looking_for_jobs_creates_nothing(job: Any, here: Context, tmp_path: Path) -> None:
+    assert PRIMITIVE.get_actual_state(job(), here) is None
+    assert PRIMITIVE.get_status(job(), None, here) is None
+    assert PRIMITIVE.stop(job(), here) == ()
+    PRIMITIVE.delete(job(), here)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -100,14 +109,14 @@ def test_a_job_is_created_with_its_mark_and_then_nothing_is_left_to_do(job: Any,
 )
 def test_a_job_says_which_backend_it_will_run_on_and_why(
     job: Any,
-    alice: Context,
+    here: Context,
     coreetl: dict[str, str],
     variables: dict[str, str],
     compute: dict[str, str],
     backend: str,
     reason: str,
 ) -> None:
-    configured = evolve(alice, settings=evolve(alice.settings, values={"coreetl": coreetl}, environ=variables))
+    configured = evolve(here, settings=evolve(here.settings, values={"coreetl": coreetl}, environ=variables))
     apply(job(compute=compute), configured)
     said = {"backend": backend, "backend_reason": reason}
     assert PRIMITIVE.get_desired_state(job(compute=compute), configured).info == said
@@ -116,10 +125,27 @@ def test_a_job_says_which_backend_it_will_run_on_and_why(
     assert actual.info == said
 
 
-def test_where_the_drivers_service_decides_a_job_says_so(job: Any, alice: Context) -> None:
-    served = evolve(alice.settings, values={"coreetl": {"url": "grpc://driver:7070", "backend": "emr"}})
+def test_where_the_drivers_service_decides_a_job_says_so(job: Any, here: Context) -> None:
+    served = evolve(here.settings, values={"coreetl": {"url": "grpc://driver:7070", "backend": "emr"}})
     said = {"backend": None, "backend_reason": "the driver at grpc://driver:7070 decides"}
-    assert PRIMITIVE.get_desired_state(job(), evolve(alice, settings=served)).info == said
+    assert PRIMITIVE.get_desired_state(job(), evolve(here, settings=served)).info == said
+
+
+@pytest.mark.parametrize(("compute", "backend", "reason"), [
+    ({}, "emr", "no rule of [[coreetl.routes]] fits; [coreetl] backend in dcp.toml"),
+    ({"tier": 1}, "sk8", "rule 1 of [[coreetl.routes]] in dcp.toml: tier 1"),
+    ({"backend": "databricks"}, "databricks", "compute.backend in the manifest"),
+])  # fmt: skip
+def test_a_service_says_by_its_own_settings_where_a_job_will_run_and_why(
+    job: Any, context: Callable[..., Context], tmp_path: Path, compute: dict[str, Any], backend: str, reason: str
+) -> None:
+    own = {"coreetl": {"backend": "emr", "routes": [{"tier": 1, "backend": "sk8"}]}}
+    with driving.driven(driving.GRPC, tmp_path, own) as values:
+        alice = context("playground_alice", **values)
+        apply(job(compute=compute), alice)
+        actual = PRIMITIVE.get_actual_state(job(compute=compute), alice)
+        assert actual is not None
+        assert actual.info == {"backend": backend, "backend_reason": reason}
 
 
 def test_each_change_of_a_job_is_shown_and_made(job: Any, alice: Context) -> None:
@@ -157,8 +183,8 @@ def test_catalog_credentials_stay_out_of_states_and_of_the_registry(
     assert b"very-secret" not in registry
 
 
-def test_a_changed_catalog_is_a_change_of_the_job(job: Any, alice: Context, context: Callable[..., Context]) -> None:
-    apply(job(), alice)
+def test_a_changed_catalog_is_a_change_of_the_job(job: Any, here: Context, context: Callable[..., Context]) -> None:
+    apply(job(), here)
     moved = context("playground_alice", catalogs={"pedregal": {"warehouse": "s3://elsewhere"}})
     assert apply(job(), moved) == ["catalogs.pedregal"]
 
@@ -211,13 +237,13 @@ def test_starting_a_job_that_was_never_applied_is_an_error(job: Any, alice: Cont
 
 
 @pytest.fixture
-def source(tables_of: Any, context: Callable[..., Context], alice: Context) -> Any:
+def source(tables_of: Any, context: Callable[..., Context], here: Context) -> Any:
     """Production's rows and the playground's empty table; gives the latter."""
     production = tables_of(context())
     columns = (TableColumn("order_id", "string"), TableColumn("qty", "int"))
     production.apply(production.resource(*columns, table="raw.orders"))
     production.write({"order_id": "a", "qty": 1}, {"order_id": "b", "qty": 2}, table="raw.orders")
-    sink = tables_of(alice)
+    sink = tables_of(here)
     sink.apply(sink.resource(TableColumn("order_id", "string"), TableColumn("qty", "bigint")))
     return sink
 
@@ -260,23 +286,23 @@ def test_what_is_stopped_while_its_job_changes_goes_on_for_the_same_interval(
 
 
 def test_the_rendered_dag_runs_the_job_over_http(
-    job: Any, alice: Context, source: Any, logical_plan: Any, load_dag: Any, monkeypatch: pytest.MonkeyPatch
+    job: Any, here: Context, source: Any, logical_plan: Any, load_dag: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from coreetl_driver.server import DriverServer
 
-    apply(job(), alice)
-    alice.shared_objects.close()
+    apply(job(), here)
+    here.shared_objects.close()
     token = "dag-token-0123456789"
     values = {"coreetl_tokens": {"airflow": {"token": token, "environments": ["playground_*"]}}}
-    server = DriverServer(evolve(alice.settings, values=values))
+    server = DriverServer(evolve(here.settings, values=values))
     try:
         monkeypatch.setenv("COREETL_URL", server.http_url)
         monkeypatch.setenv("COREETL_TOKEN", token)
         plan = logical_plan(environment="playground_alice")
         dag = AirflowDag(dag_id="playground_alice__daily_orders_dag", job_id=JOB, owner="logistics-de").resource(plan)
         primitive = AirflowDagPrimitive()
-        primitive.create(dag, primitive.get_desired_state(dag, alice), alice)
-        file = alice.settings.state / "dags" / "playground_alice__daily_orders_dag.py"
+        primitive.create(dag, primitive.get_desired_state(dag, here), here)
+        file = here.settings.state / "dags" / "playground_alice__daily_orders_dag.py"
         operator, _ = load_dag(file)
         context = {"ti": types.SimpleNamespace(try_number=1, max_tries=2), "run_id": "manual__1", "params": {}}
         assert operator.execute(context) == 2
