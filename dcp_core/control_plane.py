@@ -16,6 +16,7 @@ import attrs
 
 from dcp_core import operating
 from dcp_core.context import Context, SharedObjects
+from dcp_core.credentials import own_credentials
 from dcp_core.diagnostics import Diagnostic, Severity
 from dcp_core.errors import (
     ConflictError,
@@ -33,7 +34,7 @@ from dcp_core.records import Execution, Operation, Preview, Sandbox, TestReport
 from dcp_core.registry import EXTENSIONS, PLUGINS, STORES, Registry
 from dcp_core.running import Runner, RunResult
 from dcp_core.sandboxes import IdentitySettings, PlaygroundSettings, ensure_sandbox, playground_user
-from dcp_core.settings import Settings
+from dcp_core.settings import Secret, Settings
 from dcp_core.states import check_fresh, first_preview
 from dcp_core.store import Holder, StateStore, StoreFactory
 
@@ -70,6 +71,7 @@ class ControlPlane:
         store: By default the one that the settings name, opened on first use.
         clock: UTC now.
         holder: This process, for leases.
+        credentials: The identity's own tokens for platforms; ``from_config`` takes this process's.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class ControlPlane:
         store: StateStore | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         holder: Holder | None = None,
+        credentials: Mapping[str, Secret] | None = None,
     ) -> None:
         self.settings = settings
         self.registry = registry
@@ -89,6 +92,7 @@ class ControlPlane:
         self._store = store
         self._clock = clock
         self._holder = holder
+        self._credentials = credentials or {}
         self._shared = SharedObjects()
         self._listeners = 0
 
@@ -111,7 +115,7 @@ class ControlPlane:
             required = settings.section("extensions", ExtensionSettings).required
             registry = Registry.from_entry_points(required=required, environ=settings.environ)
         who = identity or settings.section("identity", IdentitySettings).user or _login_name()
-        return cls(settings, registry, who, store=store)
+        return cls(settings, registry, who, store=store, credentials=own_credentials(settings))
 
     def __enter__(self) -> ControlPlane:
         return self
@@ -167,7 +171,8 @@ class ControlPlane:
             self.identity,
             self.settings,
             options,
-            clock=self._clock,
+            self._credentials,
+            self._clock,
             registry=self.registry,
             provided=frozenset(name for each in loaded for name in each.provides),
             logical_plans=tuple(each.logical_plan for each in loaded),

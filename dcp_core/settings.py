@@ -33,7 +33,17 @@ _NAMED_SECRET = re.compile(
     rf"""(?<![\w.-])([\w.-]*(?:{_SECRETIVE})[\w.-]*\s*=\s*)(?!\$\{{\w+\}})("[^"]*"|'[^']*'|[^&;\s]+)""", re.IGNORECASE
 )
 # Sections that every installation has; a name close to one of them is a slip of the pen.
-_SECTIONS = ("catalog", "catalogs", "connections", "coreetl", "extensions", "identity", "playground", "store")
+_SECTIONS = (
+    "catalog",
+    "catalogs",
+    "connections",
+    "coreetl",
+    "credentials",
+    "extensions",
+    "identity",
+    "playground",
+    "store",
+)
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _CATALOG_DEFAULTS = {
     "type": "sql",

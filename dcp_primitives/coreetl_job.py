@@ -19,6 +19,7 @@ from coreetl_driver.compute.routing import Router
 from coreetl_driver.embedded import sqlite_file
 from coreetl_driver.job_sources import SourceTable, SourceTopic, source_to_json
 from coreetl_driver.macros import resolve_all
+from coreetl_driver.user_tokens import How, run_with_tokens
 from dcp_core import documents, planning
 from dcp_core.context import Context
 from dcp_core.digests import JsonValue
@@ -224,16 +225,11 @@ class CoreetlJobPrimitive(Primitive):
 
         Raises:
             NotFoundError: The job was never applied.
+            UnauthorizedError: The job runs where the user's token is needed, and ``ctx.credentials`` has none.
             TransientError: The driver cannot be reached.
         """
-        execution = _driver(ctx).run_job(
-            resource.name,
-            resource.environment,
-            params=params,
-            idempotency_key=idempotency_key,
-            user_token=ctx.credentials.get("databricks"),
-            user=ctx.user,
-        )
+        how: How = {"params": params, "idempotency_key": idempotency_key, "user": ctx.user}
+        execution = run_with_tokens(_driver(ctx), ctx.credentials, resource.name, resource.environment, **how)
         return _execution(resource, execution)
 
     def stop(self, resource: Resource, ctx: Context) -> tuple[Execution, ...]:

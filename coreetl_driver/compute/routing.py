@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _BACKEND_VARIABLE = "DCP_COREETL_BACKEND"
 SIZES = ("small", "medium", "large", "xlarge")
+TOKEN_NEEDED = "coreetl.token_needed"  # of an error: the backend acts as the user  # noqa: S105  # a name
 
 
 @frozen
@@ -165,7 +166,7 @@ def check_capabilities(name: str, able: Capabilities, spec: JobSpec, user_token:
     if able.needs_user_token and not user_token:
         raise UnauthorizedError(
             f"compute backend {name!r} acts as you, and your token did not come along",
-            code="coreetl.token_needed",
+            code=TOKEN_NEEDED,
         )
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from coreetl_driver.compute.databricks.settings import DatabricksSettings
+from coreetl_driver.compute.routing import TOKEN_NEEDED
 from dcp_core.errors import DcpError, NotFoundError, PermanentError, SettingsError, TransientError, UnauthorizedError
 from dcp_core.settings import MASK, Secret
 
@@ -149,7 +150,7 @@ def require_token(token: Secret | None, host: str) -> Secret:
         raise UnauthorizedError(
             "compute backend 'databricks' acts as you, and your token did not come along",
             where=host,
-            code="coreetl.token_needed",
+            code=TOKEN_NEEDED,
         )
     if not _TOKEN.fullmatch(token.reveal()):
         raise UnauthorizedError("what came along as your token has spaces or other signs in it", where=host)

@@ -1,0 +1,49 @@
+"""Running a job as its user: the user's token goes to the driver when the driver asks for it, and only then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypedDict, Unpack
+
+from coreetl_driver.api import CoreETLDriver, Execution
+from coreetl_driver.compute.routing import TOKEN_NEEDED
+from dcp_core.errors import UnauthorizedError
+from dcp_core.settings import Secret
+
+
+class How(TypedDict):
+    """What ``run_job`` is told, the token apart."""
+
+    params: Mapping[str, str]
+    idempotency_key: str
+    user: str
+
+
+def run_with_tokens(
+    driver: CoreETLDriver, tokens: Mapping[str, Secret], job_id: str, environment: str, **how: Unpack[How]
+) -> Execution:
+    """``driver.run_job``, again with the token of the backend where the job goes if that acts as the user.
+
+    Args:
+        tokens: Of the user, by backend.
+
+    Raises:
+        UnauthorizedError: The backend acts as the user, and there is no token for it.
+        DcpError: As ``run_job``.
+    """
+    try:
+        return driver.run_job(job_id, environment, **how)
+    except UnauthorizedError as error:
+        if error.code != TOKEN_NEEDED:
+            raise
+        needed = error
+    backend = driver.explain_run(job_id, environment).backend
+    token = tokens.get(backend)
+    if not token:
+        raise UnauthorizedError(
+            needed.message,
+            where=needed.where,
+            hint=f"set {backend.upper()}_TOKEN, or name another variable in dcp.toml: [credentials] {backend}",
+            code=TOKEN_NEEDED,
+        )
+    return driver.run_job(job_id, environment, user_token=token, **how)
