@@ -54,18 +54,19 @@ class S3Staging:
                 self._staged.add(program.digest)
         return main, archive
 
-    def specification(self, key: str, artifact: Artifact) -> tuple[str, bool]:
+    def specification(self, key: str, artifact: Artifact, *, has_begun: bool) -> tuple[str, bool]:
         """Stage an attempt's specification.
 
         Args:
             key: ``Task.key``.
+            has_begun: Whether the attempt may run already.
 
         Returns:
             Its URI, and whether this is the first time.
         """
         uri = f"{self._folder(key)}/{artifact.name}"
         try:
-            self._put(uri, artifact, IfNoneMatch="*")
+            self._put(uri, artifact, has_begun=has_begun, IfNoneMatch="*")
         except PermanentError as error:
             if "PreconditionFailed" not in error.message:
                 raise
@@ -74,7 +75,7 @@ class S3Staging:
 
     def replace_specification(self, key: str, artifact: Artifact) -> None:
         """Stage it again: the driver may have changed since an earlier one was put, which nobody has submitted."""
-        self._put(f"{self._folder(key)}/{artifact.name}", artifact)
+        self._put(f"{self._folder(key)}/{artifact.name}", artifact, has_begun=True)
 
     def result_uri(self, key: str) -> str:
         """Where the program is to write how an attempt ended."""
@@ -101,11 +102,10 @@ class S3Staging:
             return False
         return bool(found["ContentLength"] == len(artifact.content))
 
-    def _put(self, uri: str, artifact: Artifact, **conditions: str) -> None:
+    def _put(self, uri: str, artifact: Artifact, *, has_begun: bool = False, **conditions: str) -> None:
         bucket, name = bucket_and_key(uri)
-        self._aws.call(
-            "s3", "put_object", has_begun=False, Bucket=bucket, Key=name, Body=artifact.content, **conditions
-        )
+        content = artifact.content
+        self._aws.call("s3", "put_object", has_begun=has_begun, Bucket=bucket, Key=name, Body=content, **conditions)
 
 
 def log_in_s3(aws: Aws, uri: str) -> str | None:

@@ -52,6 +52,7 @@ class EmrBackend(ComputeBackend):
         super().__init__(settings)
         require_client(self.name)
         self._places: dict[str, _Place] = {}
+        self._unsure: set[str] = set()  # attempts that have been asked for without an answer: they may run
         self._lock = threading.Lock()
 
     def capabilities(self) -> Capabilities:
@@ -61,15 +62,25 @@ class EmrBackend(ComputeBackend):
     def submit(self, task: Task) -> str:
         place = self._place(task.environment)
         wanted = submission(self._settings, task)  # before anything is staged: it may be refused
+        with self._lock:
+            may_run = task.key in self._unsure
         name, artifact = f"coreetl-{task.key}", job_specification(task)
-        uri, is_first = place.staging.specification(task.key, artifact)
-        job = None if is_first else place.service.find(name)
+        uri, is_first = place.staging.specification(task.key, artifact, has_begun=may_run)
+        may_run = may_run or not is_first
+        job = place.service.find(name) if may_run else None
         if job is None:
             if not is_first:
                 place.staging.replace_specification(task.key, artifact)
             main, archive = place.staging.program(job_program())
             files = Files(main, archive, uri, artifact.sha256, place.staging.result_uri(task.key))
-            job = place.service.start(name, task, files, wanted)
+            with self._lock:
+                self._unsure.add(task.key)
+            try:
+                job = place.service.start(name, task, files, wanted, has_begun=may_run)
+            except PermanentError:
+                self._settled(task)
+                raise
+        self._settled(task)
         return "/".join((place.service.kind, task.environment, place.service.target, job, task.key))
 
     def poll(self, handle: str, wait_s: float) -> Outcome | None:
@@ -101,6 +112,10 @@ class EmrBackend(ComputeBackend):
             place.service.look(job.target, job.id)  # a NotFoundError where there is no job
             raise TransientError(f"the log of {job.what} has not come to {uris[0]} yet; EMR takes some minutes")
         return "".join(text for text in texts if text)
+
+    def _settled(self, task: Task) -> None:
+        with self._lock:
+            self._unsure.discard(task.key)
 
     def _cancel(self, place: _Place, job: _Job) -> None:
         """Ask for the end, and wait for it.

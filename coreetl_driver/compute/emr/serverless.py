@@ -46,7 +46,7 @@ class Serverless:
         """The job run of this name; all of the application's are looked through, newest first."""
         more: dict[str, Any] = {}
         while True:
-            page = self._call("list_job_runs", has_begun=False, applicationId=self.target, maxResults=_PAGE, **more)
+            page = self._call("list_job_runs", applicationId=self.target, maxResults=_PAGE, **more)
             for run in page["jobRuns"]:
                 if run.get("name") == name:
                     return str(run["id"])
@@ -54,7 +54,7 @@ class Serverless:
                 return None
             more = {"nextToken": page["nextToken"]}
 
-    def start(self, name: str, task: Task, files: Files, submission: Submission) -> str:
+    def start(self, name: str, task: Task, files: Files, submission: Submission, *, has_begun: bool) -> str:
         """Start a job run. The service takes a client token, and gives the same one for the same token."""
         request: dict[str, Any] = {
             "applicationId": self.target,
@@ -77,7 +77,7 @@ class Serverless:
         if self._settings.policy:
             request["executionIamPolicy"] = {"policy": self._settings.policy}
         try:
-            return str(self._call("start_job_run", has_begun=False, **request)["jobRunId"])
+            return str(self._call("start_job_run", has_begun=has_begun, **request)["jobRunId"])
         except PermanentError as error:
             # The token is known with another request: settings or versions have changed since it was first sent.
             found = self.find(name) if "ConflictException" in error.message else None

@@ -56,7 +56,7 @@ class Steps:
         """The step of this name; all of the cluster's are looked through, newest first."""
         more: dict[str, Any] = {}
         while True:
-            page = self._call("list_steps", has_begun=False, ClusterId=self.target, **more)
+            page = self._call("list_steps", ClusterId=self.target, **more)
             for step in page.get("Steps", ()):
                 if step["Name"] == name:
                     return str(step["Id"])
@@ -64,7 +64,7 @@ class Steps:
                 return None
             more = {"Marker": page["Marker"]}
 
-    def start(self, name: str, task: Task, files: Files, submission: Submission) -> str:
+    def start(self, name: str, task: Task, files: Files, submission: Submission, *, has_begun: bool) -> str:
         """Add a step. The service knows no client tokens: whoever may have added it before looks for its name."""
         command = ["spark-submit", "--deploy-mode", "client", *submission.arguments, "--py-files", files.archive]
         step = {
@@ -74,7 +74,7 @@ class Steps:
         }
         role = {"ExecutionRoleArn": self._settings.role} if self._settings.role else {}
         try:
-            added = self._call("add_job_flow_steps", has_begun=False, JobFlowId=self.target, Steps=[step], **role)
+            added = self._call("add_job_flow_steps", has_begun=has_begun, JobFlowId=self.target, Steps=[step], **role)
         except PermanentError as error:
             if _FULL in error.message:
                 raise TransientError(error.message, where=error.where, retry_after_s=_FULL_RETRY_S) from None
@@ -115,7 +115,7 @@ class Steps:
         try:
             return self._aws.call(_SERVICE, operation, has_begun=has_begun, **arguments)
         except PermanentError as error:
-            if has_begun and _UNKNOWN in error.message:
+            if _UNKNOWN in error.message:
                 raise NotFoundError(error.message, where=error.where) from None
             raise
 

@@ -1,0 +1,139 @@
+"""Backend ``emr`` before it reaches AWS: its settings for each environment, and what stands in the way of asking."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coreetl_driver.compute.aws import Aws
+from coreetl_driver.compute.emr import EmrBackend
+from coreetl_driver.compute.emr.settings import EmrSettings, emr_settings
+from dcp_core.errors import NotFoundError, SettingsError, TransientError, UnauthorizedError
+from dcp_core.settings import Settings
+from tests.services.servers import free_ports
+
+ROLE = "arn:aws:iam::123456789012:role/coreetl"
+SERVERLESS = {"application_id": "00f1r2s3", "role": ROLE, "staging": "s3://bucket/coreetl"}
+STEPS = {"cluster_id": "j-1ABC", "staging": "s3://bucket/coreetl"}
+
+
+def of(values: dict[str, Any], environment: str = "production") -> EmrSettings:
+    return emr_settings(Settings(Path(), {"emr": values}, {}), environment)
+
+
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine without credentials or settings of AWS."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+
+
+def test_each_environment_has_a_role_a_place_and_a_policy_of_its_own() -> None:
+    values = {
+        "application_id": "00f1r2s3",
+        "staging": "s3://bucket/{environment}",
+        "production": {"role": ROLE + "-production", "profile": "production"},
+        "playground": {"role": ROLE + "-{user}", "policy": '{"Resource": "arn:aws:s3:::{catalog}/*"}'},
+    }
+    production, alice = of(values), of(values, "playground_alice")
+    assert (production.role, production.staging) == (ROLE + "-production", "s3://bucket/production")
+    assert (production.profile, production.policy) == ("production", "")
+    assert (alice.role, alice.staging) == (ROLE + "-alice", "s3://bucket/playground_alice")
+    assert alice.policy == '{"Resource": "arn:aws:s3:::pedregal-playground-alice/*"}'
+    assert alice.profile == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({**SERVERLESS, "cluster_id": "j-1"}, "both cluster_id and application_id are set, for environment production"),
+        ({"staging": "s3://bucket"}, "no application_id is set"),
+        ({**SERVERLESS, "role": ""}, "no role is set"),
+        ({**SERVERLESS, "role": "coreetl"}, "role is 'coreetl', expected arn:aws:iam::ACCOUNT:role/NAME"),
+        ({**STEPS, "staging": ""}, "staging is '', expected s3://bucket/prefix"),
+        ({**STEPS, "staging": "bucket/prefix"}, "staging is 'bucket/prefix'"),
+        ({**STEPS, "logs": "file:///logs"}, "logs is 'file:///logs'"),
+        ({**STEPS, "policy": "{}"}, "policy is set, which steps cannot have"),
+        ({**SERVERLESS, "policy": "x" * 2049}, "policy has more than 2048 characters"),
+        ({**SERVERLESS, "timeout_minutes": -1}, "timeout_minutes is -1"),
+        ({**SERVERLESS, "cancel_timeout_s": 0}, "cancel_timeout_s is 0"),
+        ({**SERVERLESS, "aplication_id": "x"}, "has no setting 'aplication_id'"),
+    ],
+)
+def test_wrong_settings_are_refused_by_name(values: dict[str, Any], problem: str) -> None:
+    with pytest.raises(SettingsError, match=problem.replace("(", r"\(")):
+        of(values)
+
+
+def test_a_cluster_needs_no_role() -> None:
+    assert of(STEPS).role == ""
+
+
+def test_without_boto3_the_backend_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "boto3" else find(name))
+    with pytest.raises(SettingsError, match="needs boto3") as told:
+        EmrBackend(Settings(Path(), {}, {}))
+    assert told.value.hint == "pip install 'coreetl-driver[emr]'"
+
+
+def test_looking_for_the_backend_imports_no_boto3() -> None:
+    program = "import sys, coreetl_driver.compute.emr; sys.exit('boto3' in sys.modules or 'botocore' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize("handle", ["x", "serverless/production/a/b", "glue/production/a/b/c-1", "step/a/b/c/d-e"])
+def test_a_handle_that_nobody_gave_is_not_found(handle: str) -> None:
+    with pytest.raises(NotFoundError):
+        EmrBackend(Settings(Path(), {"emr": SERVERLESS}, {})).poll(handle, 0.0)
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_without_credentials_nothing_is_submitted_and_nothing_that_runs_is_given_up() -> None:
+    aws = Aws("us-east-1")
+    with pytest.raises(UnauthorizedError, match="credentials of the driver: Unable to locate credentials") as told:
+        aws.call("s3", "put_object", has_begun=False, Bucket="bucket", Key="a", Body=b"")
+    assert "aws sso login" in str(told.value.hint)
+    with pytest.raises(TransientError, match="Unable to locate credentials"):
+        aws.call("emr-serverless", "get_job_run", applicationId="a", jobRunId="b")
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_a_profile_or_a_region_that_is_missing_is_a_matter_of_settings() -> None:
+    with pytest.raises(SettingsError, match="no-such-profile"):
+        Aws("us-east-1", "no-such-profile").call("emr", "describe_step", ClusterId="a", StepId="b")
+    with pytest.raises(SettingsError, match="region"):
+        Aws().call("emr", "describe_step", ClusterId="a", StepId="b")
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_a_service_that_is_away_may_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    (port,) = free_ports(1)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_EMR", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAOFTHETESTS")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-of-aws")
+    with pytest.raises(TransientError, match="Could not connect") as told:
+        Aws("us-east-1").call("emr", "describe_step", ClusterId="a", StepId="b")
+    assert "a-secret-of-aws" not in str(told.value)
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_credentials_that_were_renewed_are_used_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    (port,) = free_ports(1)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_EMR", f"http://127.0.0.1:{port}")
+    aws = Aws("us-east-1")
+    with pytest.raises(TransientError, match="Unable to locate credentials"):
+        aws.call("emr", "describe_step", ClusterId="a", StepId="b")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAOFTHETESTS")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-of-aws")
+    with pytest.raises(TransientError, match="Could not connect"):  # it has come as far as that
+        aws.call("emr", "describe_step", ClusterId="a", StepId="b")
