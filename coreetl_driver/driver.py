@@ -22,6 +22,7 @@ from attrs import evolve
 
 from coreetl_driver import CoreetlSettings
 from coreetl_driver.api import Execution, ExecutionStatus, Job, JobSpec
+from coreetl_driver.catalog_abilities import check_sink
 from coreetl_driver.compute.finding import Backends
 from coreetl_driver.compute.routing import Choice, Router, check_capabilities
 from coreetl_driver.compute.tasks import Outcome, Task
@@ -108,6 +109,7 @@ class Driver:
         job = self._registry.get_job(job_id, environment)
         check_catalogs(environment, job.spec, self._settings)
         check_spec(job.spec)  # again: the registry is a file that somebody may have written to
+        check_sink(job.spec.sink.catalog, self._settings)
         chosen = chosen_parameters(job.spec, params or {})
         backend = self._router.choose(environment, job.spec.kind, job.spec.compute).backend
         self._router.check_backends(self._backends.names())

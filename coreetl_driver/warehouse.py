@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from coreetl_driver import cursors
+from coreetl_driver.catalog_opening import open_catalog
 from coreetl_driver.embedded import sqlite_file
 
 if TYPE_CHECKING:
@@ -61,9 +62,7 @@ class Warehouse:
         key = (name, frozenset(properties.items()))
         with self._lock:
             if key not in self._catalogs:
-                from pyiceberg.catalog import load_catalog
-
-                self._catalogs[key] = load_catalog(name, **dict(properties))
+                self._catalogs[key] = open_catalog(name, properties)
             return self._catalogs[key]
 
     def namespaces(self, stores: Iterable[Store], parent: tuple[str, ...]) -> dict[str, Any]:

@@ -96,6 +96,9 @@ def plan_resource(states: ResourceStates, options: PlanOptions) -> Action:
     if actual is None:
         reason = "vanished" if states.entry else "missing"
         message = "it was deleted by somebody else" if states.entry else ""
+        refused = _refused(states.changes)
+        if refused:
+            return _blocked(states, ActionKind.CREATE, "refused", refused)
         return Action(ActionKind.CREATE, resource, reason, message, states.changes, desired=desired)
     kind = ActionKind.UPDATE
     reason = "changed"
@@ -163,8 +166,7 @@ def _guarded(
     why = "; ".join(dict.fromkeys(change.why for change in changes if change.why))
     destructive = bool(effects & {Effect.DESTRUCTIVE, Effect.REPLACE})
     if Effect.REFUSED in effects:
-        refused = "; ".join(change.why or change.field for change in changes if change.effect is Effect.REFUSED)
-        return _blocked(states, kind, "refused", refused, changes, destructive)
+        return _blocked(states, kind, "refused", _refused(changes), changes, destructive)
     if states.is_protected and (destructive or kind is ActionKind.DELETE):
         return _blocked(
             states,
@@ -177,6 +179,11 @@ def _guarded(
     if destructive and not options.allow_destructive:
         return _blocked(states, kind, "destructive", f"{why}; {DESTRUCTIVE_HINT}", changes, destructive)
     return Action(kind, states.resource, reason, why, changes, destructive, states.desired, states.actual)
+
+
+def _refused(changes: Sequence[FieldChange]) -> str:
+    """Why what must never be made is not; "" when nothing of it is such."""
+    return "; ".join(change.why or change.field for change in changes if change.effect is Effect.REFUSED)
 
 
 def _blocked(

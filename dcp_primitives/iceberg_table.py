@@ -12,14 +12,17 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
+from coreetl_driver.catalog_abilities import CHANGE_TABLE, CREATE_TABLE, DROP_TABLE, require
 from dcp_core.context import Context
 from dcp_core.errors import ConflictError, DestructiveError, InvalidSpecError, PermanentError, TransientError
 from dcp_core.interfaces import Primitive
 from dcp_core.model import Effect, FieldChange, Resource, ResourceKey, State
 from dcp_core.planning import owner_of
 from dcp_core.records import Preview
+from dcp_primitives.iceberg import abilities, dropping, lost
 from dcp_primitives.iceberg import catalog as catalogs
-from dcp_primitives.iceberg import dropping, lost
 from dcp_primitives.iceberg.comparing import CORRUPTS, compare_tables, creation, deletion, renames_of
 from dcp_primitives.iceberg.metadata import state_of
 from dcp_primitives.iceberg.snippets import TableAddress, snippets
@@ -48,12 +51,13 @@ class IcebergTablePrimitive(Primitive):
     kind = KIND
 
     def get_desired_state(self, resource: Resource, ctx: Context) -> State:
-        """The canonical values of the spec, marked.
+        """The canonical values of the spec, marked, and what the catalog cannot do.
 
         Raises:
             InvalidSpecError: The spec contradicts itself, or Iceberg cannot have it.
+            TransientError: A REST catalog cannot be reached.
         """
-        return State(values_of(table_of(resource)), owner_of(resource))
+        return State(values_of(table_of(resource)), owner_of(resource), info=abilities.facts(ctx))
 
     def get_actual_state(self, resource: Resource, ctx: Context) -> State | None:
         return self.get_actual_states((resource,), ctx)[resource.key]
@@ -77,9 +81,15 @@ class IcebergTablePrimitive(Primitive):
             return _load_state(resource, ctx) if index is None else _indexed_state(resource, index, ctx)
 
         if len(resources) == 1:
-            return {resources[0].key: read(resources[0])}
-        with ThreadPoolExecutor(_READERS, "iceberg-read") as pool:
-            return dict(zip((each.key for each in resources), pool.map(read, resources), strict=True))
+            found = [read(resources[0])]
+        else:
+            with ThreadPoolExecutor(_READERS, "iceberg-read") as pool:
+                found = list(pool.map(read, resources))
+        facts = abilities.facts(ctx)
+        states = [
+            evolve(state, info={**state.info, **facts}) if state is not None and facts else state for state in found
+        ]
+        return dict(zip((each.key for each in resources), states, strict=True))
 
     def get_revisions(self, resources: Sequence[Resource], ctx: Context) -> Mapping[ResourceKey, str] | None:
         """Where each table's metadata lies, which every commit moves; None unless the catalog is a SQL one."""
@@ -90,20 +100,22 @@ class IcebergTablePrimitive(Primitive):
         return {resource.key: index[resource.name] for resource in resources if resource.name in index}
 
     def compare(self, resource: Resource, desired: State | None, actual: State | None) -> tuple[FieldChange, ...]:
-        """See ``iceberg.comparing`` for what is an update, destructive or refused."""
+        """See ``iceberg.comparing`` for what is an update, destructive or refused; a catalog may refuse more."""
         if actual is None:
-            return creation(desired) if desired is not None else ()
+            return abilities.checked(abilities.CREATE, desired, creation(desired)) if desired is not None else ()
         if lost.is_lost(actual):
             return lost.changes(resource.name, desired, actual)
         if desired is None:
-            return deletion(resource.name, actual)
-        return compare_tables(table_of(resource).columns, desired, actual)
+            return abilities.checked(abilities.DELETE, actual, deletion(resource.name, actual))
+        changes = compare_tables(table_of(resource).columns, desired, actual)
+        return abilities.checked(abilities.UPDATE, desired, changes)
 
     def create(self, resource: Resource, desired: State, ctx: Context) -> None:
         """Create the table, and its namespace where that is missing.
 
         Raises:
             ConflictError: Somebody else created it meanwhile.
+            NotOfferedError: The catalog cannot create tables.
             TransientError: The catalog cannot be reached.
         """
         from pyiceberg.exceptions import NoSuchNamespaceError, TableAlreadyExistsError
@@ -111,6 +123,7 @@ class IcebergTablePrimitive(Primitive):
         from dcp_primitives.iceberg.evolving import new_table
 
         catalog = catalogs.connect(ctx)
+        require(catalog, CREATE_TABLE)
         catalogs.prepare(catalog)
         wanted = new_table(desired.values, owner_of(resource))
         with catalogs.reaching(catalog.name):
@@ -141,9 +154,11 @@ class IcebergTablePrimitive(Primitive):
             ConflictError: The table is not as ``actual`` says any more, or is gone.
             DestructiveError: A change would corrupt what other engines read; whatever the plan allowed.
             InvalidSpecError: Iceberg cannot make a change.
+            NotOfferedError: The catalog cannot change tables.
             TransientError: The catalog cannot be reached, or others commit all the time.
         """
         catalog = catalogs.connect(ctx)
+        require(catalog, CHANGE_TABLE)
         catalogs.committed(catalog, lambda: _update(catalog, resource, desired, actual))
         ctx.log.info("updated table %s in catalog %s", resource.name, catalog.name)
 
@@ -152,6 +167,7 @@ class IcebergTablePrimitive(Primitive):
 
         Raises:
             ConflictError: It carries the mark of somebody else.
+            NotOfferedError: The catalog cannot drop tables.
             TransientError: The catalog cannot be reached.
         """
         if not catalogs.exists(ctx.settings.catalog_properties(ctx.environment.catalog)):
@@ -174,6 +190,7 @@ class IcebergTablePrimitive(Primitive):
                 raise ConflictError(
                     f"table {resource.name} belongs to {owner.manifest_id} in {owner.environment}; it is not dropped"
                 )
+            require(catalog, DROP_TABLE)
             kept = dropping.record(resource, table.metadata_location, table.location(), ctx)
             _drop(catalog, resource, ctx)
             ctx.log.info("dropped table %s; it can be restored from %s", resource.name, kept)
@@ -339,5 +356,5 @@ def _drop_empty_namespace(catalog: Catalog, resource: Resource) -> None:
     with catalogs.reaching(catalog.name):
         try:
             catalog.drop_namespace(_namespace(resource))
-        except (NamespaceNotEmptyError, NoSuchNamespaceError):
-            return
+        except (NamespaceNotEmptyError, NoSuchNamespaceError, NotImplementedError):
+            return  # not every catalog offers it

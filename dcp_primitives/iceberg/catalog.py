@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlparse
 
+from coreetl_driver.catalog_abilities import NotOfferedError
+from coreetl_driver.catalog_opening import open_catalog
 from coreetl_driver.embedded import sqlite_file
 from dcp_core.context import Context
-from dcp_core.errors import PermanentError, SettingsError, TransientError
+from dcp_core.errors import DcpError, PermanentError, TransientError
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -89,8 +91,6 @@ def prepare(catalog: Catalog) -> None:
 
 
 def _load(name: str, properties: dict[str, str]) -> Catalog:
-    from pyiceberg.catalog import load_catalog
-
     if is_sql(properties):
         properties = {"init_catalog_tables": "false", **properties}
         file = database_file(properties)
@@ -98,13 +98,7 @@ def _load(name: str, properties: dict[str, str]) -> Catalog:
             # SQLite makes the file on the first look; only a caller that is about to write gets here.
             file.parent.mkdir(parents=True, exist_ok=True)
     with reaching(name):
-        try:
-            return load_catalog(name, **properties)
-        except (ValueError, ImportError) as error:
-            # pyiceberg prints all properties, credentials too, into some of these messages.
-            text = _first_line(error)
-            shown = text if not any(value in text for value in properties.values()) else type(error).__name__
-            raise SettingsError(f"catalog {name!r} cannot be used: {shown}", hint="see [catalog] in dcp.toml") from None
+        return open_catalog(name, properties)
 
 
 def exists(properties: Mapping[str, str]) -> bool:
@@ -192,6 +186,10 @@ def reaching(name: str) -> Iterator[None]:
 
     try:
         yield
+    except DcpError:
+        raise
+    except NotImplementedError as error:  # of a REST catalog's client, before it calls
+        raise NotOfferedError(f"catalog {name!r} cannot do it: {_first_line(error)}") from None
     except (
         exceptions.ServiceUnavailableError,
         exceptions.ServerError,
