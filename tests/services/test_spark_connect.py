@@ -151,6 +151,31 @@ def test_a_job_that_had_committed_on_the_cluster_when_its_driver_died_has_succee
     assert len(catalog(settings, OWN).load_table("dd.on_spark_connect").metadata.snapshots) == 1
 
 
+@pytest.mark.parametrize("mode", [SinkMode.APPEND, SinkMode.OVERWRITE])
+def test_a_job_stopped_while_the_cluster_writes_leaves_the_table_as_it_was(
+    driver: Driver, settings: Settings, mode: SinkMode
+) -> None:
+    import pyarrow as pa
+
+    rows = pa.table({"id": pa.array([1, 2, 3], pa.int64())})
+    table = catalog(settings, OWN).create_table("dd.endless", rows.schema)
+    table.append(rows)
+    endless = "SELECT a.id * 1000000 + b.id AS id FROM range(4000000) a CROSS JOIN range(4000000) b"
+    own = Sink(OWN, "dd.endless", mode)
+    spec = evolve(spec_of(settings, "spark_connect", mode), sql=endless, columns=COLUMNS[:1], sink=own, params={})
+    driver.create_job("endless_job", ENVIRONMENT, "x", spec, {})
+    running = driver.run_job("endless_job", ENVIRONMENT)
+    deadline = time.monotonic() + 120
+    while "writing to" not in driver.get_logs(running.execution_id):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(3.0)  # the rows go to a file of the object store, which nobody sees before it is whole
+    (stopped,) = driver.stop_job("endless_job", ENVIRONMENT)
+    assert stopped.status is ExecutionStatus.CANCELLED
+    assert catalog(settings, OWN).load_table("dd.endless").metadata_location == table.metadata_location
+    assert len(table.refresh().scan().to_arrow()) == 3
+
+
 def test_the_address_of_the_cluster_may_hold_a_token_which_nobody_sees(settings: Settings, spark: Spark) -> None:
     values = {**settings.values, "coreetl": {"spark_connect_url": spark.url + "/;user_id=${WHO};x-key=${KEY}"}}
     own = evolve(settings, values=values, environ={"WHO": "dcp", "KEY": "hunter2-of-the-cluster"})
