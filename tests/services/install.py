@@ -1,9 +1,9 @@
 """Gets the servers that these tests start: ``python -m tests.services.install``.
 
 Each goes into a virtual environment of its own under ``.services/``, from PyPI and Maven Central, at the versions in
-``requirements/``; the driver of PostgreSQL goes into the project's own environment, at the version in
-``constraints.txt``. What is there already is left alone. What cannot be had is no failure: its tests are skipped and
-say why.
+``requirements/``; Kubernetes is compiled there, from Go's module proxy, at the versions in its ``go.mod``; the driver
+of PostgreSQL goes into the project's own environment, at the version in ``constraints.txt``. What is there already is
+left alone. What cannot be had is no failure: its tests are skipped and say why.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import time
 from pathlib import Path
 
 from tests.services import spark
+from tests.services.kubernetes import building
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ROOT / ".services"
 REQUIREMENTS = Path(__file__).parent / "requirements"
-NAMES = ("airflow", "moto", "postgresql", "seaweedfs", "spark")
-_NEEDS = {"spark": spark.java_problem}
+NAMES = ("airflow", "kubernetes", "moto", "postgresql", "seaweedfs", "spark")
+_NEEDS = {"kubernetes": building.go_problem, "spark": spark.java_problem}
+_BUILT = {"kubernetes": building.build}  # from sources, with no Python in it
 _TIMEOUT_S = 900
 
 
@@ -59,11 +61,7 @@ def _install(name: str) -> str | None:
     """Why it cannot be had; None when it is there now."""
     began = time.monotonic()
     print(f"Installing {name} into .services/{name} …", flush=True)
-    problem = _lacks(name) or _run([sys.executable, "-m", "venv", "--clear", str(folder(name))])
-    # The list is whole: without looking for more, pip takes seconds instead of a minute.
-    problem = problem or _pip(folder(name) / "bin" / "python", "--no-deps", "-r", str(_requirements(name, "txt")))
-    if _requirements(name, "jars").is_file():
-        problem = problem or spark.copy_jars(_requirements(name, "jars"), folder(name) / "jars")
+    problem = _lacks(name) or (_BUILT[name](folder(name)) if name in _BUILT else _environment(name))
     if problem:
         _reason(name).write_text(f"{name} cannot be installed: {problem}")
         return problem
@@ -71,6 +69,16 @@ def _install(name: str) -> str | None:
     _stamp(name).write_text(_digest(name))
     print(f"  done in {time.monotonic() - began:.0f} s")
     return None
+
+
+def _environment(name: str) -> str | None:
+    """Make a virtual environment with its packages, and its jars; why it cannot be had, or None."""
+    problem = _run([sys.executable, "-m", "venv", "--clear", str(folder(name))])
+    # The list is whole: without looking for more, pip takes seconds instead of a minute.
+    problem = problem or _pip(folder(name) / "bin" / "python", "--no-deps", "-r", str(_requirements(name, "txt")))
+    if _requirements(name, "jars").is_file():
+        problem = problem or spark.copy_jars(_requirements(name, "jars"), folder(name) / "jars")
+    return problem
 
 
 def _lacks(name: str) -> str | None:
@@ -121,7 +129,7 @@ def _requirements(name: str, kind: str) -> Path:
 
 
 def _digest(name: str) -> str:
-    files = [_requirements(name, kind) for kind in ("txt", "jars")]
+    files = building.SOURCES if name in _BUILT else [_requirements(name, kind) for kind in ("txt", "jars")]
     wanted = b"".join(file.read_bytes() for file in files if file.is_file())
     return hashlib.sha256(wanted + sys.version.encode()).hexdigest()
 
