@@ -44,8 +44,6 @@ def open_catalog(name: str, properties: Mapping[str, str]) -> Catalog:
             f"catalog {name!r} is of type {kind!r}, whose library is not installed",
             hint=" or ".join(f"pip install '{extra}'" for extra in extras) or None,
         ) from None
-    except KeyError as error:
-        raise SettingsError(f"catalog {name!r} has no property {error}", hint="see [catalog] in dcp.toml") from None
     except (ValueError, ImportError) as error:
         # pyiceberg prints all properties, credentials too, into some of these messages.
         text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
