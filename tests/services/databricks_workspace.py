@@ -17,21 +17,17 @@ from __future__ import annotations
 import inspect
 import json
 import re
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from email.parser import BytesParser
-from email.policy import HTTP
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 from attrs import define, field, frozen
 
-from tests.services.cluster import Cluster, Run
+from tests.services.cluster import Run
+from tests.services.databricks_http import Refused, form
 
 _MOUNT = "/Workspace"
 _MAX_FILE_BYTES = 10 << 20
@@ -41,12 +37,12 @@ _FILES = "/api/2.0/workspace"
 LOSE = -1  # in place of a status: do it, and let nobody know
 
 
-class Refused(Exception):
-    """An answer that is an error."""
+class Programs(Protocol):
+    """What runs them: ``Cluster``, mostly."""
 
-    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.status, self.code, self.headers = status, code, dict(headers or {})
+    def start(self, main: Path, arguments: Sequence[str]) -> Run: ...
+
+    def submit(self, main: Path, arguments: Sequence[str], options: Sequence[str] = ()) -> Run: ...
 
 
 @define
@@ -99,16 +95,26 @@ class Call:
 
 @define
 class Workspace:
-    """The service. ``tokens`` says whose each token is; ``secrets`` those of OAuth clients."""
+    """The service.
 
-    cluster: Cluster
+    Args:
+        cluster: Runs the programs.
+        folder: For the files.
+        tokens: Whose each is.
+        secrets: Of OAuth clients, by their ids.
+        faults: What goes wrong, in this order.
+        calls: What was asked, by whom.
+        submits: Whether programs are run by ``spark-submit``, with the configuration of their cluster.
+    """
+
+    cluster: Programs
     folder: Path
     tokens: dict[str, str]
     secrets: dict[str, str] = field(factory=dict)
     faults: list[Fault] = field(factory=list)
     calls: list[Call] = field(factory=list)
     submitted: dict[int, Submitted] = field(factory=dict)
-    submits: bool = False  # by spark-submit
+    submits: bool = False
     url: str = ""
     _by_token: dict[str, int] = field(factory=dict)
     _lock: threading.RLock = field(factory=threading.RLock)
@@ -142,7 +148,7 @@ class Workspace:
         if fault is not None and fault.status != LOSE:
             raise Refused(fault.status, fault.code, fault.message, fault.headers)
         me = self._who(headers.get("Authorization", ""))
-        given = _form(headers, body) if "multipart" in headers.get("Content-Type", "") else json.loads(body or b"{}")
+        given = form(headers, body) if "multipart" in headers.get("Content-Type", "") else json.loads(body or b"{}")
         with self._lock:
             self.calls.append(Call(method, place.path, me))
             document = handler(self, me, {**query, **given})
@@ -381,69 +387,3 @@ def _state(submitted: Submitted) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _terminated(code: str, kind: str, message: str) -> dict[str, Any]:
     return {"state": "TERMINATED", "termination_details": {"code": code, "type": kind, "message": message}}
-
-
-def _form(headers: Any, body: bytes) -> dict[str, Any]:
-    message = BytesParser(policy=HTTP).parsebytes(
-        b"Content-Type: " + headers["Content-Type"].encode() + b"\r\n\r\n" + body
-    )
-    found: dict[str, Any] = {}
-    for part in message.iter_parts():
-        name = str(part.get_param("name", header="content-disposition"))
-        content: Any = part.get_payload(decode=True)
-        found[name] = content if name == "content" else content.decode().strip()
-    return found
-
-
-@contextmanager
-def serving(workspace: Workspace, port: int = 0) -> Iterator[Workspace]:
-    """The workspace on loopback, for as long as the block lasts; its runs go on."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            self._handle()
-
-        def do_POST(self) -> None:
-            self._handle()
-
-        def _handle(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            try:
-                document, is_lost = workspace.answer(self.command, self.path, self.headers, body)
-            except Refused as refused:
-                self._say(refused.status, {"error_code": refused.code, "message": str(refused)}, refused.headers)
-                return
-            if is_lost:
-                self.close_connection = True
-                self.connection.shutdown(socket.SHUT_RDWR)
-                return
-            self._say(200, document, {})
-
-        def _say(self, status: int, document: Any, headers: Mapping[str, str]) -> None:
-            content = json.dumps(document).encode()
-            self.send_response(status)
-            for name, value in {
-                **headers,
-                "Content-Type": "application/json",
-                "Content-Length": str(len(content)),
-            }.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.daemon_threads = True
-    workspace.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield workspace
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(10)

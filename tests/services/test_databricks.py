@@ -13,7 +13,8 @@ from coreetl_driver.testing import BackendContract
 from coreetl_driver.testing.bench import CANARY
 from tests.services.cluster import Cluster
 from tests.services.conftest import RestCatalog
-from tests.services.databricks_workspace import Workspace, serving
+from tests.services.databricks_http import serving
+from tests.services.databricks_workspace import Workspace
 from tests.services.spark import Spark
 
 ENVIRONMENT = "playground_alice"

@@ -33,13 +33,14 @@ class Actor:
     """
 
     me: str
-    section: DatabricksSettings
+    host: str
     client: WorkspaceClient = field(repr=False)
     token: Secret = field(repr=False)
+    _section: DatabricksSettings = field(repr=False)
 
     def asks(self, what: str, refusal: Callable[..., DcpError] = TransientError) -> AbstractContextManager[None]:
         """A block of calls; see ``calling.asking``."""
-        return _asks(what, self.section, self.token, self.me, refusal)
+        return _asks(what, self._section, self.token, self.me, refusal)
 
 
 @define
@@ -61,8 +62,14 @@ class Actors:
         self._principals: dict[str, Actor] = {}
         self._lock = threading.Lock()
 
-    def of_task(self, task: Task, refusal: Callable[..., DcpError] = UnauthorizedError) -> Actor:
+    def of_task(
+        self, task: Task, refusal: Callable[..., DcpError] = UnauthorizedError, known_as: str | None = None
+    ) -> Actor:
         """Whoever this task runs as, and is known by from now on.
+
+        Args:
+            refusal: What becomes of credentials that the service refuses.
+            known_as: Who submitted this attempt before, if anybody did: a newer token of theirs does as well.
 
         Raises:
             UnauthorizedError: No token came along, or the service refuses it.
@@ -72,12 +79,18 @@ class Actors:
         if section.auth != USER:
             return self._principal(task.environment, section, refusal)
         token = require_token(task.user_token, section.host)
-        with self._lock:
-            for user in self._users.values():
-                if user.actor.section.host == section.host and user.actor.token.reveal() == token.reveal():
-                    user.attempts.add(task.key)
-                    return user.actor
-        actor = _introduced(section, token, refusal)
+        known = self._known(section.host, token, task.key)
+        if known is not None:
+            return known
+        try:
+            actor = _introduced(section, token, refusal)
+        except DcpError as error:
+            with self._lock:
+                user = self._users.get((section.host, known_as or ""))
+                if user is None or error.code != REFUSED:
+                    raise
+                user.attempts.add(task.key)
+                return user.actor
         with self._lock:
             user = self._users.setdefault((section.host, actor.me), _User(actor))
             user.actor = actor
@@ -116,6 +129,15 @@ class Actors:
             self._users.clear()
             self._principals.clear()
 
+    def _known(self, host: str, token: Secret, key: str) -> Actor | None:
+        """Whose token this is, when it is the newest of somebody here."""
+        with self._lock:
+            for user in self._users.values():
+                if user.actor.host == host and user.actor.token.reveal() == token.reveal():
+                    user.attempts.add(key)
+                    return user.actor
+        return None
+
     def _principal(self, environment: str, section: DatabricksSettings, refusal: Callable[..., DcpError]) -> Actor:
         with self._lock:
             known = self._principals.get(environment)
@@ -136,7 +158,7 @@ def _introduced(section: DatabricksSettings, token: Secret, refusal: Callable[..
         me = client.current_user.me().user_name
     if not me:
         raise TransientError("Databricks does not say whose credentials these are", where=section.host)
-    return Actor(me, section, client, token)
+    return Actor(me, section.host, client, token, section)
 
 
 def _asks(

@@ -77,17 +77,17 @@ class DatabricksBackend(ComputeBackend):
     def submit(self, task: Task) -> str:
         section = self._section_of(task.environment)
         asked = task.folder / _ASKED
-        was_asked = asked.exists()
+        asked_by = asked.read_text(encoding="utf-8") if asked.exists() else None
         # Where a run may have been started, credentials that are refused must not have it declared failed.
-        refusal = TransientError if was_asked else UnauthorizedError
-        actor = self._actors.of_task(task, refusal)
+        refusal = UnauthorizedError if asked_by is None else TransientError
+        actor = self._actors.of_task(task, refusal, asked_by)
         try:
             staged = places(task, actor, section.workspace_path)
             request = run_request(task, section, submission(self._settings, task), staged)
-            if not was_asked:
+            if asked_by is None:
                 with actor.asks(f"does not take the program's files in {section.workspace_path}", refusal):
                     stage(task, actor, staged)
-            asked.touch()
+            asked.write_text(actor.me, encoding="utf-8")
             with actor.asks("does not take the run", refusal):
                 submitted: Any = actor.client.jobs.submit(**request).response
         except DcpError as error:
