@@ -30,10 +30,11 @@ from attrs import field, frozen
 from coreetl_driver.compute.routing import SIZES
 from coreetl_driver.compute.sections import section_for
 from dcp_core.errors import SettingsError
-from dcp_core.settings import Secret, Settings, masked
+from dcp_core.settings import CONFIG_FILE, Secret, Settings, masked
 
 SECTION = "databricks"
-USER, DRIVER = "user", "driver"
+USER = "user"
+_AUTH_VARIABLE = "DCP_DATABRICKS_AUTH"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _SECRET_REFERENCE = re.compile(r"\{\{secrets/[^/{}]+/[^/{}]+\}\}")
 # What the program decides, or what has a place of its own; the rest is whatever Databricks takes.
@@ -98,18 +99,26 @@ def settings_for(settings: Settings, environment: str) -> DatabricksSettings:
 
 
 def acts_as_user(settings: Settings) -> bool:
-    """Whether runs are their users'; one answer for all environments.
+    """Whether runs are their users'; one answer for all environments. Nothing secret is looked at.
 
     Raises:
-        SettingsError: Environments differ in it: a driver knows before it knows the environment.
+        SettingsError: There is no such section, or environments differ in it: a driver knows before it knows the
+            environment.
     """
-    found = {settings_for(settings, name).auth for name in ("production", "playground_any")}
-    if len(found) > 1:
+    where = str(settings.file) if settings.file else None
+    raw = settings.values.get(SECTION)
+    if not isinstance(raw, Mapping) or not raw:
         raise SettingsError(
-            f"[{SECTION}] auth differs between environments",
-            where=str(settings.file) if settings.file else None,
-            hint="give each of them a driver of its own",
+            f"compute backend {SECTION!r} needs the address of a workspace",
+            where=where,
+            hint=f'add to {CONFIG_FILE}: [{SECTION}] host = "https://….cloud.databricks.com"',
         )
+    parts = [raw.get(kind) for kind in ("production", "playground")]
+    shared = settings.environ.get(_AUTH_VARIABLE) or raw.get("auth", USER)
+    found = {part.get("auth", shared) if isinstance(part, Mapping) else shared for part in parts}
+    if len(found) > 1:
+        hint = "give each of them a driver of its own"
+        raise SettingsError(f"[{SECTION}] auth differs between environments", where=where, hint=hint)
     return found == {USER}
 
 
