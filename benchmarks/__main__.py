@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import ingestion, run, start_up, tpch
+from benchmarks import driver, ingestion, run, start_up, tpch
 
-BENCHMARKS = {"start_up": start_up.main, "run": run.main, "ingestion": ingestion.main, "tpch": tpch.main}
+BENCHMARKS = {
+    "start_up": start_up.main,
+    "run": run.main,
+    "ingestion": ingestion.main,
+    "driver": driver.main,
+    "tpch": tpch.main,
+}
 
 
 def main(names: list[str]) -> int:

@@ -64,7 +64,7 @@ class JobRegistry:
         digest = digest_of(spec, labels)
         for _ in range(_RACES_AT_MOST):
             try:
-                with self._database.begin() as connection:
+                with self._database.writing() as connection:
                     present = _job(connection, environment, job_id)
                     if present is None:
                         version = _next_version(connection, environment, job_id)
@@ -96,7 +96,7 @@ class JobRegistry:
         """
         digest = digest_of(spec, labels)
         for _ in range(_RACES_AT_MOST):
-            with self._database.begin() as connection:
+            with self._database.writing() as connection:
                 present = _job(connection, environment, job_id)
                 if present is None:
                     raise _no_job(job_id, environment)
@@ -117,7 +117,7 @@ class JobRegistry:
 
     def delete_job(self, job_id: str, environment: str) -> None:
         """Forget a job; its versions stay for the executions that name them."""
-        with self._database.begin() as connection:
+        with self._database.writing() as connection:
             connection.execute(sa.select(JOBS.c.version).where(_is_job(JOBS, environment, job_id)).with_for_update())
             running = connection.execute(
                 sa.select(sa.func.count())
@@ -132,7 +132,7 @@ class JobRegistry:
 
     def get_job(self, job_id: str, environment: str, version: int | None = None) -> Job:
         """The version in force, or a certain one even of a deleted job."""
-        with self._database.begin() as connection:
+        with self._database.reading() as connection:
             job = _job(connection, environment, job_id, version)
         if job is None:
             raise _no_job(job_id, environment)
@@ -143,7 +143,7 @@ class JobRegistry:
         query = _select_jobs().order_by(JOBS.c.environment, JOBS.c.job_id)
         if environment is not None:
             query = query.where(JOBS.c.environment == environment)
-        with self._database.begin() as connection:
+        with self._database.reading() as connection:
             if job_ids is None:
                 return tuple(_to_job(row) for row in connection.execute(query))
             jobs: list[Job] = []
@@ -185,7 +185,7 @@ class JobRegistry:
             EXECUTIONS.c.idempotency_key == execution.idempotency_key,
         )
         try:
-            with self._database.begin() as connection:
+            with self._database.writing() as connection:
                 row = connection.execute(known).first() if execution.idempotency_key else None
                 if row is None:
                     # Shared: runs of one job do not wait for each other, its deletion waits for them.
@@ -194,12 +194,12 @@ class JobRegistry:
                     if connection.execute(held).first() is None:
                         raise _no_job(execution.job_id, execution.environment)
                     connection.execute(EXECUTIONS.insert().values(values))
+                    made = self._runs().where(EXECUTIONS.c.execution_id == execution.execution_id)
+                    return _to_run(connection.execute(made).one()).execution, True
         except sa.exc.IntegrityError:  # another process was faster with the same key
-            with self._database.begin() as connection:
+            with self._database.writing() as connection:
                 row = connection.execute(known).one()
-        if row is not None:
-            return _to_run(row).execution, False
-        return self.get_run(execution.execution_id).execution, True
+        return _to_run(row).execution, False
 
     def get_run(self, execution_id: str) -> Run:
         """One execution.
@@ -208,7 +208,7 @@ class JobRegistry:
             NotFoundError: There is no such execution.
         """
         query = self._runs().where(EXECUTIONS.c.execution_id == execution_id)
-        with self._database.begin() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(query).first()
         if row is None:
             raise NotFoundError(f"there is no execution {execution_id!r}")
@@ -221,7 +221,7 @@ class JobRegistry:
             query = query.where(EXECUTIONS.c.job_id == job_id)
         if environment is not None:
             query = query.where(EXECUTIONS.c.environment == environment)
-        with self._database.begin() as connection:
+        with self._database.reading() as connection:
             return tuple(_to_run(row).execution for row in connection.execute(query.limit(limit)))
 
     def unfinished(self, job_id: str | None = None, environment: str | None = None) -> tuple[Run, ...]:
@@ -231,7 +231,7 @@ class JobRegistry:
             query = query.where(EXECUTIONS.c.job_id == job_id)
         if environment is not None:
             query = query.where(EXECUTIONS.c.environment == environment)
-        with self._database.begin() as connection:
+        with self._database.reading() as connection:
             return tuple(_to_run(row) for row in connection.execute(query))
 
     def change(self, execution_id: str, holder: Owner | None, /, **values: Any) -> bool:
@@ -247,7 +247,7 @@ class JobRegistry:
             values["heartbeat_at"] = self._database.clock
         if holder is not None:
             statement = statement.where(EXECUTIONS.c.owner == str(holder))
-        with self._database.begin() as connection:
+        with self._database.writing() as connection:
             return bool(connection.execute(statement.values(values)).rowcount == 1)
 
     def take_over(self, run: Run, owner: Owner) -> bool:
@@ -263,7 +263,7 @@ class JobRegistry:
             )
             .values(owner=str(owner), heartbeat_at=self._database.clock)
         )
-        with self._database.begin() as connection:
+        with self._database.writing() as connection:
             return bool(connection.execute(statement).rowcount == 1)
 
     def _runs(self) -> sa.Select[Any]:

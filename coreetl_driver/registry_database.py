@@ -21,6 +21,7 @@ from dcp_core.errors import InvalidSpecError, SettingsError, TransientError
 _SQLITE_TIMEOUT_S = 30
 _CONNECT_TIMEOUT_S = 10
 _POOL_TIMEOUT_S = 15
+_BEGIN = "coreetl_begin"
 # Any constant of our own will do: PostgreSQL asks for a number that everybody who upgrades agrees on.
 _UPGRADE_LOCK = 0xC0EE71
 
@@ -37,6 +38,7 @@ class RegistryDatabase:
 
     def __init__(self, url: str) -> None:
         self._engine = _open(url)
+        self._writer = self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
         self._is_postgresql = self._engine.dialect.name == "postgresql"
         self._ready = False
 
@@ -57,8 +59,15 @@ class RegistryDatabase:
         return sa.type_coerce(clock, sa.DateTime).label("read_at")
 
     @contextlib.contextmanager
-    def begin(self) -> Iterator[sa.Connection]:
-        """One transaction.
+    def reading(self) -> Iterator[sa.Connection]:
+        """One transaction that only looks: it waits for no writer. Errors as of ``writing``."""
+        self._make_ready()
+        with self._explained(), self._engine.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """One transaction that may change something; on SQLite there is one at a time.
 
         Raises:
             TransientError: The database does not answer, or is busy.
@@ -66,18 +75,21 @@ class RegistryDatabase:
             SettingsError: It is of a newer version.
             IntegrityError: As it is; the caller knows which constraint it ran into.
         """
-        if not self._ready:
-            with self._explained():
-                self._prepare()
-        with self._explained(), self._engine.begin() as connection:
+        self._make_ready()
+        with self._explained(), self._writer.begin() as connection:
             yield connection
 
     def close(self) -> None:
         """Close the connections that are not in use."""
         self._engine.dispose()
 
+    def _make_ready(self) -> None:
+        if not self._ready:
+            with self._explained():
+                self._prepare()
+
     def _prepare(self) -> None:
-        with self._engine.begin() as connection:
+        with self._writer.begin() as connection:
             if self._is_postgresql:  # on SQLite the transaction itself keeps others out
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(:number)"), {"number": _UPGRADE_LOCK})
             SCHEMA.create(connection, checkfirst=True)
@@ -157,9 +169,9 @@ def _open_sqlite(url: sa.URL) -> sa.Engine:
         connection.execute("PRAGMA synchronous=NORMAL")
 
     @sa.event.listens_for(engine, "begin")
-    def _begin_immediate(connection: sa.Connection) -> None:
-        # A transaction that reads and then writes must not fail half way because another one wrote in between.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    def _begin(connection: sa.Connection) -> None:
+        # One that reads and then writes must not fail half way because another one wrote in between: IMMEDIATE.
+        connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
 
     return engine
 
