@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tomlkit
 
 from coreetl_driver import Column, ExecutionStatus, JobSpec, Sink, SinkMode
 from coreetl_driver.driver import Driver
@@ -24,11 +24,11 @@ from tests.services.test_rest_catalog import OWN, empty
 ENVIRONMENT = "playground_alice"
 EXECUTIONS = 10
 RUN_TEN_AND_HANG = f"""
-import sys, time
+import json, sys, time
 from pathlib import Path
 from coreetl_driver.driver import Driver
 from dcp_core.settings import Settings
-driver = Driver(Settings.load(Path(sys.argv[1])))
+driver = Driver(Settings(Path(sys.argv[1]), json.loads(sys.argv[2]), {{}}))
 for number in range({EXECUTIONS}):
     print(driver.run_job(f"job_{{number}}", "{ENVIRONMENT}").execution_id, flush=True)
 time.sleep(600)
@@ -36,18 +36,18 @@ time.sleep(600)
 
 
 @pytest.fixture(params=["spark_connect", "emr"])
-def file(
+def settings(
     request: pytest.FixtureRequest, rest_catalog: RestCatalog, spark: Spark, tmp_path: Path, monkeypatch: Any
-) -> Path:
-    """The ``dcp.toml`` of a project whose jobs go to one backend."""
+) -> Settings:
+    """A project whose jobs go to one backend."""
     for name, value in rest_catalog.environ.items():
         monkeypatch.setenv(name, value)
     values: dict[str, Any] = {"coreetl": {"backend": request.param, "spark_connect_url": spark.url}}
     if request.param == "emr":
         values["emr"] = section(request.getfixturevalue("moto"), "serverless")
         request.getfixturevalue("shim")
-    made = tmp_path / "dcp.toml"
-    made.write_text(tomlkit.dumps({**rest_catalog.settings, **values}))
+    made = Settings(tmp_path, {**rest_catalog.settings, **values}, {})
+    made.state.mkdir()
     return made
 
 
@@ -56,12 +56,10 @@ def execution_ids(process: subprocess.Popen[str]) -> list[str]:
     return [process.stdout.readline().strip() for _ in range(EXECUTIONS)]
 
 
-def test_ten_executions_of_a_killed_driver_each_write_once(file: Path) -> None:
+def test_ten_executions_of_a_killed_driver_each_write_once(settings: Settings) -> None:
     import pyarrow as pa
     from pyiceberg.catalog import load_catalog
 
-    settings = Settings.load(file)
-    settings.state.mkdir(exist_ok=True)
     for name in CATALOGS:
         empty(load_catalog(name, **settings.catalog_properties(name)))
     catalog = load_catalog(OWN, **settings.catalog_properties(OWN))
@@ -80,7 +78,7 @@ def test_ten_executions_of_a_killed_driver_each_write_once(file: Path) -> None:
         first.create_job(f"job_{number}", ENVIRONMENT, "x", spec, {})
     first.close()
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, "-c", RUN_TEN_AND_HANG, str(file)]
+    command = [sys.executable, "-c", RUN_TEN_AND_HANG, str(settings.root), json.dumps(settings.values)]
     killed = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ)
     try:
         started = execution_ids(killed)
