@@ -218,6 +218,14 @@ class IcebergTablePrimitive(Primitive):
                     hint="it was deleted outside the catalog; a run that overwrites the table writes it anew",
                     code="iceberg.files_lost",
                 ) from None
+            except (ConnectionError, TimeoutError):
+                raise  # told from the rest by ``reaching``
+            except OSError as error:
+                raise PermanentError(
+                    f"the files of table {resource.name} cannot be read: {str(error).splitlines()[0]}",
+                    hint="the storage's credentials are properties of [catalog], or vended by the catalog",
+                    code="iceberg.storage",
+                ) from None
         columns = tuple(found.column_names)
         address = TableAddress(
             name,
