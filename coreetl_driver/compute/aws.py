@@ -42,7 +42,7 @@ _CREDENTIAL_ERRORS = (
     "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError",
     "SSOTokenLoadError", "SSOError", "UnauthorizedSSOTokenError", "NoAuthTokenError", "LoginError",
 )  # fmt: skip
-_SETTING_ERRORS = ("NoRegionError", "ProfileNotFound", "ParamValidationError", "InvalidRegionError")
+_SETTING_ERRORS = ("NoRegionError", "ProfileNotFound", "InvalidRegionError")
 
 
 def require_client(backend: str) -> None:
@@ -89,7 +89,7 @@ class Aws:
             UnauthorizedError: It does not let the driver in, and nothing has begun.
             NotFoundError: What the operation concerns does not exist.
             PermanentError: It refuses the request.
-            SettingsError: The request cannot be made.
+            SettingsError: There is no such profile or region, and nothing has begun.
         """
         with self.calling(f"{service} {operation}", has_begun):
             answer: dict[str, Any] = getattr(self._client(service), operation)(**arguments)
@@ -106,6 +106,13 @@ class Aws:
             raise self._refused(error.response, what, has_begun) from None
         except BotoCoreError as error:
             raise self._failed(error, what, has_begun) from None
+
+    def close(self) -> None:
+        """Give back the connections; the next call makes new ones."""
+        with self._lock:
+            clients, self._clients = self._clients, {}
+        for client in clients.values():
+            client.close()
 
     def _client(self, service: str) -> Any:
         from boto3 import Session
@@ -143,7 +150,9 @@ class Aws:
         kinds = {each.__name__ for each in type(error).__mro__}
         if kinds.intersection(_CREDENTIAL_ERRORS):
             return self._unauthorized(str(error), what, has_begun, is_expired=True)
-        if kinds.intersection(_SETTING_ERRORS):
+        if "ParamValidationError" in kinds:
+            return PermanentError(str(error), where=what)
+        if kinds.intersection(_SETTING_ERRORS) and not has_begun:
             return SettingsError(str(error), where=what)
         return TransientError(str(error) or type(error).__name__, where=what)
 

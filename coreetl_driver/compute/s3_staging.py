@@ -18,7 +18,7 @@ import gzip
 import threading
 from typing import Any
 
-from coreetl_driver.compute.artifacts import Artifact, Program
+from coreetl_driver.compute.artifacts import SPECIFICATION, Artifact, Program
 from coreetl_driver.compute.aws import Aws
 from dcp_core.errors import NotFoundError, PermanentError
 
@@ -83,7 +83,14 @@ class S3Staging:
 
     def result(self, key: str) -> str | None:
         """What the program has written there; None when it has not."""
-        stream = _opened(self._aws, self.result_uri(key))
+        return self._text(self.result_uri(key))
+
+    def staged_specification(self, key: str) -> str | None:
+        """The specification of an attempt; None when somebody has cleared it away."""
+        return self._text(f"{self._folder(key)}/{SPECIFICATION}")
+
+    def _text(self, uri: str) -> str | None:
+        stream = _opened(self._aws, uri)
         if stream is None:
             return None
         with self._aws.calling("s3 get_object"):

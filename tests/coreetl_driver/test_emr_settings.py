@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from coreetl_driver.api import Column, JobSpec, Sink, SinkMode
 from coreetl_driver.compute.aws import Aws
 from coreetl_driver.compute.emr import EmrBackend
 from coreetl_driver.compute.emr.settings import EmrSettings, emr_settings
+from coreetl_driver.compute.spark_submit import submission
+from coreetl_driver.compute.tasks import Task
 from dcp_core.errors import NotFoundError, SettingsError, TransientError, UnauthorizedError
 from dcp_core.settings import Settings
 from tests.services.servers import free_ports
 
+ROOT = Path(__file__).parents[2]
 ROLE = "arn:aws:iam::123456789012:role/coreetl"
 SERVERLESS = {"application_id": "00f1r2s3", "role": ROLE, "staging": "s3://bucket/coreetl"}
 STEPS = {"cluster_id": "j-1ABC", "staging": "s3://bucket/coreetl"}
@@ -74,6 +81,23 @@ def test_wrong_settings_are_refused_by_name(values: dict[str, Any], problem: str
         of(values)
 
 
+def test_the_settings_and_policies_in_the_documentation_are_accepted(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "compute-emr.md").read_text(encoding="utf-8")
+    shown = tomllib.loads("\n".join(re.findall(r"```toml\n(.*?)```", text, re.S)))
+    settings = Settings(tmp_path, shown, {})
+    production, alice = (emr_settings(settings, name) for name in ("production", "playground_alice"))
+    assert production.staging == "s3://acme-coreetl/production"
+    statements = json.loads(alice.policy)["Statement"]
+    assert statements[1]["Resource"] == "arn:aws:s3tables:eu-west-1:123456789012:bucket/pedregal-playground-alice/*"
+    sink = Sink("pedregal-playground-alice", "dd.daily", SinkMode.APPEND, ())
+    spec = JobSpec("SELECT 1 AS n", (Column("n", "int"),), sink, catalogs={}, default_catalog="pedregal")
+    task = Task("e" * 32, "daily_job", "playground_alice", spec, {}, {}, tmp_path)
+    conf = submission(settings, task).conf
+    assert conf["spark.sql.catalog.pedregal-playground-alice.warehouse"].endswith("bucket/pedregal-playground-alice")
+    for policy in re.findall(r"```json\n(.*?)```", text, re.S):
+        assert json.loads(policy)
+
+
 def test_a_cluster_needs_no_role() -> None:
     assert of(STEPS).role == ""
 
@@ -109,10 +133,19 @@ def test_without_credentials_nothing_is_submitted_and_nothing_that_runs_is_given
 
 @pytest.mark.usefixtures("nowhere")
 def test_a_profile_or_a_region_that_is_missing_is_a_matter_of_settings() -> None:
+    asked = {"JobFlowId": "a", "Steps": []}
     with pytest.raises(SettingsError, match="no-such-profile"):
-        Aws("us-east-1", "no-such-profile").call("emr", "describe_step", ClusterId="a", StepId="b")
+        Aws("us-east-1", "no-such-profile").call("emr", "add_job_flow_steps", has_begun=False, **asked)
     with pytest.raises(SettingsError, match="region"):
+        Aws().call("emr", "add_job_flow_steps", has_begun=False, **asked)
+    with pytest.raises(TransientError, match="region"):  # what runs does not end for that
         Aws().call("emr", "describe_step", ClusterId="a", StepId="b")
+
+
+def test_an_attempt_that_runs_outlives_wrong_settings() -> None:
+    broken = EmrBackend(Settings(Path(), {"emr": {**SERVERLESS, "staging": "x"}}, {}))
+    with pytest.raises(TransientError, match="staging is 'x'"):
+        broken.poll("serverless/production/00f1r2s3/00f9/abc-1", 0.0)
 
 
 @pytest.mark.usefixtures("nowhere")

@@ -51,7 +51,11 @@ class Answer:
 
 @define
 class Fault:
-    """What happens to calls of one operation; without ``code``, they are done and the answer is lost."""
+    """What happens to calls of one operation; without ``code``, they are done and the answer is lost.
+
+    Args:
+        after: How many calls pass before.
+    """
 
     operation: str
     left: int
@@ -59,6 +63,7 @@ class Fault:
     code: str = ""
     message: str = "told to fail"
     retry_after: str | None = None
+    after: int = 0
 
 
 @define
@@ -142,6 +147,8 @@ class Shim:
         with self.lock:
             self.calls.append((operation, body))
             fault = next((each for each in self.faults if each.operation == operation and each.left > 0), None)
+            if fault is not None and fault.after > 0:
+                fault.after, fault = fault.after - 1, None
             if fault is not None:
                 fault.left -= 1
                 if fault.code:

@@ -22,6 +22,7 @@ from attrs import frozen
 from coreetl_driver.api import ExecutionStatus
 from coreetl_driver.compute.artifacts import job_program, job_specification
 from coreetl_driver.compute.aws import Aws, require_client
+from coreetl_driver.compute.emr.commits import committed_rows
 from coreetl_driver.compute.emr.serverless import Serverless
 from coreetl_driver.compute.emr.service import Files, Look, Phase, Service
 from coreetl_driver.compute.emr.settings import EmrSettings, emr_settings
@@ -31,10 +32,10 @@ from coreetl_driver.compute.results import judged
 from coreetl_driver.compute.s3_staging import S3Staging, log_in_s3
 from coreetl_driver.compute.spark_submit import submission
 from coreetl_driver.compute.tasks import Capabilities, Outcome, Task
-from dcp_core.errors import NotFoundError, PermanentError, TransientError
+from dcp_core.errors import NotFoundError, PermanentError, SettingsError, TransientError
 from dcp_core.settings import Settings
 
-_HANDLE = re.compile(r"(serverless|step)/([a-z0-9_]+)/([^/]+)/([^/]+)/([^/]+-\d+)")
+_HANDLE = re.compile(r"(serverless|step)/(production|playground_[a-z0-9_]{1,32})/([^/]+)/([^/]+)/([^/]+-\d+)")
 _FIRST_LOOK_S, _LAST_LOOK_S, _SLOWER = 0.2, 5.0, 1.5  # between two looks at a job that is being cancelled
 _SETTLE_S = 1.0  # a commit that was on its way to the catalog when its process was killed
 
@@ -91,8 +92,11 @@ class EmrBackend(ComputeBackend):
         if look.phase is Phase.LOST:
             raise NotFoundError(f"{job.what} was lost: {look.why or look.state}")
         result = place.staging.result(job.key)
-        if look.phase is Phase.SUCCEEDED or _says_ok(result):  # it may have been killed after its commit
+        if look.phase is Phase.SUCCEEDED or _says_ok(result):
             return judged(True, result, "")
+        rows = self._committed(place, job)
+        if rows is not None:  # it was killed after its commit, before it could say so
+            return Outcome(ExecutionStatus.SUCCEEDED, rows)
         if look.phase is Phase.CANCELLED:
             return Outcome(ExecutionStatus.CANCELLED, error=look.why or None)
         return judged(False, result, f"{job.what} failed without a word of the program: {look.why or look.state}")
@@ -113,9 +117,19 @@ class EmrBackend(ComputeBackend):
             raise TransientError(f"the log of {job.what} has not come to {uris[0]} yet; EMR takes some minutes")
         return "".join(text for text in texts if text)
 
+    def _committed(self, place: _Place, job: _Job) -> int | None:
+        specification = place.staging.staged_specification(job.key)
+        return None if specification is None else committed_rows(self._settings, specification)
+
     def _settled(self, task: Task) -> None:
         with self._lock:
             self._unsure.discard(task.key)
+
+    def close(self) -> None:
+        with self._lock:
+            places = tuple(self._places.values())
+        for place in places:
+            place.aws.close()
 
     def _cancel(self, place: _Place, job: _Job) -> None:
         """Ask for the end, and wait for it.
@@ -126,11 +140,13 @@ class EmrBackend(ComputeBackend):
         first = place.service.look(job.target, job.id)
         if first.phase.is_over:
             return
-        try:
-            place.service.cancel(job.target, job.id)
-        except PermanentError:
-            if not place.service.look(job.target, job.id).phase.is_over:  # it may have ended at this very moment
-                raise
+        if not first.is_ending:
+            try:
+                place.service.cancel(job.target, job.id)
+            except PermanentError as error:
+                look = place.service.look(job.target, job.id)
+                if not look.phase.is_over and not look.is_ending:  # it may have ended at this very moment
+                    raise TransientError(f"{job.what} cannot be cancelled: {error}") from None
         look = _waited(lambda: place.service.look(job.target, job.id), place.settings.cancel_timeout_s)
         if not look.phase.is_over:
             raise TransientError(f"{job.what} is still {look.state} after it was cancelled")
@@ -138,12 +154,21 @@ class EmrBackend(ComputeBackend):
             time.sleep(_SETTLE_S)
 
     def _job(self, handle: str) -> tuple[_Place, _Job]:
-        """Raises NotFoundError when nobody here has given this handle."""
+        """What a handle names.
+
+        Raises:
+            NotFoundError: Nobody here has given this handle.
+            TransientError: The settings of its environment are wrong: they were right once, and may be again.
+        """
         parts = _HANDLE.fullmatch(handle)
         if parts is None:
             raise NotFoundError(f"there is no attempt {handle!r}")
         kind, environment, target, id_, key = parts.groups()
-        return self._place(environment, kind), _Job(kind, target, id_, key)
+        try:
+            place = self._place(environment, kind)
+        except SettingsError as error:
+            raise TransientError(str(error)) from None
+        return place, _Job(kind, target, id_, key)
 
     def _place(self, environment: str, kind: str | None = None) -> _Place:
         """Where an environment's jobs run: as the settings say, or, of jobs that exist, as their handle says."""

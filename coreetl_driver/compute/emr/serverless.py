@@ -90,7 +90,7 @@ class Serverless:
         run = self._call("get_job_run", applicationId=target, jobRunId=job)["jobRun"]
         state = str(run["state"])
         phase = _PHASES.get(state, Phase.GOING_ON)
-        return Look(phase, state, str(run.get("stateDetails") or ""), state not in _QUEUED)
+        return Look(phase, state, str(run.get("stateDetails") or ""), state not in _QUEUED, state == "CANCELLING")
 
     def cancel(self, target: str, job: str) -> None:
         """Cancel a job run."""

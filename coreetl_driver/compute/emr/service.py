@@ -35,12 +35,14 @@ class Look:
         state: In its own words.
         why: Why it failed or was cancelled, as the service has it.
         has_started: Whether it has left the queue, as far as is known.
+        is_ending: Whether it is being cancelled.
     """
 
     phase: Phase
     state: str
     why: str = ""
     has_started: bool = True
+    is_ending: bool = False
 
 
 @frozen

@@ -87,19 +87,16 @@ class Steps:
         if not step:
             raise NotFoundError(f"cluster {target} has no step {job}")
         state = str(step["Status"]["State"])
-        return Look(_PHASES.get(state, Phase.GOING_ON), state, _why(step["Status"]), state != "PENDING")
+        phase, why = _PHASES.get(state, Phase.GOING_ON), _why(step["Status"])
+        return Look(phase, state, why, state != "PENDING", state == "CANCEL_PENDING")
 
     def cancel(self, target: str, job: str) -> None:
-        """Cancel a step: its processes are killed.
-
-        Raises:
-            TransientError: The service cannot cancel it now.
-        """
+        """Cancel a step: its processes are killed."""
         option = "TERMINATE_PROCESS"
         answer = self._call("cancel_steps", ClusterId=target, StepIds=[job], StepCancellationOption=option)
         for told in answer.get("CancelStepsInfoList", ()):
-            if told.get("Status") == "FAILED" and not self.look(target, job).phase.is_over:
-                raise TransientError(f"step {job} cannot be cancelled: {told.get('Reason') or 'EMR does not say why'}")
+            if told.get("Status") == "FAILED":
+                raise PermanentError(f"step {job} is not cancelled: {told.get('Reason') or 'EMR does not say why'}")
 
     def logs(self, target: str, job: str) -> Sequence[str]:
         """What the step's processes say: Spark's driver is one of them."""
