@@ -17,12 +17,13 @@ from attrs import define, evolve, field
 
 from coreetl_driver.api import ExecutionStatus
 from coreetl_driver.compute.finding import Backend
+from coreetl_driver.compute.routing import TOKEN_NEEDED
 from coreetl_driver.compute.tasks import Outcome, Task
 from coreetl_driver.compute.worker_attempts import LOG_FILE
 from coreetl_driver.job_registry import JobRegistry, now
 from coreetl_driver.owners import Owner
 from coreetl_driver.recording import Record, reason
-from dcp_core.errors import DcpError, NotFoundError, TransientError
+from dcp_core.errors import DcpError, NotFoundError, TransientError, UnauthorizedError
 
 _LOG = logging.getLogger(__name__)
 MAX_ATTEMPTS = 3
@@ -103,6 +104,11 @@ class Supervisor:
                 self._submit(live)
             except TransientError as error:
                 trouble.note(error)
+            except UnauthorizedError as error:
+                if not self._waits_for_user(execution_id, error):
+                    raise
+                self._forget(execution_id, live)
+                return
             thread = threading.Thread(
                 target=self._supervise, args=(live, trouble), name=f"coreetl-{execution_id[:8]}", daemon=True
             )
@@ -195,6 +201,10 @@ class Supervisor:
                 if trouble.is_lasting:
                     self._report(execution_id, trouble.report())
                 continue
+            except UnauthorizedError as error:
+                if not self._waits_for_user(execution_id, error):
+                    raise
+                return None
             if outcome is not None:
                 return outcome
             if trouble.is_over():
@@ -228,9 +238,16 @@ class Supervisor:
         number = task.attempt + 1
         folder = task.folder.with_name(f"attempt-{number}")
         folder.mkdir(parents=True, exist_ok=True)
-        live.task, live.handle = evolve(task, attempt=number, folder=folder), None
+        live.task, live.handle = evolve(task, attempt=number, folder=folder, handle=None), None
         self._registry.change(task.execution_id, self._me, attempt=number, handle=None)
         return None
+
+    def _waits_for_user(self, execution_id: str, error: UnauthorizedError) -> bool:
+        """Whether only its user can go on with what may run already; then it is nobody's until they run the job."""
+        if error.code != TOKEN_NEEDED:
+            return False
+        self._registry.change(execution_id, self._me, owner=None, error=f"{error}; to go on with it, run the job again")
+        return True
 
     def _let_go(self, live: Live) -> None:
         """Somebody else runs it now. What it takes up must go on; what it begins again must not write twice."""

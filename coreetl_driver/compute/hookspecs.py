@@ -39,6 +39,12 @@ class ComputeSpec:
         and shown: text of at most 2,000 characters that holds no secret, and all that the other hooks are given.
 
         The commit that the attempt makes must be one snapshot, with ``task.marks`` in its summary.
+
+        Where a backend acts as the user, ``task.handle`` is of an attempt that runs, and the token of its user is new.
+
+        Raises:
+            UnauthorizedError: With code ``coreetl.token_needed`` where the attempt may run, and only its user can go
+                on with it: it then waits for them instead of having failed.
         """
         raise NotImplementedError
 

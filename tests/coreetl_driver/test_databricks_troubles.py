@@ -13,6 +13,7 @@ from attrs import evolve
 
 from coreetl_driver.api import ExecutionStatus, SinkMode
 from coreetl_driver.compute.databricks.runs import Handle
+from coreetl_driver.compute.routing import TOKEN_NEEDED
 from coreetl_driver.compute.tasks import Outcome, Task
 from dcp_core.errors import NotFoundError, PermanentError, TransientError, UnauthorizedError
 from dcp_core.settings import Secret
@@ -145,19 +146,36 @@ def test_a_token_that_expires_does_not_end_what_runs_and_a_newer_one_of_its_owne
 
 
 def test_a_token_that_expires_after_an_answer_was_lost_declares_nothing_failed(place: Place) -> None:
-    task = task_of(place)
+    task, first = task_of(place), place.backend()
     fault(place, f"{RUNS}/submit", LOSE)
-    with pytest.raises(TransientError):
-        place.backend().submit(task)
+    fault(place, f"{RUNS}/submit", 429, code="REQUEST_LIMIT_EXCEEDED")
+    for _ in range(2):
+        with pytest.raises(TransientError):
+            first.submit(task)
     place.workspace.expire(TOKEN)
     following = place.backend()
-    with pytest.raises(TransientError, match="may have expired"):
+    with pytest.raises(UnauthorizedError, match="may have expired") as waits:
         following.submit(task)
+    assert waits.value.code == TOKEN_NEEDED
     place.workspace.tokens[NEW_TOKEN] = ALICE
     following.submit(task_of(place, NEW_TOKEN))
     handle = following.submit(task)
     assert following.poll(handle, 0.0) is None
     assert place.submissions == 2
+
+
+def test_what_runs_is_taken_up_by_its_owners_token_and_by_no_other(place: Place) -> None:
+    task = task_of(place)
+    handle = place.backend().submit(task)
+    following = place.backend()
+    for token, told in (("dapi-of-nobody", "may have expired"), (BOBS_TOKEN, f"of {ALICE}.* of {BOB}")):
+        with pytest.raises(UnauthorizedError, match=told) as waits:
+            following.submit(evolve(task, handle=handle, user_token=Secret(token)))
+        assert waits.value.code == TOKEN_NEEDED
+    place.workspace.calls.clear()
+    assert following.submit(evolve(task, handle=handle)) == handle
+    assert [call.path.rpartition("/")[2] for call in place.workspace.calls] == ["Me"], "nothing is submitted again"
+    assert following.poll(handle, 0.0) is None
 
 
 def test_a_submission_that_was_refused_may_be_refused_again(place: Place) -> None:

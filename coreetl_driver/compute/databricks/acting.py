@@ -84,10 +84,10 @@ class Actors:
             return known
         try:
             actor = _introduced(section, token, refusal)
-        except DcpError as error:
+        except UnauthorizedError:
             with self._lock:
                 user = self._users.get((section.host, known_as or ""))
-                if user is None or error.code != REFUSED:
+                if user is None:
                     raise
                 user.attempts.add(task.key)
                 return user.actor

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from attrs import frozen
 from coreetl_driver.api import ExecutionStatus
 from coreetl_driver.compute.databricks import runs
 from coreetl_driver.compute.databricks.acting import Actor, Actors
-from coreetl_driver.compute.databricks.calling import THROTTLED
+from coreetl_driver.compute.databricks.calling import THROTTLED, waiting
 from coreetl_driver.compute.databricks.runs import End, Handle
 from coreetl_driver.compute.databricks.settings import acts_as_user, settings_for
 from coreetl_driver.compute.databricks.staging import attempt_folder, places, remove, stage
@@ -75,11 +76,15 @@ class DatabricksBackend(ComputeBackend):
         return Capabilities(kinds=("query",), survives_driver=True, needs_user_token=self._acts_as_user)
 
     def submit(self, task: Task) -> str:
+        known = Handle.parsed(task.handle or "")
+        if known is not None:
+            return self._taken_up(task, known)
         section = self._section_of(task.environment)
         asked = task.folder / _ASKED
         asked_by = asked.read_text(encoding="utf-8") if asked.exists() else None
         # Where a run may have been started, credentials that are refused must not have it declared failed.
-        refusal = UnauthorizedError if asked_by is None else TransientError
+        may_run = waiting if self._acts_as_user else TransientError
+        refusal: Callable[..., DcpError] = UnauthorizedError if asked_by is None else may_run
         actor = self._actors.of_task(task, refusal, asked_by)
         try:
             staged = places(task, actor, section.workspace_path)
@@ -91,7 +96,7 @@ class DatabricksBackend(ComputeBackend):
             with actor.asks("does not take the run", refusal):
                 submitted: Any = actor.client.jobs.submit(**request).response
         except DcpError as error:
-            if not isinstance(error, TransientError) or error.code == THROTTLED:
+            if asked_by is None and (isinstance(error, PermanentError) or error.code == THROTTLED):
                 asked.unlink(missing_ok=True)  # it says itself that it has not taken it
             if isinstance(error, PermanentError):
                 self._actors.forget(task.key)
@@ -147,6 +152,14 @@ class DatabricksBackend(ComputeBackend):
     def close(self) -> None:
         """Runs go on; the tokens are forgotten."""
         self._actors.forget_all()
+
+    def _taken_up(self, task: Task, known: Handle) -> str:
+        """It runs already; its user has come, maybe with a token that is none."""
+        actor = self._actors.of_task(task, waiting, known.me)
+        if actor.me != known.me:
+            self._actors.forget(task.key)
+            raise waiting(f"run {known.run_id} is of {known.me}, and the token that came along of {actor.me}")
+        return known.text
 
     def _wait_for_end(self, actor: Actor, known: Handle) -> None:
         deadline = time.monotonic() + self._section_of(known.environment).cancel_timeout_s

@@ -61,6 +61,11 @@ def opened(section: DatabricksSettings, token: Secret) -> WorkspaceClient:
     return WorkspaceClient(config=config)
 
 
+def waiting(message: str, **details: Any) -> UnauthorizedError:
+    """The refusal of a user's token for what may run already: their next one goes on with it."""
+    return UnauthorizedError(message, **{**details, "code": TOKEN_NEEDED})
+
+
 class _NotAgainError(Exception):
     """In place of a sleep of the SDK's; what it slept for is the context."""
 
