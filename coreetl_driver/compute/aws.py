@@ -42,7 +42,7 @@ _CREDENTIAL_ERRORS = (
     "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError",
     "SSOTokenLoadError", "SSOError", "UnauthorizedSSOTokenError", "NoAuthTokenError", "LoginError",
 )  # fmt: skip
-_SETTING_ERRORS = ("NoRegionError", "ProfileNotFound", "InvalidRegionError")
+_SETTING_ERRORS = ("NoRegionError", "ProfileNotFound", "InvalidRegionError", "InvalidConfigError", "ConfigParseError")
 
 
 def require_client(backend: str) -> None:
