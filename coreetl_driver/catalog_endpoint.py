@@ -16,7 +16,7 @@ import json
 import logging
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
@@ -56,6 +56,7 @@ class Grant:
         sink_catalog: Where its one commit may go; None for a reader.
         sink_table: ``namespace.name`` in ``sink_catalog``.
         keeps_cursor: Whether its commit must say how far it has read, and be the next after where it began.
+        may_commit: Asked just before its commit: whether the execution is still this driver's.
     """
 
     execution_id: str
@@ -67,6 +68,7 @@ class Grant:
     sink_catalog: str | None = None
     sink_table: str | None = None
     keeps_cursor: bool = False
+    may_commit: Callable[[], bool] | None = field(default=None, repr=False, eq=False)
 
     def sources(self, name: str) -> tuple[str, ...]:
         """The catalogs that stand behind a name, the preferred first."""
@@ -197,6 +199,9 @@ class CatalogEndpoint:
                 **issued.notes,
             }
             taken_from = marks.pop(cursors.TAKEN_FROM, None)
+            if grant.may_commit is not None and not grant.may_commit():
+                why = "is another driver's now, or its job registry does not answer"
+                raise _denied(issued, f"commit to {catalog}.{target}", why)
             try:
                 answer, made_snapshot = self._warehouse.commit(
                     (catalog, grant.catalogs[catalog]), (*namespace, table), body, marks, taken_from

@@ -16,6 +16,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from attrs import evolve
@@ -342,6 +343,7 @@ class Driver:
             folder=self._attempt_folder(execution.execution_id, execution.attempt),
             user_token=user_token,
             attempt=execution.attempt,
+            may_commit=partial(self._record.may_commit, execution.execution_id),
         )
 
     def _connection(self, spec: JobSpec) -> Connection | None:

@@ -30,6 +30,14 @@ class Record:
             _LOG.warning("no heartbeat for execution %s: the job registry does not answer", execution_id)
             return True
 
+    def may_commit(self, execution_id: str) -> bool:
+        """Whether it is this owner's, for certain; that renews the lease, so that nobody else takes it meanwhile."""
+        try:
+            return self._registry.change(execution_id, self._me, heartbeat_at=now())
+        except Exception:  # whoever cannot know must not write: it may be running elsewhere
+            _LOG.warning("execution %s must not commit: the job registry does not answer", execution_id, exc_info=True)
+            return False
+
     def stop_requested(self, execution_id: str) -> bool:
         """Whether somebody has asked for its stop."""
         try:

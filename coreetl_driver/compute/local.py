@@ -132,4 +132,5 @@ def _grant(task: Task) -> Grant:
         sink_catalog=task.spec.sink.catalog,
         sink_table=task.spec.sink.table,
         keeps_cursor=task.spec.kind == "extract",
+        may_commit=task.may_commit,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 MAX_HANDLE_LENGTH = 2000
 
 
+def _always() -> bool:
+    return True
+
+
 @frozen
 class Task:
     """One attempt of one execution.
@@ -27,6 +31,8 @@ class Task:
         connection: Of a job that extracts, resolved: never written anywhere, and for the worker's standard input alone.
         folder: For the attempt's log and scratch files, on the driver's machine; exists.
         user_token: For backends that act as the user: never written anywhere.
+        may_commit: Asks whether this driver still owns the execution. A backend that makes the commit itself asks just
+            before: a driver that stood still for a while may have been taken for dead, and another one runs it now.
     """
 
     execution_id: str
@@ -39,6 +45,7 @@ class Task:
     user_token: Secret | None = field(default=None, repr=False)
     connection: Connection | None = field(default=None, repr=False)
     attempt: int = 1
+    may_commit: Callable[[], bool] = field(default=_always, repr=False, eq=False)
 
     @property
     def key(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import signal
 import time
 import urllib.error
@@ -21,6 +22,7 @@ from coreetl_driver import CoreETLDriver, ExecutionStatus, owners, server
 from coreetl_driver import driver as driver_module
 from coreetl_driver.client import DriverClient
 from coreetl_driver.driver import Driver
+from coreetl_driver.job_registry import JobRegistry
 from coreetl_driver.server import DriverServer
 from dcp_core.settings import Secret
 from tests.coreetl_driver.conftest import ENDLESS, ENVIRONMENT, Project, make_table
@@ -173,6 +175,40 @@ def test_a_driver_of_another_machine_waits_until_the_lease_is_over_and_then_take
     assert stopped.status is ExecutionStatus.CANCELLED
     assert snapshots(project, "dd.slow") == 0
     elsewhere.close()
+
+
+def test_a_driver_that_stood_still_and_was_taken_for_dead_commits_nothing_when_it_goes_on(
+    project: Project,
+    store: str,
+    served: tuple[Serving, Serving],
+    drivers: tuple[CoreETLDriver, CoreETLDriver],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    served[1].process.kill()
+    make_table(project, "dd.slow")
+    drivers[0].create_job("a_job", ENVIRONMENT, "a", project.spec(SLOW, "dd.slow", mode="append"), {})
+    running = drivers[0].run_job("a_job", ENVIRONMENT)
+    until_running(drivers[0], running.execution_id)
+    registry = JobRegistry(store)
+    worker = owners.Owner.parse(registry.get_run(running.execution_id).handle)
+    registry.close()
+    assert worker is not None
+    served[0].process.send_signal(signal.SIGSTOP)  # its worker computes on, and then wants to commit
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owners, "_host", lambda: "elsewhere+00000000")
+        patched.setattr(driver_module, "LEASE_S", 8.0)
+        patched.setattr(shutil, "rmtree", lambda *_, **__: None)  # another machine does not clear this one's folders
+        elsewhere = Driver(attrs.evolve(project.settings, values={"coreetl": {"store": store}}))
+        until(lambda: bool(elsewhere.recover()))
+        done = elsewhere.wait(running.execution_id, SOON_S)
+        assert (done.status, done.attempt, done.rows_written) == (ExecutionStatus.SUCCEEDED, 2, 3)
+        elsewhere.close()
+    assert worker.is_alive
+    served[0].process.send_signal(signal.SIGCONT)
+    until(lambda: not worker.is_alive)
+    assert snapshots(project, "dd.slow") == 1
+    assert drivers[0].get_execution(running.execution_id) == done, "it has no say in what became of it"
 
 
 def test_a_driver_whose_registry_is_away_lives_but_is_not_ready_until_it_is_back(
