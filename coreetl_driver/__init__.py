@@ -18,6 +18,7 @@ from attrs import field, frozen
 
 from coreetl_driver.api import Column, CoreETLDriver, Execution, ExecutionStatus, Job, JobSpec, Sink, SinkMode
 from coreetl_driver.job_sources import SourceColumn, SourceTable, SourceTopic
+from dcp_core.errors import NotSupportedError
 from dcp_core.settings import Secret
 
 if TYPE_CHECKING:
@@ -78,10 +79,21 @@ class CoreetlSettings:
 
 
 def connect(settings: Settings) -> CoreETLDriver:
-    """The driver of this project: in process, or the gRPC client when ``[coreetl] url`` is set."""
+    """The driver of this project: in process, or the gRPC client when ``[coreetl] url`` is set.
+
+    Raises:
+        SettingsError: A setting is wrong, or a file that it names cannot be read.
+        NotSupportedError: What a client needs is not installed.
+    """
     section = settings.section("coreetl", CoreetlSettings)
     if section.url:
-        from coreetl_driver.client import DriverClient, Trust
+        try:
+            from coreetl_driver.client import DriverClient, Trust
+        except ModuleNotFoundError as error:
+            raise NotSupportedError(
+                f"a driver elsewhere cannot be called: there is no module {error.name}",
+                hint="pip install 'coreetl-driver[client]'",
+            ) from None
 
         names = (section.ca, section.client_certificate, section.client_key)
         trust = Trust(*(settings.root / name if name else None for name in names))
