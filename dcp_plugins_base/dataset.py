@@ -132,6 +132,7 @@ class Dataset:
         partition_by: Normalised texts: ``day(order_ts)``, ``bucket(16, id)``, ``region``.
         sort_by: Normalised texts: ``order_ts desc nulls last``.
         protect: Whether destructive changes are refused; None leaves it as it is.
+        grants: Privileges on production's table by principal.
         mode: How rows reach the table, a ``SinkMode``.
         start_date: ISO date.
     """
@@ -151,6 +152,7 @@ class Dataset:
     primary_key: tuple[str, ...] = ()
     protect: bool | None = None
     properties: Mapping[str, str] = attrs.Factory(dict)
+    grants: Mapping[str, tuple[str, ...]] = attrs.Factory(dict)
     mode: str = SinkMode.OVERWRITE.value
     start_date: str | None = None
     catchup: bool = False

@@ -79,6 +79,8 @@ def table_resource(dataset: Dataset, logical_plan: LogicalPlan) -> Resource:
         primary_key=tuple(map(dataset.declared_name, dataset.primary_key)),
         properties=dataset.properties,
         doc=dataset.description,
+        # A playground is its owner's: who may read production's table is nothing to it, nor is where that lies.
+        grants=dataset.grants if Environment.named(logical_plan.environment).is_production else {},
     )
     return spec.resource(logical_plan, protect=dataset.protect, path=(dataset.section,))
 

@@ -132,6 +132,7 @@ def table_values(table: Mapping[str, Any], fields: Sequence[Field] | None = None
         "primary_key": tuple(table.get("primary_key", ())),
         "protect": table.get("protect"),
         "properties": {key: text(value) for key, value in table.get("properties", {}).items()},
+        "grants": {principal: tuple(each) for principal, each in table.get("grants", {}).items()},
     }
 
 

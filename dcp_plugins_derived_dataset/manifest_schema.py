@@ -15,6 +15,7 @@ def manifest_schema() -> schema.Schema:
     """The schema; constant, so that it is compiled once."""
     table = schema.table_properties("The table is derived_datasets.<name>, the job <name>_job, the DAG <name>_dag.")
     table["fields"]["description"] += " The query returns them by name, in any order."
+    table["grants"] = _grants()
     workflow = {
         "sql": schema.sql_file(),
         "mode": {
@@ -41,3 +42,22 @@ def manifest_schema() -> schema.Schema:
         "dataset",
         "workflow",
     )
+
+
+def _grants() -> schema.Schema:
+    return {
+        "description": (
+            "Who may do what with the table in production, where the catalog is Unity Catalog: privileges by user, "
+            "group or service principal. Each list is whole, so [] takes all away; principals that are not here keep "
+            "what they have."
+        ),
+        "type": "object",
+        "maxProperties": 200,
+        "propertyNames": {"minLength": 1, "maxLength": 255},
+        "additionalProperties": {
+            "description": "Privileges on the table.",
+            "type": "array",
+            "uniqueItems": True,
+            "items": {"enum": ["SELECT", "MODIFY", "APPLY_TAG", "MANAGE", "ALL_PRIVILEGES"]},
+        },
+    }

@@ -21,7 +21,7 @@ from dcp_core.interfaces import Primitive
 from dcp_core.model import Effect, FieldChange, Resource, ResourceKey, State
 from dcp_core.planning import owner_of
 from dcp_core.records import Preview
-from dcp_primitives.iceberg import abilities, dropping, lost
+from dcp_primitives.iceberg import abilities, dropping, grants, lost
 from dcp_primitives.iceberg import catalog as catalogs
 from dcp_primitives.iceberg.comparing import CORRUPTS, compare_tables, creation, deletion, renames_of
 from dcp_primitives.iceberg.metadata import state_of
@@ -57,7 +57,11 @@ class IcebergTablePrimitive(Primitive):
             InvalidSpecError: The spec contradicts itself, or Iceberg cannot have it.
             TransientError: A REST catalog cannot be reached.
         """
-        return State(values_of(table_of(resource)), owner_of(resource), info=abilities.facts(ctx))
+        return State(
+            values_of(table_of(resource)),
+            owner_of(resource),
+            info={**abilities.facts(ctx), **grants.facts(resource, ctx)},
+        )
 
     def get_actual_state(self, resource: Resource, ctx: Context) -> State | None:
         return self.get_actual_states((resource,), ctx)[resource.key]
@@ -78,7 +82,8 @@ class IcebergTablePrimitive(Primitive):
             catalogs.connect(ctx)  # once, not once in each thread
 
         def read(resource: Resource) -> State | None:
-            return _load_state(resource, ctx) if index is None else _indexed_state(resource, index, ctx)
+            state = _load_state(resource, ctx) if index is None else _indexed_state(resource, index, ctx)
+            return grants.with_actual(resource, state, ctx)
 
         if len(resources) == 1:
             found = [read(resources[0])]
@@ -102,13 +107,15 @@ class IcebergTablePrimitive(Primitive):
     def compare(self, resource: Resource, desired: State | None, actual: State | None) -> tuple[FieldChange, ...]:
         """See ``iceberg.comparing`` for what is an update, destructive or refused; a catalog may refuse more."""
         if actual is None:
-            return abilities.checked(abilities.CREATE, desired, creation(desired)) if desired is not None else ()
+            if desired is None:
+                return ()
+            return abilities.checked(abilities.CREATE, desired, creation(desired)) + grants.changes(desired, None)
         if lost.is_lost(actual):
             return lost.changes(resource.name, desired, actual)
         if desired is None:
             return abilities.checked(abilities.DELETE, actual, deletion(resource.name, actual))
         changes = compare_tables(table_of(resource).columns, desired, actual)
-        return abilities.checked(abilities.UPDATE, desired, changes)
+        return abilities.checked(abilities.UPDATE, desired, changes) + grants.changes(desired, actual)
 
     def create(self, resource: Resource, desired: State, ctx: Context) -> None:
         """Create the table, and its namespace where that is missing.
@@ -139,16 +146,17 @@ class IcebergTablePrimitive(Primitive):
                 )
             except TableAlreadyExistsError:
                 table = _load(catalog, resource)
-                if table is None or _state(table, resource).digest != desired.digest:
+                if table is None or _state(table, resource).digest != grants.without(desired).digest:
                     raise ConflictError(
                         f"table {resource.name} was created by somebody else meanwhile", hint="plan again"
                     ) from None
             except NoSuchNamespaceError:
                 raise TransientError(f"the namespace of {resource.name} was dropped meanwhile") from None
         ctx.log.info("created table %s in catalog %s", resource.name, catalog.name)
+        grants.make(resource, desired, None, ctx)
 
     def update(self, resource: Resource, desired: State, actual: State, ctx: Context) -> None:
-        """Make all changes in one commit, marks included.
+        """Make all changes in one commit, marks included; then those of grants, which the catalog keeps elsewhere.
 
         Raises:
             ConflictError: The table is not as ``actual`` says any more, or is gone.
@@ -158,9 +166,12 @@ class IcebergTablePrimitive(Primitive):
             TransientError: The catalog cannot be reached, or others commit all the time.
         """
         catalog = catalogs.connect(ctx)
-        require(catalog, CHANGE_TABLE)
-        catalogs.committed(catalog, lambda: _update(catalog, resource, desired, actual))
-        ctx.log.info("updated table %s in catalog %s", resource.name, catalog.name)
+        wanted, there = grants.without(desired), grants.without(actual)
+        if wanted.digest != there.digest:
+            require(catalog, CHANGE_TABLE)
+            catalogs.committed(catalog, lambda: _update(catalog, resource, wanted, there))
+            ctx.log.info("updated table %s in catalog %s", resource.name, catalog.name)
+        grants.make(resource, desired, actual, ctx)
 
     def delete(self, resource: Resource, ctx: Context) -> None:
         """Drop the table from the catalog; its files stay and a record says where (``iceberg.dropping``).

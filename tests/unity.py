@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import threading
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -124,9 +125,18 @@ class UnityCatalog:
         url = urlsplit(target)
         self.requests.append((method, url.path))
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        if url.path == "/.well-known/databricks-config":
+            return 200, {"oidc_endpoint": f"{self.host}/oidc"}
+        if url.path == "/oidc/.well-known/oauth-authorization-server":
+            return 200, {
+                "authorization_endpoint": f"{self.host}/oidc/v1/authorize",
+                "token_endpoint": f"{self.host}/oidc/v1/token",
+            }
         if url.path == "/oidc/v1/token":
             asked = {name: values[0] for name, values in parse_qs(body.decode()).items()}
-            if (asked.get("client_id"), asked.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
+            basic = b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
+            by_form = (asked.get("client_id"), asked.get("client_secret")) == (CLIENT_ID, CLIENT_SECRET)
+            if not by_form and headers.get("Authorization") != f"Basic {basic}":
                 return 401, {"error": "invalid_client", "error_description": "Client authentication failed"}
             return 200, {"access_token": TOKEN, "token_type": "Bearer", "expires_in": 3600}
         if headers.get("Authorization") != f"Bearer {TOKEN}":
@@ -248,7 +258,7 @@ def serving(unity: UnityCatalog) -> Iterator[UnityCatalog]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     unity.host = f"http://127.0.0.1:{server.server_port}"
     try:

@@ -15,6 +15,8 @@ from dcp_core.model import LogicalPlan, Resource, ResourceKey
 from dcp_primitives.iceberg.types import Tree, field_at, tree_of_text
 
 KIND = "iceberg_table"
+GRANTS = "grants"
+_PRIVILEGES = ("ALL_PRIVILEGES", "APPLY_TAG", "MANAGE", "MODIFY", "SELECT")
 _TABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+")
 _TRANSFORM = re.compile(r"(identity|year|month|day|hour)|(bucket|truncate)[\[(]\s*(\d{1,9})\s*[\])]")
 _TIMES = {"timestamptz", "timestamp_ntz"}
@@ -103,6 +105,7 @@ class IcebergTable:
             recorded, for merges and for people.
         properties: Table properties to manage; others are left alone.
         doc: What the table holds, for people.
+        grants: Privileges by principal, such as ``SELECT``; each list whole. Where the catalog keeps them.
     """
 
     table: str
@@ -112,6 +115,7 @@ class IcebergTable:
     primary_key: tuple[str, ...] = ()
     properties: Mapping[str, str] = Factory(dict)
     doc: str | None = None
+    grants: Mapping[str, tuple[str, ...]] = Factory(dict)
 
     def resource(
         self,
@@ -163,6 +167,8 @@ def values_of(table: IcebergTable) -> dict[str, JsonValue]:
         "primary_key": _primary_key(table, trees),
         "properties": {name: _property(name, value, table) for name, value in sorted(table.properties.items())},
         "doc": table.doc or None,
+        # A table that says nothing of them is as it was before there were any.
+        **({GRANTS: _grants(table)} if table.grants else {}),
     }
 
 
@@ -193,6 +199,24 @@ def identifies(columns: Iterable[Mapping[str, Any]], primary_key: Iterable[str])
         and by_name[name]["type"] not in ("float", "double")
         for name in primary_key
     )
+
+
+def _grants(table: IcebergTable) -> dict[str, JsonValue]:
+    """Privileges as Unity Catalog's API spells them, ``ALL_PRIVILEGES`` for "all privileges"."""
+    grants: dict[str, JsonValue] = {}
+    for principal, privileges in sorted(table.grants.items()):
+        if not principal.strip() or not principal.isprintable():
+            raise InvalidSpecError(f"{principal!r} is not a principal", where=table.table)
+        named = {each.strip().upper().replace(" ", "_") for each in privileges}
+        unknown = sorted(named.difference(_PRIVILEGES))
+        if unknown:
+            raise InvalidSpecError(
+                f"{unknown[0]!r} is not a privilege on a table",
+                where=table.table,
+                hint="expected one of: " + ", ".join(_PRIVILEGES),
+            )
+        grants[principal] = sorted(named)
+    return grants
 
 
 def _column(column: TableColumn, table: IcebergTable) -> dict[str, JsonValue]:

@@ -197,3 +197,34 @@ def test_a_catalog_of_another_kind_works_by_configuration_or_says_what_is_missin
     assert words in text
     assert hint in text
     assert traces_of(TOKEN, project, planned) == []
+
+
+GRANTED = MANIFEST_WITH_A_FIELD.replace(
+    "  name: {name}\n", "  name: {name}\n  grants: {{analysts: [SELECT], finance: [MODIFY, SELECT]}}\n"
+)
+
+
+def test_grants_of_a_manifest_are_productions_and_a_playground_has_none(project: Project, unity: UnityCatalog) -> None:
+    path = str(project.dataset("daily", GRANTED, SQL_WITH_A_FIELD))
+    assert project.pretzel("apply", path).status == 0
+    assert unity.permissions == {}
+    planned = project.pretzel("plan", path, "-e", "production", "-o", "json")
+    changes = planned.document["manifests"][0]["actions"][0]["changes"]
+    granted = {each["field"]: each["desired"] for each in changes if each["field"].startswith("grants")}
+    assert granted == {"grants.analysts": ["SELECT"], "grants.finance": ["MODIFY", "SELECT"]}
+    applied = project.pretzel("apply", path, "-e", "production")
+    assert applied.status == 0, applied
+    held = {"analysts": ["SELECT"], "finance": ["MODIFY", "SELECT"]}
+    assert unity.permissions == {f"table pedregal.{TABLE}": held}
+    unity.permissions[f"table pedregal.{TABLE}"]["finance"] = []
+    drifted = project.pretzel("plan", path, "-e", "production", "-o", "json").document
+    assert [each["field"] for each in drifted["manifests"][0]["actions"][0]["changes"]] == ["grants.finance"]
+    assert project.pretzel("apply", path, "-e", "production").status == 0
+    assert unity.permissions == {f"table pedregal.{TABLE}": held}
+    assert traces_of(TOKEN, project, planned, applied) == []
+
+
+def test_a_privilege_that_is_misspelled_is_an_error_at_its_place(project: Project) -> None:
+    path = str(project.dataset("daily", GRANTED.replace("MODIFY", "MODIFI"), SQL_WITH_A_FIELD))
+    (found,) = project.pretzel("lint", path, "-o", "json").document["diagnostics"]
+    assert (found["code"], found["line"], found["hint"]) == ("schema.enum", 5, 'did you mean "MODIFY"?')
