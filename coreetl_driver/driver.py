@@ -344,6 +344,7 @@ class Driver:
             user_token=user_token,
             attempt=execution.attempt,
             may_commit=partial(self._record.may_commit, execution.execution_id),
+            handle=run.handle,
         )
 
     def _connection(self, spec: JobSpec) -> Connection | None:

@@ -33,6 +33,7 @@ class Task:
         user_token: For backends that act as the user: never written anywhere.
         may_commit: Asks whether this driver still owns the execution. A backend that makes the commit itself asks just
             before: a driver that stood still for a while may have been taken for dead, and another one runs it now.
+        handle: Of this attempt, where it was submitted already and its user has come with a token again.
     """
 
     execution_id: str
@@ -46,6 +47,7 @@ class Task:
     connection: Connection | None = field(default=None, repr=False)
     attempt: int = 1
     may_commit: Callable[[], bool] = field(default=_always, repr=False, eq=False)
+    handle: str | None = None
 
     @property
     def key(self) -> str:
