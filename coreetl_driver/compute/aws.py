@@ -21,6 +21,8 @@ from typing import Any
 from dcp_core.errors import DcpError, NotFoundError, PermanentError, SettingsError, TransientError, UnauthorizedError
 
 _CONNECT_TIMEOUT_S = 10.0
+_MAX_CHARACTERS = 500
+_NEWLINE = "\n"
 _POLICIES = "docs/compute-emr.md lists what the driver and the jobs must be allowed to do"
 _EXPIRED = (
     "ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired", "InvalidToken",
@@ -131,16 +133,17 @@ class Aws:
 
     def _refused(self, response: Mapping[str, Any], what: str, has_begun: bool) -> DcpError:
         """AWS has answered with an error."""
-        code, said = str(response["Error"].get("Code", "")), str(response["Error"].get("Message", ""))
+        code, said = str(response["Error"].get("Code", "")), str(response["Error"].get("Message", "")).strip()
         answered = response.get("ResponseMetadata", {})
         status, headers = answered.get("HTTPStatusCode", 0), answered.get("HTTPHeaders", {})
-        message = f"{code}: {said}"
+        # Of a signature that does not fit, the lines below quote the request with its session token.
+        message = f"{code}: {said.partition(_NEWLINE)[0][:_MAX_CHARACTERS]}"
         if code in _EXPIRED or code in _DENIED:
             return self._unauthorized(message, what, has_begun, is_expired=code in _EXPIRED)
         if code in _BUSY or status in (429, 503):
             return TransientError(message, where=what, retry_after_s=_seconds(headers.get("retry-after")))
         if code in _BROKEN or status >= 500:
-            return TransientError(f"status {status}: {message[:300]}", where=what)
+            return TransientError(f"status {status}: {message}", where=what)
         if code in _MISSING:
             return NotFoundError(message, where=what)
         return PermanentError(message, where=what)

@@ -173,6 +173,10 @@ def test_what_is_asked_for_has_the_environments_role_and_no_secret(
     asked = request_of(shim, START[kind])
     role = asked["executionRoleArn"] if kind == "serverless" else asked["ExecutionRoleArn"]
     assert role == "arn:aws:iam::123456789012:role/coreetl-alice"
+    if kind == "serverless":
+        assert (asked["clientToken"], asked["name"]) == (task.key, f"coreetl-{task.key}")
+        assert asked["executionTimeoutMinutes"] == 720
+        assert asked["tags"] == {"coreetl-environment": ENVIRONMENT, "coreetl-job": task.job_id}
     found = moto.s3.list_objects_v2(Bucket="staging", Prefix=f"coreetl/{ENVIRONMENT}/{task.execution_id}/3/")
     names = [each["Key"].rpartition("/")[2] for each in found["Contents"]]
     assert names == ["result.json", "specification.json"]
@@ -227,6 +231,11 @@ def test_expired_credentials_stop_no_attempt_that_runs(sut: Backend, bench: Benc
         with pytest.raises(UnauthorizedError, match=r"credentials of the driver.*is expired") as told:
             sut.submit(task)
         assert "renew them" in str(told.value.hint)
+    quoted = f"The signature does not match.\n\nThe canonical string was\nx-amz-security-token:{SECRET}"
+    shim.fail(START[kind], 403, "InvalidSignatureException", message=quoted)
+    with pytest.raises(TransientError, match="does not match") as refused:  # after the first answer, it may run
+        sut.submit(task)
+    assert SECRET not in str(refused.value)
     assert not shim.jobs
     handle = sut.submit(task)
     shim.fail(LOOK[kind], 403, "ExpiredTokenException", times=2)
