@@ -21,6 +21,7 @@ from dcp_primitives.airflow_dag import AirflowDag, AirflowDagPrimitive
 from dcp_primitives.coreetl_job import CoreetlJob, CoreetlJobPrimitive
 from dcp_primitives.iceberg_table import TableColumn
 from tests.coreetl_driver import driving
+from tests.coreetl_driver.certifying import Authority
 
 TABLE = "derived_datasets.daily_orders"
 JOB = "playground_alice__daily_orders_job"
@@ -285,16 +286,34 @@ def test_what_is_stopped_while_its_job_changes_goes_on_for_the_same_interval(
     PRIMITIVE.stop(job(), alice)
 
 
+@pytest.mark.parametrize("is_encrypted", [False, True], ids=["in clear", "with TLS and a certificate of its own"])
 def test_the_rendered_dag_runs_the_job_over_http(
-    job: Any, here: Context, source: Any, logical_plan: Any, load_dag: Any, monkeypatch: pytest.MonkeyPatch
+    job: Any,
+    here: Context,
+    source: Any,
+    logical_plan: Any,
+    load_dag: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_encrypted: bool,
 ) -> None:
-    from coreetl_driver.server import DriverServer
+    from coreetl_driver.server import ANY_PORTS, DriverServer
 
     apply(job(), here)
     here.shared_objects.close()
     token = "dag-token-0123456789"
-    values = {"coreetl_tokens": {"airflow": {"token": token, "environments": ["playground_*"]}}}
-    server = DriverServer(evolve(here.settings, values=values))
+    values = {
+        "coreetl_tokens": {"airflow": {"token": token, "environments": ["playground_*"], "allows": ["read", "run"]}}
+    }
+    serving = ANY_PORTS
+    if is_encrypted:
+        drivers, workers = Authority(tmp_path / "drivers"), Authority(tmp_path / "workers")
+        certificate, key = drivers.issue("driver")
+        serving = evolve(serving, certificate=str(certificate), key=str(key), client_ca=str(workers.ca))
+        for name, file in zip(("CLIENT_CERTIFICATE", "CLIENT_KEY"), workers.issue("airflow"), strict=True):
+            monkeypatch.setenv(f"COREETL_{name}", str(file))
+        monkeypatch.setenv("COREETL_CA", str(drivers.ca))
+    server = DriverServer(evolve(here.settings, values=values), serving)
     try:
         monkeypatch.setenv("COREETL_URL", server.http_url)
         monkeypatch.setenv("COREETL_TOKEN", token)
