@@ -56,7 +56,7 @@ class CoreetlSettings:
             that the system trusts.
         client_certificate: File (PEM) of what this client shows of itself, where the service asks for it.
         client_key: File (PEM) of its private key.
-        store: SQLAlchemy URL of the job registry.
+        store: SQLAlchemy URL of the job registry: SQLite, or PostgreSQL for several drivers.
         backend: The compute backend of jobs that do not name one and that no rule sends elsewhere.
         routes: ``[[coreetl.routes]]``, rules that send jobs to backends; see ``compute.routing``.
         spark_connect_url: ``sc://host:port`` of a real Spark, for ``Engine`` and backend ``spark_connect``; empty means
@@ -70,7 +70,7 @@ class CoreetlSettings:
     ca: str = ""
     client_certificate: str = ""
     client_key: str = ""
-    store: str = "sqlite:///{state}/coreetl.db"
+    store: str = field(default="sqlite:///{state}/coreetl.db", repr=False)  # it may hold a password
     backend: str = "local"
     routes: tuple[Mapping[str, Any], ...] = ()
     spark_connect_url: str = field(default="", repr=False)
