@@ -343,5 +343,7 @@ def _keep_log(live: Live) -> None:
         return
     try:
         file.write_text(live.backend.logs(live.handle), encoding="utf-8")
+    except TransientError as error:  # it has not come yet; whoever asks for it later gets it from the service
+        _LOG.info("the log of execution %s is not there yet: %s", live.task.execution_id, error)
     except Exception:  # a log is no reason to lose an outcome
         _LOG.exception("the log of execution %s cannot be had", live.task.execution_id)
