@@ -27,14 +27,16 @@ from dcp_core.model import Action, ActionKind, Resource, ResourceKey, State
 from dcp_core.planning import owner_of
 from dcp_core.records import (
     ActionResult,
+    AuditRecord,
     Execution,
+    ExecutionStatus,
     InventoryEntry,
     Operation,
     OperationStatus,
     ResultStatus,
 )
 from dcp_core.registry import Registry
-from dcp_core.store import InventoryChange, Journal, Lease, StepStatus
+from dcp_core.store import Holder, InventoryChange, Journal, Lease, StepStatus, Store
 
 RENEW_S = 10.0
 POLL_S = 0.25
@@ -286,18 +288,36 @@ class JournalledExecutor:
 @contextmanager
 def renewed(lease: Lease, journal: Journal) -> Iterator[None]:
     """Keep the lease alive in the background. A lost lease shows at the next step, which is fenced."""
+    with _repeated(lambda: journal.renew(lease), RENEW_S, lease.operation.id):
+        yield
+
+
+@contextmanager
+def announced(record: AuditRecord, holder: Holder, store: Store) -> Iterator[None]:
+    """Have ``record`` written ahead, and keep it announced until the block ends; who calls appends what came of it."""
+
+    def announce() -> None:
+        store.announce_audit(record, holder)
+
+    announce()
+    with _repeated(announce, RENEW_S, record.operation_id):
+        yield
+
+
+@contextmanager
+def _repeated(call: Callable[[], None], every_s: float, operation_id: str) -> Iterator[None]:
     ended = threading.Event()
 
-    def renew() -> None:
-        while not ended.wait(RENEW_S):
+    def repeat() -> None:
+        while not ended.wait(every_s):
             try:
-                journal.renew(lease)
+                call()
             except LeaseLostError:
                 return
             except DcpError as error:
-                LOG.warning("cannot renew the lease of %s: %s", lease.operation.id, error)
+                LOG.warning("cannot renew the lease of %s: %s", operation_id, error)
 
-    thread = threading.Thread(target=renew, name=f"renew {lease.operation.id}", daemon=True)
+    thread = threading.Thread(target=repeat, name=f"renew {operation_id}", daemon=True)
     thread.start()
     try:
         yield
@@ -312,6 +332,15 @@ def outcome(results: Sequence[ActionResult], error: str | None = None) -> Operat
         return OperationStatus.SUCCEEDED
     done = any(result.status is ResultStatus.SUCCEEDED for result in results)
     return OperationStatus.PARTIAL if done else OperationStatus.FAILED
+
+
+def outcome_of_run(executions: Sequence[Execution]) -> OperationStatus:
+    """FAILED when one of them did; CANCELLED when one was stopped and none failed."""
+    statuses = {each.status for each in executions}
+    if statuses <= {ExecutionStatus.SUCCEEDED}:
+        return OperationStatus.SUCCEEDED
+    stopped = statuses <= {ExecutionStatus.SUCCEEDED, ExecutionStatus.CANCELLED}
+    return OperationStatus.CANCELLED if stopped else OperationStatus.FAILED
 
 
 def complete(

@@ -18,14 +18,7 @@ from dcp_core import operating
 from dcp_core.context import Context, SharedObjects
 from dcp_core.credentials import own_credentials
 from dcp_core.diagnostics import Diagnostic, Severity
-from dcp_core.errors import (
-    ConflictError,
-    InvalidManifestError,
-    PluginError,
-    StalePlanError,
-    UnauthorizedError,
-    UsageError,
-)
+from dcp_core.errors import DcpError, InvalidManifestError, PluginError, UsageError
 from dcp_core.loading import Loaded, LoadResult, load
 from dcp_core.manifest import Manifest
 from dcp_core.model import PLAYGROUND_PREFIX, Environment, LogicalPlan, ManifestPlan, Plan, PlanOptions
@@ -280,7 +273,7 @@ class ControlPlane:
         """
         environment = Environment.named(plan.environment)
         operations = list(self.recover(environment, [each.id for each in plan.manifests]))
-        with self._recording_refusal(kind, plan.manifests):
+        with self.recording_refusal(kind, plan.manifests):
             self._planner().check_versions(plan)
             check_fresh(plan.actions, self.registry, self.context(environment))
             if plan.has_changes:
@@ -316,6 +309,7 @@ class ControlPlane:
 
     def recover(self, environment: Environment, manifest_ids: Sequence[str] | None = None) -> tuple[Operation, ...]:
         """Finish the operations that crashed processes left behind."""
+        self.settle_audit()
         return tuple(
             self._operator().take_over(each) for each in self.store.interrupted(environment.name, manifest_ids)
         )
@@ -334,9 +328,10 @@ class ControlPlane:
         """
         plans = _sequence(logical_plans)
         environment = one_environment(plans)
+        self.settle_audit()
         runner = Runner(self._operator(), self.identity)
         if runner.has_applied(plans):
-            with self._recording_refusal(operating.RUN, [ManifestPlan(each, ()) for each in plans]):
+            with self.recording_refusal(operating.RUN, [ManifestPlan(each, ()) for each in plans]):
                 self._ensure_sandbox(environment)
         return runner.run(plans, params or {})
 
@@ -349,12 +344,17 @@ class ControlPlane:
         ctx = self.context(Environment.named(logical_plan.environment))
         return first_preview(decompose(logical_plan, self.registry), limit, self.registry, ctx)
 
+    def settle_audit(self) -> None:
+        """Record the runs whose processes are gone; apply, destroy and run do it by themselves."""
+        for record in self.store.settle_audit():
+            self.registry.broadcast("audit", record=record)
+
     @contextmanager
-    def _recording_refusal(self, kind: str, manifests: Sequence[ManifestPlan]) -> Iterator[None]:
-        """What is refused before any operation begins has its audit records too."""
+    def recording_refusal(self, kind: str, manifests: Sequence[ManifestPlan]) -> Iterator[None]:
+        """What is refused before any operation begins, or cannot begin, has its audit records too."""
         try:
             yield
-        except (StalePlanError, UnauthorizedError, ConflictError) as error:
+        except DcpError as error:
             for each in manifests:
                 self._operator().refuse(operating.new_operation(kind, each, self.identity, self._clock()), error)
             raise

@@ -18,6 +18,7 @@ from dcp_core.records import ActionResult, AuditRecord, InventoryEntry, Operatio
 from dcp_core.store import Holder, InventoryChange, Lease, Step, StepStatus
 
 LEASE_S = 30.0
+ANNOUNCEMENT = timedelta(minutes=5)
 MAX_TAKE_OVERS = 5
 
 
@@ -51,6 +52,7 @@ class MemoryStore:
         self._running: dict[str, _Running] = {}
         self._operations: dict[str, Operation] = {}
         self._audit: dict[str, AuditRecord] = {}
+        self._announced: dict[str, tuple[AuditRecord, Holder, datetime]] = {}
         self._sandboxes: dict[str, Sandbox] = {}
         self._chosen: dict[str, str] = {}
 
@@ -181,7 +183,25 @@ class MemoryStore:
 
     def append_audit(self, record: AuditRecord) -> None:
         with self._lock:
+            self._announced.pop(record.operation_id, None)
             self._audit.setdefault(record.operation_id, record)
+
+    def announce_audit(self, record: AuditRecord, holder: Holder) -> None:
+        with self._lock:
+            if record.operation_id not in self._audit:
+                self._announced[record.operation_id] = (record, holder, self._clock() + ANNOUNCEMENT)
+
+    def settle_audit(self) -> tuple[AuditRecord, ...]:
+        with self._lock:
+            now = self._clock()
+            over = [
+                record
+                for record, holder, expires in self._announced.values()
+                if expires <= now or self._is_gone(holder)
+            ]
+            for record in over:
+                self.append_audit(record)
+            return tuple(over)
 
     def audit_records(
         self, environment: str | None = None, manifest_id: str | None = None, limit: int = 100

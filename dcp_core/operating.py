@@ -43,6 +43,7 @@ from dcp_core.store import Holder, Lease, StateStore
 APPLY = "apply"
 DESTROY = "destroy"
 RUN = "run"
+LEFT = "its process ended before it could record the end: the job may have run to its end, or not"
 
 
 def new_operation(kind: str, plan: ManifestPlan, user: str, at: datetime) -> Operation:
@@ -233,16 +234,18 @@ class Operator:
             self.authorize(operation, self.store.logical_plans(operation.environment).get(operation.manifest_id))
             lease = journal.begin(operation, self.holder)
             executor = applying.JournalledExecutor(lease, journal, self.registry, ctx, {}, self.sleep)
-            self.registry.broadcast("operation_started", operation=operation)
-            executions = tuple(
-                self.registry.plugin(
-                    operation.plan.manifest_type,
-                    "run",
-                    logical_plan=operation.plan.logical_plan,
-                    params=params,
-                    ctx=attrs.evolve(ctx, executor=executor),
+            ahead = self.audit_record(operation, OperationStatus.FAILED, (), LEFT)
+            with applying.announced(ahead, self.holder, self.store):
+                self.registry.broadcast("operation_started", operation=operation)
+                executions = tuple(
+                    self.registry.plugin(
+                        operation.plan.manifest_type,
+                        "run",
+                        logical_plan=operation.plan.logical_plan,
+                        params=params,
+                        ctx=attrs.evolve(ctx, executor=executor),
+                    )
                 )
-            )
             return executions
         except DcpError as failure:
             error = str(failure)
@@ -251,16 +254,16 @@ class Operator:
         except KeyboardInterrupt:
             # Nobody waits for it any more; left alone, the next run would find it lost and run it once more.
             self._stop(executor.begun if executor else [], ctx)
-            error = "interrupted"
+            error, status = "interrupted", OperationStatus.CANCELLED
             raise
         except BaseException as failure:
-            error = f"{type(failure).__name__}: {failure}"
+            error, status = f"{type(failure).__name__}: {failure}", OperationStatus.FAILED
             raise
         finally:
             failed = error or next(
                 (each.error or each.status for each in executions if each.status != "SUCCEEDED"), None
             )
-            status = status or (OperationStatus.FAILED if failed else OperationStatus.SUCCEEDED)
+            status = status or applying.outcome_of_run(executions)
             record = self.audit_record(operation, status, (), failed)
             rows = [f"RUN {each.resource.name} {each.status}" for each in executions]
             record = attrs.evolve(record, actions=tuple(rows))

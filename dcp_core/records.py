@@ -53,8 +53,10 @@ class OperationStatus(enum.StrEnum):
     SUCCEEDED = "SUCCEEDED"
     PARTIAL = "PARTIAL"
     FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    """A run that was stopped: by who waited for it, or for an apply."""
     REFUSED = "REFUSED"
-    """Denied, stale, or held by somebody else: nothing was changed."""
+    """Denied, stale, invalid, or held by somebody else: nothing was changed."""
 
 
 class ExecutionStatus(enum.StrEnum):

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from dcp_core import operating
-from dcp_core.errors import DcpError
+from dcp_core.errors import ConflictError, DcpError
 from dcp_core.loading import reading_order
 from dcp_core.memory_store import MemoryStore
 from dcp_core.model import Environment, LogicalPlan, ManifestPlan, Resource, ResourceKey
 from dcp_core.planner import decompose, one_environment
-from dcp_core.records import Execution, InventoryEntry
+from dcp_core.records import Execution, InventoryEntry, Operation
 
 NOT_APPLIED = "it was never applied here; `pretzel apply` makes its job"
 NOT_MADE = "was not made when it was applied; `pretzel plan` says what it waits for"
@@ -76,11 +76,12 @@ class Runner:
             reads = {name for each in resources[id] for name in each.reads}
             provides = {name for each in resources[id] for name in each.provides}
             if reads & failed:
-                result = RunResult(id, error=f"{sorted(reads & failed)[0]} was not refreshed", skipped=True)
+                words = f"{sorted(reads & failed)[0]} was not refreshed"
+                result = attrs.evolve(self._refused(by_id[id], words), skipped=True)
             elif id not in applied:
-                result = RunResult(id, error=NOT_APPLIED)
+                result = self._refused(by_id[id], NOT_APPLIED)
             elif missing := [each.name for each in resources[id] if each.runnable and each.key not in entries]:
-                result = RunResult(id, error=f"{missing[0]} {NOT_MADE}")
+                result = self._refused(by_id[id], f"{missing[0]} {NOT_MADE}")
             else:
                 result = self._run_one(by_id[id], params)
                 is_as_applied = all(self._is_as_applied(each, entries) for each in resources[id])
@@ -99,10 +100,18 @@ class Runner:
         desired = self.operator.registry.primitive(resource.kind, "get_desired_state", resource=resource, ctx=ctx)
         return bool(desired.digest == entry.applied_digest)
 
+    def _refused(self, logical_plan: LogicalPlan, words: str) -> RunResult:
+        """What was asked for and not tried is in the audit log too."""
+        self.operator.refuse(self._operation(logical_plan), ConflictError(words))
+        return RunResult(logical_plan.id, error=words)
+
+    def _operation(self, logical_plan: LogicalPlan) -> Operation:
+        plan = ManifestPlan(logical_plan, ())
+        return operating.new_operation(operating.RUN, plan, self.identity, self.operator.clock())
+
     def _run_one(self, logical_plan: LogicalPlan, params: Mapping[str, str]) -> RunResult:
         operator = self.operator
-        plan = ManifestPlan(logical_plan, ())
-        operation = operating.new_operation(operating.RUN, plan, self.identity, operator.clock())
+        operation = self._operation(logical_plan)
         try:
             executions = operator.run(operation, params, MemoryStore(operator.clock))
         except DcpError as error:

@@ -34,6 +34,7 @@ _NAMED_SECRET = re.compile(
 )
 # Sections that every installation has; a name close to one of them is a slip of the pen.
 _SECTIONS = (
+    "audit",
     "catalog",
     "catalogs",
     "connections",

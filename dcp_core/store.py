@@ -198,6 +198,18 @@ class Store(Protocol):
         """Record an operation that never came to a lease (refused ones); a known operation id changes nothing."""
         ...
 
+    def announce_audit(self, record: AuditRecord, holder: Holder) -> None:
+        """Write ahead the record of an operation that takes no lease; repeated, it extends the announcement.
+
+        Ended by ``append_audit`` of the same operation id. One whose process is gone is ended by ``settle_audit``
+        with ``record`` as it is here: it says what is known when nobody can tell the end.
+        """
+        ...
+
+    def settle_audit(self) -> tuple[AuditRecord, ...]:
+        """Append every announced record whose process is gone; gives them, oldest first."""
+        ...
+
     def audit_records(
         self, environment: str | None = None, manifest_id: str | None = None, limit: int = 100
     ) -> tuple[AuditRecord, ...]:

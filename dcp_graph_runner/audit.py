@@ -1,44 +1,63 @@
-"""The audit log: appended to, never changed, each record bound to the one before it by a hash.
+"""The audit log on SQL: appended to, never changed, each record bound to the one before it (``audit_chain``).
 
-The hash of record *n* covers its number, the hash of record *n - 1* and the record's own JSON text as stored. The
-head (number and hash of the newest) is a row of its own: it serialises writers, and shows when the end of the
-log was cut off.
+The head (number and hash of the newest record) is a row of its own. It serialises writers, so that the chain has no
+fork and no gap, and it shows when the end of the log was cut off.
 
 Source: design.md section 9.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Row, insert, select, update
+import attrs
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from dcp_core.digests import canonical_json
 from dcp_core.documents import from_json, to_json
-from dcp_core.errors import ConflictError
-from dcp_core.records import AuditRecord
-from dcp_graph_runner.tables import audit, audit_head
+from dcp_core.errors import NotSupportedError
+from dcp_core.records import AuditRecord, OperationStatus
+from dcp_core.store import Holder, Store
+from dcp_graph_runner import holder as processes
+from dcp_graph_runner.audit_chain import Break, Damage, Head, Link, Verdict, chain_hash, follow
+from dcp_graph_runner.database import Database
+from dcp_graph_runner.tables import audit, audit_announced, audit_head, audit_outbox, operations
+
+ANNOUNCEMENT = timedelta(minutes=5)
+"""How long a process on another machine may be silent before its record is written for it."""
 
 _HEAD = audit_head.c.id == 1
+_ROWS_AT_A_TIME = 1_000
 
 
-def chain_hash(sequence: int, prev_hash: str, document: str) -> str:
-    """The hash of one record.
+@attrs.frozen
+class Outgoing:
+    """The log's name among others, and how far it was delivered.
 
     Args:
-        sequence: From 1, without gaps.
-        prev_hash: Of the record before; "" for the first.
-        document: The record as JSON text, exactly as stored.
+        log_id: Made with the database, for good.
+        sequence: Everything up to this record was in the table when somebody last looked; the table itself
+            knows better.
+        delivered_at: When that was; None for never.
     """
-    return "sha256:" + hashlib.sha256(f"{sequence}\n{prev_hash}\n{document}".encode()).hexdigest()
+
+    log_id: str
+    sequence: int
+    delivered_at: datetime | None
 
 
 def append(connection: Connection, record: AuditRecord) -> None:
-    """Add ``record`` in the writing transaction at hand; a known operation id changes nothing."""
+    """Add ``record`` in the writing transaction at hand; a known operation id changes nothing.
+
+    Raises:
+        ConflictError: The head is missing.
+    """
     head = connection.execute(select(audit_head).where(_HEAD).with_for_update()).one_or_none()
     if head is None:
-        raise _broken("its head is missing")
+        raise Break(Damage.TRUNCATED, None, None, "its head is missing").to_error()
+    connection.execute(delete(audit_announced).where(audit_announced.c.operation_id == record.operation_id))
     # Asked under the head's lock, so that two writers of one operation id cannot both find it absent.
     known = connection.execute(select(audit.c.sequence).where(audit.c.operation_id == record.operation_id)).first()
     if known is not None:
@@ -59,40 +78,167 @@ def append(connection: Connection, record: AuditRecord) -> None:
     connection.execute(update(audit_head).where(_HEAD).values(sequence=sequence, hash=new_hash))
 
 
-def read(row: Row[tuple[object, ...]]) -> AuditRecord:
-    """The record in one row of the table."""
-    return from_json(json.loads(row.document), AuditRecord)
+class AuditLog:
+    """One database's log. Thread-safe.
+
+    Args:
+        database: Where; its schema is current.
+        clock: UTC now.
+        is_gone: Whether a holder's process has ended for certain.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Callable[[], datetime],
+        is_gone: Callable[[Holder], bool] = processes.is_gone,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._is_gone = is_gone
+
+    def append(self, record: AuditRecord) -> None:
+        """See ``Store.append_audit``."""
+        with self._database.writing() as connection:
+            append(connection, record)
+
+    def announce(self, record: AuditRecord, holder: Holder) -> None:
+        """See ``Store.announce_audit``; one that has ended is not announced again."""
+        now, holder = self._clock(), processes.identified(holder)
+        mine = audit_announced.c.operation_id == record.operation_id
+        expires_at = now + ANNOUNCEMENT
+
+        def write(connection: Connection) -> None:
+            if connection.execute(update(audit_announced).where(mine).values(expires_at=expires_at)).rowcount:
+                return
+            ended = select(audit.c.sequence).where(audit.c.operation_id == record.operation_id)
+            if connection.execute(ended).first() is not None:
+                return
+            connection.execute(
+                insert(audit_announced).values(
+                    operation_id=record.operation_id,
+                    document=canonical_json(to_json(record)),
+                    announced_at=now,
+                    expires_at=expires_at,
+                    holder_host=holder.host,
+                    holder_pid=holder.pid,
+                    holder_started=holder.started,
+                    holder_user=holder.user,
+                )
+            )
+
+        self._database.settle(write)
+
+    def settle(self) -> tuple[AuditRecord, ...]:
+        """See ``Store.settle_audit``. Of several processes that look at once, one gets each record."""
+        waiting = select(audit_announced).order_by(audit_announced.c.announced_at, audit_announced.c.operation_id)
+        with self._database.reading() as connection:
+            rows = connection.execute(waiting).all()
+        settled = []
+        for row in rows:
+            if not self._is_over(row):
+                continue
+            record = from_json(json.loads(row.document), AuditRecord)
+            record = attrs.evolve(record, at=self._clock())
+            with self._database.writing() as connection:
+                # The head first, as ``append`` does: whoever locks in another order may wait for ever.
+                connection.execute(select(audit_head).where(_HEAD).with_for_update())
+                # Still as it was seen: its process may have come back to life, or somebody was faster.
+                mine = audit_announced.c.operation_id == row.operation_id
+                now = connection.execute(select(audit_announced.c.expires_at).where(mine)).scalar_one_or_none()
+                if now == row.expires_at:
+                    append(connection, record)
+                    settled.append(record)
+        return tuple(settled)
+
+    def announced(self) -> int:
+        """How many operations are under way, or have ended without a word."""
+        with self._database.reading() as connection:
+            return len(connection.execute(select(audit_announced.c.operation_id)).all())
+
+    def records(self, environment: str | None, manifest_id: str | None, limit: int) -> tuple[AuditRecord, ...]:
+        """See ``Store.audit_records``."""
+        query = select(audit).order_by(audit.c.sequence.desc()).limit(limit)
+        if environment is not None:
+            query = query.where(audit.c.environment == environment)
+        if manifest_id is not None:
+            query = query.where(audit.c.manifest_id == manifest_id)
+        with self._database.reading() as connection:
+            return tuple(_link(row).record for row in connection.execute(query))
+
+    def verify(self, noted: str | None = None) -> Verdict:
+        """Follow the whole chain; then look for operations that have ended and are not in it.
+
+        Args:
+            noted: A head's hash that somebody noted elsewhere; the log must hold it still.
+        """
+        with self._database.snapshot() as connection:
+            row = connection.execute(select(audit_head).where(_HEAD)).one_or_none()
+            head = None if row is None else Head(row.sequence, row.hash)
+            verdict = follow(_links(connection, 0), head, noted)
+            if verdict.broken is None:
+                verdict = attrs.evolve(verdict, broken=_unrecorded(connection))
+        return verdict
+
+    def links(self, after: int, limit: int) -> tuple[Link, ...]:
+        """At most ``limit`` records after number ``after``, oldest first."""
+        with self._database.reading() as connection:
+            return tuple(_links(connection, after, limit))
+
+    def outgoing(self) -> Outgoing:
+        """The log's name, and how far it was delivered."""
+        with self._database.reading() as connection:
+            row = connection.execute(select(audit_outbox)).one()
+        return Outgoing(row.log_id, row.sequence, row.delivered_at)
+
+    def note_delivered(self, sequence: int) -> None:
+        """Remember how far the table has come: for people, and never what delivery relies on."""
+        with self._database.writing() as connection:
+            connection.execute(update(audit_outbox).values(sequence=sequence, delivered_at=self._clock()))
+
+    def _is_over(self, row: Row[tuple[object, ...]]) -> bool:
+        holder = Holder(row.holder_host, row.holder_pid, row.holder_started, row.holder_user)
+        expired: bool = row.expires_at <= self._clock()
+        # A machine that slept wakes up with its announcements expired and its processes alive.
+        return self._is_gone(holder) or (expired and not processes.is_alive(holder))
 
 
-def verify(connection: Connection) -> int:
-    """Follow the whole chain; gives the number of records.
+def log_of(store: Store) -> AuditLog:
+    """The log of a store that keeps a chain.
 
     Raises:
-        ConflictError: A record was changed, removed, or put in; names the first one that does not fit.
+        NotSupportedError: It keeps none.
     """
-    sequence, last_hash = 0, ""
-    for row in connection.execute(select(audit).order_by(audit.c.sequence)):
-        sequence += 1
-        if row.sequence != sequence:
-            raise _broken(f"record {sequence} is missing")
-        fits = row.prev_hash == last_hash and row.hash == chain_hash(sequence, last_hash, row.document)
-        if not fits or not _columns_agree(row):
-            raise _broken(f"record {sequence} (operation {row.operation_id}) was changed")
-        last_hash = row.hash
-    head = connection.execute(select(audit_head).where(_HEAD)).one_or_none()
-    if head is None or (head.sequence, head.hash) != (sequence, last_hash):
-        raise _broken(f"records after {sequence} are missing, or the head was changed")
-    return sequence
+    log = getattr(store, "audit_log", None)
+    if not isinstance(log, AuditLog):
+        raise NotSupportedError(f"{type(store).__name__} keeps no audit log that can be verified or delivered")
+    return log
 
 
-def _columns_agree(row: Row[tuple[object, ...]]) -> bool:
-    record = read(row)
-    return (record.operation_id, record.environment, record.manifest_id) == (
-        row.operation_id,
-        row.environment,
-        row.manifest_id,
+def _links(connection: Connection, after: int, limit: int | None = None) -> Iterator[Link]:
+    # From the very first row when all are asked for: one numbered 0 or less was put in.
+    query = select(audit).order_by(audit.c.sequence).limit(limit)
+    if after:
+        query = query.where(audit.c.sequence > after)
+    for row in connection.execution_options(yield_per=_ROWS_AT_A_TIME).execute(query):
+        yield _link(row)
+
+
+def _link(row: Row[tuple[object, ...]]) -> Link:
+    return Link(row.sequence, row.operation_id, row.environment, row.manifest_id, row.document, row.prev_hash, row.hash)
+
+
+def _unrecorded(connection: Connection) -> Break | None:
+    """Operations and their records are written in one transaction: the one without the other was tampered with."""
+    missing = (
+        select(operations.c.id)
+        .outerjoin(audit, audit.c.operation_id == operations.c.id)
+        .where(operations.c.status != OperationStatus.RUNNING.value, audit.c.sequence.is_(None))
+        .order_by(operations.c.created_at, operations.c.id)
+        .limit(1)
     )
-
-
-def _broken(what: str) -> ConflictError:
-    return ConflictError(f"the audit log does not hold together: {what}", code="audit.broken")
+    row = connection.execute(missing).first()
+    if row is None:
+        return None
+    words = f"operation {row.id} has ended and has no record: the end of the log was cut off together with its head"
+    return Break(Damage.UNRECORDED, None, row.id, words)

@@ -51,8 +51,17 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """One transaction that sees one state of the database."""
+        """One transaction; each statement sees one state of the database."""
         with self._explained(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """One transaction whose statements all see the same state; ``reading`` promises that on SQLite alone."""
+        engine = self.engine
+        if engine.dialect.name == "postgresql":
+            engine = engine.execution_options(isolation_level="REPEATABLE READ")
+        with self._explained(), engine.begin() as connection:
             yield connection
 
     @contextmanager

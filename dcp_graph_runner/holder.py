@@ -42,6 +42,11 @@ def is_gone(holder: Holder) -> bool:
     return _start_time(holder.pid) != holder.started
 
 
+def is_alive(holder: Holder) -> bool:
+    """Whether ``holder`` is a process on this machine that goes on; False when that cannot be known."""
+    return holder.host == _host() and _start_time(holder.pid) == holder.started
+
+
 @cache
 def _host() -> str:
     if sys.platform == "linux":

@@ -15,12 +15,12 @@ from dcp_core.documents import from_json
 from dcp_core.errors import ConflictError, NotFoundError
 from dcp_core.model import LogicalPlan, Resource, ResourceKey
 from dcp_core.records import AuditRecord, InventoryEntry, Operation, OperationStatus, Sandbox
-from dcp_core.store import StateStore
-from dcp_graph_runner import audit as audit_log
+from dcp_core.store import Holder, StateStore
+from dcp_graph_runner.audit import AuditLog
 from dcp_graph_runner.database import Database
 from dcp_graph_runner.journal import AnyRow, SqlJournal, dump, read_operation
 from dcp_graph_runner.schema import ensure_current
-from dcp_graph_runner.tables import audit, chosen_sandboxes, inventory, logical_plans, operations, sandboxes
+from dcp_graph_runner.tables import chosen_sandboxes, inventory, logical_plans, operations, sandboxes
 
 
 def open_store(url: str, clock: Callable[[], datetime]) -> StateStore:
@@ -150,23 +150,28 @@ class SqlStore(SqlJournal):
             rows = connection.execute(query).all()
         return tuple(read_operation(row) for row in rows)
 
+    @property
+    def audit_log(self) -> AuditLog:
+        """The chain, to verify and to deliver; see ``audit.log_of``."""
+        return AuditLog(self._database, self._clock, self._is_gone)
+
     def append_audit(self, record: AuditRecord) -> None:
         """See ``Store.append_audit``."""
-        with self._database.writing() as connection:
-            audit_log.append(connection, record)
+        self.audit_log.append(record)
+
+    def announce_audit(self, record: AuditRecord, holder: Holder) -> None:
+        """See ``Store.announce_audit``."""
+        self.audit_log.announce(record, holder)
+
+    def settle_audit(self) -> tuple[AuditRecord, ...]:
+        """See ``Store.settle_audit``."""
+        return self.audit_log.settle()
 
     def audit_records(
         self, environment: str | None = None, manifest_id: str | None = None, limit: int = 100
     ) -> tuple[AuditRecord, ...]:
         """See ``Store.audit_records``."""
-        query = select(audit).order_by(audit.c.sequence.desc()).limit(limit)
-        if environment is not None:
-            query = query.where(audit.c.environment == environment)
-        if manifest_id is not None:
-            query = query.where(audit.c.manifest_id == manifest_id)
-        with self._database.reading() as connection:
-            rows = connection.execute(query).all()
-        return tuple(audit_log.read(row) for row in rows)
+        return self.audit_log.records(environment, manifest_id, limit)
 
     def verify_audit(self) -> int:
         """Check the audit log's hash chain; gives the number of records.
@@ -174,8 +179,10 @@ class SqlStore(SqlJournal):
         Raises:
             ConflictError: The log was tampered with; names the first record that does not fit.
         """
-        with self._database.reading() as connection:
-            return audit_log.verify(connection)
+        verdict = self.audit_log.verify()
+        if verdict.broken is not None:
+            raise verdict.broken.to_error()
+        return verdict.records
 
     def put_sandbox(self, sandbox: Sandbox) -> None:
         """See ``Store.put_sandbox``."""

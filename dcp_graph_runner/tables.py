@@ -151,6 +151,30 @@ audit_head = Table(
     Column("hash", Text, nullable=False),
 )
 
+# What will be recorded of operations that take no lease, should their processes end without a word.
+audit_announced = Table(
+    "dcp_audit_announced",
+    METADATA,
+    Column("operation_id", Text, primary_key=True),
+    Column("document", Text, nullable=False),
+    Column("announced_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+    Column("holder_host", Text, nullable=False),
+    Column("holder_pid", BigInteger, nullable=False),
+    Column("holder_started", Text, nullable=False),
+    Column("holder_user", Text, nullable=False),
+)
+
+# One row: the log's name among others in a shared table, and how far it was delivered when somebody last looked.
+audit_outbox = Table(
+    "dcp_audit_outbox",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("log_id", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("delivered_at", UtcTime),
+)
+
 sandboxes = Table(
     "dcp_sandboxes",
     METADATA,

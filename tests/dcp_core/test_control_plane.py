@@ -414,7 +414,7 @@ def test_run_follows_who_reads_whom_and_skips_readers_of_what_failed(desk: Desk)
     assert results["shelf/a"].executions[0].status == "SUCCEEDED"
     assert desk.world.called("start") == [f"playground_alice__{name}" for name in "xyw"]
     runs = [each for each in dcp.store.audit_records() if each.kind == "run"]
-    assert [each.outcome.value for each in runs] == ["SUCCEEDED", "FAILED", "SUCCEEDED"]
+    assert [each.outcome.value for each in runs] == ["SUCCEEDED", "REFUSED", "FAILED", "SUCCEEDED"]
 
 
 def test_a_run_that_cannot_start_is_a_result_and_is_recorded(desk: Desk) -> None:

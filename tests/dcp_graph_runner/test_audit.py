@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dcp_core.errors import ConflictError
-from dcp_graph_runner.audit import chain_hash
+from dcp_graph_runner.audit_chain import chain_hash
 from dcp_graph_runner.database import Database
 from dcp_graph_runner.schema import ensure_current
 from dcp_graph_runner.sql_store import SqlStore

@@ -94,7 +94,7 @@ def test_ctrl_c_ends_an_apply_with_130_and_the_next_one_finishes_it(world: World
     first, resumed = world.executions()
     assert (first["status"], resumed["job_version"]) == ("CANCELLED", 2)
     assert resumed["status"] == "SUCCEEDED"
-    world.assert_settled([("apply", "SUCCEEDED"), ("run", "FAILED"), ("apply", "SUCCEEDED")])
+    world.assert_settled([("apply", "SUCCEEDED"), ("run", "CANCELLED"), ("apply", "SUCCEEDED")])
 
 
 def test_ctrl_c_ends_a_run_with_130_and_the_next_run_gives_the_rows(world: World) -> None:
@@ -106,7 +106,7 @@ def test_ctrl_c_ends_a_run_with_130_and_the_next_run_gives_the_rows(world: World
     assert (running.returncode, "Traceback" in err) == (130, False), (out, err)
     (stopped,) = world.executions()
     assert stopped["status"] == "CANCELLED"
-    assert_next_run_gives_the_rows(world, [("apply", "SUCCEEDED"), ("run", "FAILED"), ("run", "SUCCEEDED")])
+    assert_next_run_gives_the_rows(world, [("apply", "SUCCEEDED"), ("run", "CANCELLED"), ("run", "SUCCEEDED")])
 
 
 def test_a_run_that_was_killed_is_taken_up_by_the_next_and_nothing_is_there_twice(world: World) -> None:
@@ -115,7 +115,9 @@ def test_a_run_that_was_killed_is_taken_up_by_the_next_and_nothing_is_there_twic
     world.until_running()
     running.kill(signal.SIGKILL)
     running.wait()
-    assert_next_run_gives_the_rows(world, [("apply", "SUCCEEDED"), ("run", "SUCCEEDED")])
+    assert_next_run_gives_the_rows(world, [("apply", "SUCCEEDED"), ("run", "FAILED"), ("run", "SUCCEEDED")])
+    killed = world.done("audit", "list", "-o", "json").document["records"][1]
+    assert "its process ended before it could record the end" in killed["message"]
 
 
 def assert_next_run_gives_the_rows(world: World, audited: list[tuple[str, str]]) -> None:
