@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -43,6 +44,8 @@ workflow:
   retries: {retries}
   sql: {name}.sql
 """
+DATED = MANIFEST + """  params: {{day: "{{{{ ds }}}}", until: "{{{{ data_interval_end }}}}"}}\n"""
+DATED_SQL = "SELECT order_id, amount FROM raw.orders WHERE CAST(:day AS DATE) < CAST(:until AS TIMESTAMP)"
 
 
 @define
@@ -67,8 +70,9 @@ class Airflow:
     def dags(self) -> dict[str, Any]:
         return {dag["dag_id"]: dag for dag in self.call("GET", "/api/v2/dags")["dags"]}
 
-    def trigger(self, dag_id: str, run_id: str) -> Any:
-        return self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"dag_run_id": run_id, "logical_date": None})
+    def trigger(self, dag_id: str, run_id: str, logical_date: str | None = None) -> Any:
+        body = {"dag_run_id": run_id, "logical_date": logical_date}
+        return self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)
 
     def finished(self, dag_id: str, run_id: str) -> str:
         """The state in which the run ends."""
@@ -109,7 +113,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     project = Project(root, {"COREETL_TOKEN": TOKEN})
     project.write("dcp.toml", "")
     project.source("raw.orders", [order("a", 1), order("b", 2)], orders_schema())
-    project.dataset("daily_orders", MANIFEST.replace("{retries}", "2"))
+    project.dataset("daily_orders", DATED.replace("{retries}", "2"), DATED_SQL)
     project.dataset(
         "broken_orders", MANIFEST.replace("{retries}", "0"), "SELECT order_id, amount FROM raw.not_there_yet"
     )
@@ -201,6 +205,30 @@ def test_a_run_fills_the_table_and_its_id_is_taken_once(airflow: Airflow, platfo
     assert "rows written: 2" in airflow.log(GOOD, "by_hand")
 
 
+def test_a_run_is_for_the_interval_of_its_date_or_the_last_one_before_it_was_due(
+    airflow: Airflow, platform: Platform
+) -> None:
+    airflow.call("PATCH", f"/api/v2/dags/{GOOD}", {"is_paused": False})
+    airflow.trigger(GOOD, "dated", "2026-01-31T04:30:00Z")
+    airflow.trigger(GOOD, "undated")
+    for run_id in ("dated", "undated"):
+        assert airflow.finished(GOOD, run_id) == "success", airflow.log(GOOD, run_id)
+    executions = platform.executions("playground_alice__daily_orders_job")
+    params = {one["idempotency_key"]: one["params"] for one in executions}
+    assert params[f"{GOOD}/dated"] == {
+        "day": "2026-01-30",
+        "until": "2026-01-31T04:30:00+00:00",
+        "data_interval_start": "2026-01-30T04:30:00+00:00",
+        "data_interval_end": "2026-01-31T04:30:00+00:00",
+    }
+    last = params[f"{GOOD}/undated"]
+    due = datetime.fromisoformat(airflow.call("GET", f"/api/v2/dags/{GOOD}/dagRuns/undated")["run_after"])
+    end = datetime.fromisoformat(last["data_interval_end"])
+    assert (end.hour, end.minute) == (4, 30)
+    assert timedelta(0) <= due - end < timedelta(days=1)
+    assert last["until"] == last["data_interval_end"]
+
+
 def test_a_failed_job_fails_the_task_with_the_jobs_error(airflow: Airflow, platform: Platform) -> None:
     airflow.call("PATCH", f"/api/v2/dags/{BAD}", {"is_paused": False})
     airflow.trigger(BAD, "by_hand")
@@ -216,7 +244,7 @@ def test_a_failed_job_fails_the_task_with_the_jobs_error(airflow: Airflow, platf
 
 def test_a_changed_manifest_reaches_airflow_and_a_destroyed_one_goes(airflow: Airflow, platform: Platform) -> None:
     manifest = platform.project.dataset(
-        "daily_orders", MANIFEST.replace("{retries}", "2").replace("30 4 * * *", "15 6 * * *")
+        "daily_orders", DATED.replace("{retries}", "2").replace("30 4 * * *", "15 6 * * *"), DATED_SQL
     )
     assert platform.project.pretzel("apply", str(manifest)).status == 0
     log = platform.project.root / "no.log"
