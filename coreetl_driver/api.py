@@ -313,8 +313,17 @@ class CoreETLDriver(Protocol):
         """
         ...
 
-    def stop_job(self, job_id: str, environment: str) -> tuple[Execution, ...]:
-        """Stop all that is running of a job; returns those executions, each final now."""
+    def stop_job(
+        self, job_id: str, environment: str, *, user_token: Secret | None = None, user: str | None = None
+    ) -> tuple[Execution, ...]:
+        """Stop all that is running of a job; returns those executions.
+
+        Each is final now, but for those whose backend does not answer, or needs its user's token: these end as soon as
+        they can be told to.
+
+        Args:
+            user_token: For executions on backends that act as the user, whose driver is gone; kept in memory only.
+        """
         ...
 
     def get_execution(self, execution_id: str) -> Execution:

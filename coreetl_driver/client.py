@@ -125,8 +125,12 @@ class DriverClient:
         answer = self._call(self._stub.ExplainRun, pb.JobRequest(job_id=job_id, environment=environment))
         return Choice(answer.backend, answer.reason)
 
-    def stop_job(self, job_id: str, environment: str) -> tuple[Execution, ...]:
-        answer = self._call(self._stub.StopJob, pb.JobRequest(job_id=job_id, environment=environment))
+    def stop_job(
+        self, job_id: str, environment: str, *, user_token: Secret | None = None, user: str | None = None
+    ) -> tuple[Execution, ...]:
+        token = user_token.reveal() if user_token is not None else ""
+        request = pb.StopJobRequest(job_id=job_id, environment=environment, user_token=token, user=user)
+        answer = self._call(self._stub.StopJob, request)
         return tuple(wire.execution_from_message(execution) for execution in answer.executions)
 
     def get_execution(self, execution_id: str) -> Execution:

@@ -136,16 +136,23 @@ class Driver:
         job = self._registry.get_job(job_id, environment)
         return self._router.choose(environment, job.spec.kind, job.spec.compute)
 
-    def stop_job(self, job_id: str, environment: str) -> tuple[Execution, ...]:
+    def stop_job(
+        self, job_id: str, environment: str, *, user_token: Secret | None = None, user: str | None = None
+    ) -> tuple[Execution, ...]:
         stopped = []
         for run in self._registry.unfinished(job_id, environment):
             execution_id = run.execution.execution_id
             self._registry.change(execution_id, None, stop_requested=True)
+            patience_s = STOP_TIMEOUT_S
             try:
-                self._cancel(run)
+                if _is_lost(run) and self._backends.get(run.execution.backend).capabilities.needs_user_token:
+                    token = user_token if run.execution.user == user else None
+                    patience_s = 0.0 if self._recover(run, token) is None else patience_s
+                else:
+                    self._cancel(run)
             except Exception:  # whoever runs it asks again: it knows of the stop by the registry
                 _LOG.warning("execution %s cannot be stopped yet", execution_id, exc_info=True)
-            stopped.append(self.wait(execution_id, STOP_TIMEOUT_S))
+            stopped.append(self.wait(execution_id, patience_s))
         return tuple(stopped)
 
     def get_execution(self, execution_id: str) -> Execution:

@@ -20,7 +20,7 @@ from dcp_core.settings import Secret
 MAX_WAIT_S = 10.0
 MAX_LIMIT = 1000
 _MAX_LOOKED_AT = 50_000  # executions of all environments, for one list of those that a caller may see
-_SLICE_S = 0.25  # how long a waiting call takes to notice that the service ends
+_SLICE_S = 1.0  # how long a waiting call takes to notice that the service ends
 
 
 @frozen
@@ -98,18 +98,22 @@ class GuardedDriver:
         self.caller.require(Action.READ, environment)
         return self.driver.explain_run(job_id, environment)
 
-    def stop_job(self, job_id: str, environment: str) -> tuple[Execution, ...]:
+    def stop_job(self, job_id: str, environment: str, user_token: str | None) -> tuple[Execution, ...]:
         self.caller.require(Action.RUN, environment)
-        return self.driver.stop_job(job_id, environment)
+        token = Secret(user_token) if user_token else None
+        return self.driver.stop_job(job_id, environment, user_token=token, user=self.caller.name)
 
     def get_execution(self, execution_id: str, wait_s: float = 0.0) -> Execution:
         execution = self._visible(execution_id)
+        if not wait_s > 0 or execution.status.is_final:  # what is no number is not waited for
+            return execution
         deadline = time.monotonic() + min(wait_s, MAX_WAIT_S)
-        while not (execution.status.is_final or self.draining.has_begun):
-            left = deadline - time.monotonic()
-            if left <= 0:
-                break
-            execution = self.driver.wait(execution_id, min(left, _SLICE_S))
+        with self.draining.waiting() as may_wait:
+            while may_wait and not (execution.status.is_final or self.draining.has_begun):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    break
+                execution = self.driver.wait(execution_id, min(left, _SLICE_S))
         return execution
 
     def list_executions(self, job_id: str | None, environment: str | None, limit: int) -> tuple[Execution, ...]:

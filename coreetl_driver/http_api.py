@@ -9,7 +9,7 @@ DELETE  /v1/jobs/{id}?environment=
 POST    /v1/jobs/{id}/run               environment, params, idempotency_key, user_token → an execution; the
                                         params data_interval_start and data_interval_end say what the run is for
 GET     /v1/jobs/{id}/explain?environment=   where a run would go now, and why
-POST    /v1/jobs/{id}/stop              environment → executions
+POST    /v1/jobs/{id}/stop              environment, user_token → executions
 GET     /v1/executions?job_id=&environment=&limit=
 GET     /v1/executions/{id}?wait_s=     answers when it is final, or after so many seconds (at most 10)
 GET     /v1/executions/{id}/logs        text
@@ -74,9 +74,12 @@ class _Call:
 
     def number(self, name: str, default: float) -> float:
         try:
-            return float(self.query.get(name, default))
+            value = float(self.query.get(name, default))
         except ValueError:
-            raise InvalidSpecError(f"{name} is not a number") from None
+            value = math.nan
+        if not math.isfinite(value):
+            raise InvalidSpecError(f"{name} is not a number")
+        return value
 
     def spec(self) -> JobSpec:
         value = self.body.get("spec")
@@ -146,7 +149,7 @@ def _explain(driver: GuardedDriver, call: _Call) -> Any:
 
 
 def _stop(driver: GuardedDriver, call: _Call) -> Any:
-    stopped = driver.stop_job(call.path["job_id"], call.needed("environment"))
+    stopped = driver.stop_job(call.path["job_id"], call.needed("environment"), call.text("user_token"))
     return {"executions": [execution_to_json(execution) for execution in stopped]}
 
 

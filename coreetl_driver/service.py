@@ -98,8 +98,11 @@ class Servicer(coreetl_pb2_grpc.CoreETLDriverServicer):
 
         return self._answer(context, call)
 
-    def StopJob(self, request: pb.JobRequest, context: grpc.ServicerContext) -> pb.ListExecutionsResponse:
-        return self._answer(context, lambda driver: _executions(driver.stop_job(request.job_id, request.environment)))
+    def StopJob(self, request: pb.StopJobRequest, context: grpc.ServicerContext) -> pb.ListExecutionsResponse:
+        def call(driver: GuardedDriver) -> pb.ListExecutionsResponse:
+            return _executions(driver.stop_job(request.job_id, request.environment, request.user_token))
+
+        return self._answer(context, call)
 
     def GetExecution(self, request: pb.GetExecutionRequest, context: grpc.ServicerContext) -> pb.Execution:
         def call(driver: GuardedDriver) -> pb.Execution:

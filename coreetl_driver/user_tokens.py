@@ -1,4 +1,4 @@
-"""Running a job as its user: the user's token goes to the driver when the driver asks for it, and only then."""
+"""Running and stopping a job as its user: the user's token goes to the driver when it is needed, and only then."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TypedDict, Unpack
 
 from coreetl_driver.api import CoreETLDriver, Execution
 from coreetl_driver.compute.routing import TOKEN_NEEDED
-from dcp_core.errors import UnauthorizedError
+from dcp_core.errors import TransientError, UnauthorizedError
 from dcp_core.settings import Secret
 
 
@@ -47,3 +47,28 @@ def run_with_tokens(
             code=TOKEN_NEEDED,
         )
     return driver.run_job(job_id, environment, user_token=token, **how)
+
+
+def stop_with_tokens(
+    driver: CoreETLDriver, tokens: Mapping[str, Secret], job_id: str, environment: str, user: str
+) -> tuple[Execution, ...]:
+    """``driver.stop_job``, again with the user's token where something cannot be ended without it.
+
+    Args:
+        tokens: Of the user, by backend.
+
+    Returns:
+        What was stopped, each final.
+
+    Raises:
+        TransientError: Something still runs. It ends as soon as its backend can be told so.
+    """
+    stopped = {each.execution_id: each for each in driver.stop_job(job_id, environment)}
+    for backend in {each.backend for each in stopped.values() if not each.status.is_final} & set(tokens):
+        again = driver.stop_job(job_id, environment, user_token=tokens[backend], user=user)
+        stopped |= {each.execution_id: each for each in again}
+    for each in stopped.values():
+        if not each.status.is_final:
+            why = f": {each.error}" if each.error else ""
+            raise TransientError(f"execution {each.execution_id} of job {job_id} cannot be stopped yet{why}")
+    return tuple(stopped.values())

@@ -19,7 +19,7 @@ from coreetl_driver.compute.routing import Router
 from coreetl_driver.embedded import sqlite_file
 from coreetl_driver.job_sources import SourceTable, SourceTopic, source_to_json
 from coreetl_driver.macros import resolve_all
-from coreetl_driver.user_tokens import How, run_with_tokens
+from coreetl_driver.user_tokens import How, run_with_tokens, stop_with_tokens
 from dcp_core import documents, planning
 from dcp_core.context import Context
 from dcp_core.digests import JsonValue
@@ -217,7 +217,7 @@ class CoreetlJobPrimitive(Primitive):
                 raise ConflictError(
                     f"job {resource.name} belongs to {owner.manifest_id} in {owner.environment}; it is not deleted"
                 )
-            driver.stop_job(resource.name, resource.environment)
+            stop_with_tokens(driver, ctx.credentials, resource.name, resource.environment, ctx.user)
             driver.delete_job(resource.name, resource.environment)
 
     def start(self, resource: Resource, params: Mapping[str, str], idempotency_key: str, ctx: Context) -> Execution:
@@ -236,7 +236,7 @@ class CoreetlJobPrimitive(Primitive):
         """Stop all that runs of the job and wait for it; the table is as before or as after, never between."""
         if _never_used(ctx):
             return ()
-        stopped = _driver(ctx).stop_job(resource.name, resource.environment)
+        stopped = stop_with_tokens(_driver(ctx), ctx.credentials, resource.name, resource.environment, ctx.user)
         return tuple(_execution(resource, execution) for execution in stopped)
 
     def get_status(self, resource: Resource, execution_id: str | None, ctx: Context) -> Execution | None:

@@ -71,7 +71,7 @@ class CoreETLDriverStub(object):
                 _registered_method=True)
         self.StopJob = channel.unary_unary(
                 '/coreetl.v1.CoreETLDriver/StopJob',
-                request_serializer=coreetl__driver_dot_proto_dot_coreetl__pb2.JobRequest.SerializeToString,
+                request_serializer=coreetl__driver_dot_proto_dot_coreetl__pb2.StopJobRequest.SerializeToString,
                 response_deserializer=coreetl__driver_dot_proto_dot_coreetl__pb2.ListExecutionsResponse.FromString,
                 _registered_method=True)
         self.GetExecution = channel.unary_unary(
@@ -203,7 +203,7 @@ def add_CoreETLDriverServicer_to_server(servicer, server):
             ),
             'StopJob': grpc.unary_unary_rpc_method_handler(
                     servicer.StopJob,
-                    request_deserializer=coreetl__driver_dot_proto_dot_coreetl__pb2.JobRequest.FromString,
+                    request_deserializer=coreetl__driver_dot_proto_dot_coreetl__pb2.StopJobRequest.FromString,
                     response_serializer=coreetl__driver_dot_proto_dot_coreetl__pb2.ListExecutionsResponse.SerializeToString,
             ),
             'GetExecution': grpc.unary_unary_rpc_method_handler(
@@ -436,7 +436,7 @@ class CoreETLDriver(object):
             request,
             target,
             '/coreetl.v1.CoreETLDriver/StopJob',
-            coreetl__driver_dot_proto_dot_coreetl__pb2.JobRequest.SerializeToString,
+            coreetl__driver_dot_proto_dot_coreetl__pb2.StopJobRequest.SerializeToString,
             coreetl__driver_dot_proto_dot_coreetl__pb2.ListExecutionsResponse.FromString,
             options,
             channel_credentials,

@@ -13,8 +13,8 @@ from attrs import evolve
 from coreetl_driver import Execution, ExecutionStatus, connect
 from coreetl_driver.api import CoreETLDriver
 from coreetl_driver.driver import Driver
-from coreetl_driver.user_tokens import run_with_tokens
-from dcp_core.errors import UnauthorizedError
+from coreetl_driver.user_tokens import run_with_tokens, stop_with_tokens
+from dcp_core.errors import TransientError, UnauthorizedError
 from dcp_core.settings import Secret, Settings
 from tests.coreetl_driver import driving
 from tests.coreetl_driver.workspace import BOBS_TOKEN, NEW_TOKEN, TOKEN, Place, placed
@@ -145,6 +145,26 @@ def test_a_stop_ends_the_run_and_its_log_stays(place: Place, another: Another) -
     assert place.scripts.runs[0].is_cancelled
 
 
+def test_what_runs_although_its_driver_is_gone_is_stopped_with_its_users_token_and_said_to_run_until_then(
+    place: Place, another: Another
+) -> None:
+    first = another()
+    create(first, place)
+    execution_id = started(first)
+    until(lambda: place.submissions == 1)
+    first.close()
+    following = another()
+    began = time.monotonic()
+    for tokens, user in (({}, "alice"), ({"databricks": Secret(TOKEN)}, "bob")):
+        with pytest.raises(TransientError, match=r"cannot be stopped yet: .*needs its user's token"):
+            stop_with_tokens(following, tokens, "a_job", ENVIRONMENT, user)
+    assert time.monotonic() - began < 20, "nobody waits for what cannot come"
+    assert place.scripts.runs[0].exit_code is None
+    (stopped,) = stop_with_tokens(following, {"databricks": Secret(TOKEN)}, "a_job", ENVIRONMENT, "alice")
+    assert (stopped.execution_id, stopped.status) == (execution_id, ExecutionStatus.CANCELLED)
+    assert place.scripts.runs[0].is_cancelled
+
+
 def test_a_token_that_is_refused_fails_the_execution_before_anything_runs(place: Place, another: Another) -> None:
     driver = another()
     create(driver, place)
@@ -181,10 +201,14 @@ def test_the_token_goes_to_the_driver_when_it_asks_for_it_over_any_way_and_lies_
                 run_with_tokens(told, {"acme": Secret(BOBS_TOKEN)}, "a_job", ENVIRONMENT, idempotency_key="1", **how)
             assert "DATABRICKS_TOKEN" in str(needed.value.hint)
             tokens = {"databricks": Secret(TOKEN)}
+            run_with_tokens(told, tokens, "a_job", ENVIRONMENT, idempotency_key="0", **how)
+            (stopped,) = stop_with_tokens(driver, tokens, "a_job", ENVIRONMENT, "alice")
+            assert stopped.status is ExecutionStatus.CANCELLED
+            sent.clear()
             done = run_with_tokens(told, tokens, "a_job", ENVIRONMENT, idempotency_key="2", **how)
             place.scripts.end(rows=3)
             assert driver.wait(done.execution_id, 60).status is ExecutionStatus.SUCCEEDED
-            assert sent == [False, False, True]
+            assert sent == [False, True]
             assert {run.owner for run in place.workspace.submitted.values()} == {"alice@example.com"}
         finally:
             driver.close()
