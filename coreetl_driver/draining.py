@@ -1,4 +1,4 @@
-"""The end of a service: what is being answered is counted, so that it can be waited for; new runs are refused."""
+"""What is being answered: counted, so that the service's end can wait for it; few enough of it only waits."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dcp_core.errors import TransientError
 
 _RETRY_AFTER_S = 2.0
+_MAX_WAITING = 96  # of the 128 threads that each server has; the others are for calls that want something done
 
 
 class Draining:
@@ -18,6 +19,7 @@ class Draining:
     def __init__(self) -> None:
         self._calls = 0
         self._changed = threading.Condition()
+        self._waiting = threading.BoundedSemaphore(_MAX_WAITING)
         self.has_begun = False
 
     def begin(self) -> None:
@@ -35,6 +37,16 @@ class Draining:
             with self._changed:
                 self._calls -= 1
                 self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[bool]:
+        """A call that waits for an execution's end; whether it may. Where too many do, it is answered as things are."""
+        may_wait = self._waiting.acquire(blocking=False)
+        try:
+            yield may_wait
+        finally:
+            if may_wait:
+                self._waiting.release()
 
     def require_open(self) -> None:
         """Refuse what would begin something.

@@ -222,3 +222,36 @@ def test_stopping_twice_does_no_harm(serve: Callable[..., DriverServer]) -> None
     server = serve()
     assert server.stop()
     assert server.stop()
+
+
+def test_any_number_may_wait_and_the_rest_is_answered_all_the_same(
+    serve: Callable[..., DriverServer], project: Project
+) -> None:
+    server = serve()
+    driver = client(project, server)
+    execution_id = running(project, driver)
+    with ThreadPoolExecutor(300) as pool:  # more than the service has threads
+        waiting = [pool.submit(driver.wait, execution_id, 8.0) for _ in range(300)]
+        time.sleep(1.0)
+        for _ in range(3):
+            assert driver.list_jobs()[0].job_id == "a_job"
+        assert not any(each.done() for each in waiting), "the others did not have to end for it"
+        (stopped,) = driver.stop_job("a_job", ENVIRONMENT)
+        assert stopped.status is ExecutionStatus.CANCELLED
+        assert {each.result(SOON_S).status for each in waiting} == {ExecutionStatus.CANCELLED}
+    driver.close()
+
+
+def test_a_wait_or_a_limit_that_is_no_number_holds_nothing_up(
+    serve: Callable[..., DriverServer], project: Project
+) -> None:
+    server = serve()
+    driver = client(project, server)
+    execution_id = running(project, driver)
+    for text in ("nan", "inf", "-inf", "soon"):
+        for path in (f"/v1/executions/{execution_id}?wait_s={text}", f"/v1/executions?limit={text}"):
+            status, document, _ = http(server, path)
+            assert (status, document["error"]["type"]) == (400, "invalid_spec")
+    assert http(server, f"/v1/executions/{execution_id}?wait_s=-1")[0] == 200
+    assert driver.wait(execution_id, float("nan")).status is ExecutionStatus.RUNNING
+    driver.close()
