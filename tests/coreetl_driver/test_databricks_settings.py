@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -248,3 +250,23 @@ def test_a_run_is_understood_in_the_new_form_and_in_the_old(document: Mapping[st
 
     end = runs.end_of(Run.from_dict(dict(document)))
     assert (end.kind if end is not None else None) == kind
+
+
+def test_the_settings_in_the_documentation_are_settings() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "compute-databricks.md").read_text()
+    samples = [tomllib.loads(each) for each in re.findall(r"```toml\n(.*?)```", document, re.S)]
+    environ = {"COREETL_PRODUCTION_SECRET": "a", "COREETL_PLAYGROUND_SECRET": "b"}
+    seen = 0
+    for sample in samples:
+        for of in (task(), task("playground_alice", size="large")):
+            sample = {"databricks": GOOD, **sample}
+            sample["databricks"] = {"cluster": CLUSTER, **sample["databricks"]}
+            given = Settings(Path("/nowhere"), sample, environ)
+            seen += 1
+            body = request(given, of)
+            conf = body["tasks"][0]["new_cluster"]["spark_conf"]
+            if "spark" in sample and of.environment == "playground_alice":
+                secret = conf["spark.sql.catalog.pedregal-playground-alice.credential"]
+                assert secret == "{{secrets/coreetl-alice/catalog}}"
+                assert conf["spark.sql.catalog.pedregal.credential"] == "{{secrets/coreetl-read/catalog}}"
+    assert seen >= 6
