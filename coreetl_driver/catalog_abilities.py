@@ -9,6 +9,7 @@ Source: Iceberg REST catalog specification, ``CatalogConfig.endpoints``, https:/
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -78,9 +79,14 @@ def require(catalog: Catalog, ability: Ability) -> None:
 
 
 class CatalogAbilities:
-    """Remembers of each catalog, for the life of the process, what it can do; safe to use from several threads."""
+    """Remembers of each catalog, for the life of the process, what it can do; safe to use from several threads.
 
-    def __init__(self) -> None:
+    Args:
+        timeout_s: How long a catalog may take with its answer.
+    """
+
+    def __init__(self, timeout_s: float = 20.0) -> None:
+        self._timeout_s = timeout_s
         self._known: dict[tuple[str, frozenset[tuple[str, str]]], Catalog] = {}
         self._lock = threading.Lock()
 
@@ -99,14 +105,32 @@ class CatalogAbilities:
         with self._lock:
             catalog = self._known.get(key)
         if catalog is None:
-            try:
-                catalog = open_catalog(name, properties)
-            except Exception as error:  # its text may hold what the properties hold
-                _LOG.warning("catalog %r cannot be asked what it offers: %s", name, type(error).__name__)
+            catalog = self._asked(name, properties)
+            if catalog is None:
                 return
             with self._lock:
                 self._known[key] = catalog
         require(catalog, ability)
+
+    def _asked(self, name: str, properties: Mapping[str, str]) -> Catalog | None:
+        answers: queue.SimpleQueue[Catalog | Exception] = queue.SimpleQueue()
+
+        def ask() -> None:
+            try:
+                answers.put(open_catalog(name, properties))
+            except Exception as error:
+                answers.put(error)
+
+        # pyiceberg waits for ever; whoever asks for a run must not.
+        threading.Thread(target=ask, name="coreetl-catalog-config", daemon=True).start()
+        try:
+            answer = answers.get(timeout=self._timeout_s)
+        except queue.Empty:
+            answer = TimeoutError()
+        if isinstance(answer, Exception):  # its text may hold what the properties hold
+            _LOG.warning("catalog %r cannot be asked what it offers: %s", name, type(answer).__name__)
+            return None
+        return answer
 
 
 _OF_THIS_PROCESS = CatalogAbilities()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -22,6 +23,7 @@ from dcp_core.errors import InvalidSpecError
 from dcp_core.intervals import Interval
 
 MAX_LENGTH = 200  # of one macro: what a person writes; the parser's depth is bounded by it
+MAX_MACROS = 50  # in one text: whoever may run a job must not keep the driver busy with reading it
 _MACRO = re.compile(r"""\{\{(?P<inside>(?:'[^']*'|"[^"]*"|\}(?!\})|[^'"}])*)\}\}""")
 _OPENING = re.compile(r"\{[{%#]")
 _DIRECTIVES = re.compile(r"(?:[^%]|%[YmdHMSjyGuVBbAa%])*")
@@ -109,12 +111,15 @@ def resolve_all(params: Mapping[str, str], interval: Interval) -> dict[str, str]
 def _pieces(text: str, interval: Interval) -> Iterator[str | MacroProblem]:
     """The text's parts in order, each macro as what it gives or why it gives nothing."""
     end = 0
-    while True:
+    for number in itertools.count(1):
         opening = _OPENING.search(text, end)
         if opening is None:
             yield text[end:]
             return
         yield text[end : opening.start()]
+        if number > MAX_MACROS:
+            yield MacroProblem(f"there are more than {MAX_MACROS} macros in one value", opening.start())
+            return
         macro = _MACRO.match(text, opening.start())
         if macro is None:
             yield _unreadable(text, opening)

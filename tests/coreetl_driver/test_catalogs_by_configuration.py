@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,6 +76,13 @@ def test_a_catalog_that_cannot_be_asked_is_left_to_the_work_and_asked_again(
     assert len(unity.requests) == 2
     assert "wrong-canary-token" not in caplog.text
     assert caplog.text.count("cannot be asked what it offers") == 2
+
+
+def test_a_catalog_that_never_answers_keeps_nobody_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        CatalogAbilities(timeout_s=0.2).require("silent", {"type": "rest", "uri": uri}, CHANGE_TABLE)
+    assert "cannot be asked what it offers: TimeoutError" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,7 @@ def test_jinja_reads_the_same_in_it(text: str, start: datetime) -> None:
         ("{{ [ds for ds in ds] }}", "this is no name", None),
         ("{{ '\\x41' }}", "a backslash has no meaning", None),
         ("{{" + "(" * 100_000 + "}}", "longer than 200 characters", None),
+        ("{{ ds }}" * 51, "more than 50 macros", None),
         ("{{ ds }} and {{ " + "-" * 150 + "1 }}", "this is no name", None),
     ],
 )
