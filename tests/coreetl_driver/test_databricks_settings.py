@@ -101,13 +101,18 @@ def test_each_environment_has_credentials_and_a_folder_of_its_own() -> None:
         **GOOD,
         "auth": "driver",
         "production": {"token": "${PRODUCTION_TOKEN}", "cluster": {"policy_id": "production"}},
-        "playground": {"token": "${PLAYGROUND_TOKEN}", "workspace_path": "/Workspace/Users/{me}/coreetl/{user}"},
+        "playground": {
+            "token": "${PLAYGROUND_TOKEN}",
+            "workspace_path": "/Workspace/Users/{me}/coreetl/{user}",
+            "viewers": ["{user}@example.com"],
+        },
     }
     given = settings(section, {"PRODUCTION_TOKEN": "dapi-of-production", "PLAYGROUND_TOKEN": "dapi-of-playgrounds"})
     production, playground = settings_for(given, "production"), settings_for(given, "playground_alice")
     assert production.token.reveal() == "dapi-of-production"
     assert production.cluster == {**CLUSTER, "policy_id": "production"}
     assert playground.token.reveal() == "dapi-of-playgrounds"
+    assert playground.viewers == ("alice@example.com",)
     assert playground.workspace_path == "/Workspace/Users/{me}/coreetl/alice"
     assert "dapi-" not in repr(production)
 

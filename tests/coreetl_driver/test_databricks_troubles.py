@@ -86,7 +86,13 @@ def test_a_service_that_is_busy_is_asked_again_when_it_says_so_wherever_it_says_
 
 @pytest.mark.parametrize(
     ("status", "code", "message"),
-    [(500, "INTERNAL_ERROR", "oh"), (502, "", GATEWAY), (504, "DEADLINE_EXCEEDED", "oh"), (LOSE, "", "")],
+    [
+        (500, "INTERNAL_ERROR", "oh"),
+        (502, "", GATEWAY),
+        (504, "DEADLINE_EXCEEDED", "oh"),
+        (LOSE, "", ""),
+        (200, "", "<html>Sign in</html>"),
+    ],
 )
 def test_a_service_that_is_away_is_asked_again(place: Place, status: int, code: str, message: str) -> None:
     backend, task = place.backend(), task_of(place)

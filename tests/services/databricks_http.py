@@ -54,7 +54,9 @@ def serving(workspace: S) -> Iterator[S]:
             try:
                 document, is_lost = workspace.answer(self.command, self.path, self.headers, body)
             except Refused as refused:
-                self._say(refused.status, {"error_code": refused.code, "message": str(refused)}, refused.headers)
+                said = str(refused)
+                document = said if said.startswith("<") else {"error_code": refused.code, "message": said}
+                self._say(refused.status, document, refused.headers)
                 return
             if is_lost:
                 self.close_connection = True
@@ -63,7 +65,8 @@ def serving(workspace: S) -> Iterator[S]:
             self._say(200, document, {})
 
         def _say(self, status: int, document: Any, headers: Mapping[str, str]) -> None:
-            content = json.dumps(document).encode()
+            """A text is the page of whatever stands between a client and the service."""
+            content = (document if isinstance(document, str) else json.dumps(document)).encode()
             self.send_response(status)
             for name, value in {
                 **headers,
