@@ -149,7 +149,7 @@ def follow(links: Iterable[Link], head: Head | None, noted: str | None = None) -
     """
     last, noted_at = Head(0, ""), None
     for link in links:
-        broken = _misfit(link, last)
+        broken = misfit(link, last)
         if broken is not None:
             return Verdict(last.sequence, last, broken, noted_at)
         last = Head(link.sequence, link.hash)
@@ -158,7 +158,8 @@ def follow(links: Iterable[Link], head: Head | None, noted: str | None = None) -
     return Verdict(last.sequence, last, _misfit_at_end(last, head, noted, noted_at), noted_at)
 
 
-def _misfit(link: Link, last: Head) -> Break | None:
+def misfit(link: Link, last: Head) -> Break | None:
+    """What is wrong with ``link`` as the successor of ``last``; None when nothing is."""
     sequence = last.sequence + 1
     if link.sequence > sequence:
         return Break(Damage.REMOVED, sequence, None, f"record {sequence} is missing")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dcp_core.control_plane import ControlPlane
     from dcp_core.loading import LoadResult
     from dcp_core.model import Environment
+    from pretzel.delivering import AuditDelivery
     from pretzel.progress import Progress
     from pretzel.rendering.screen import Screen
 
@@ -52,6 +53,7 @@ class Session:
         self._overlay = overlay
         self._debug = debug
         self._opened: ControlPlane | None = None
+        self._delivery: AuditDelivery | None = None
         self._log_handler = _StderrHandler()
         self._log_before = (True, logging.NOTSET)
 
@@ -67,6 +69,9 @@ class Session:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         try:
+            wants_out = _kind is not None and not issubclass(_kind, Exception)  # Ctrl-C
+            if self._delivery is not None and not wants_out and (waits := self._delivery.finish()):
+                self.notes.line(f"note: {waits}")
             if self._opened is not None:
                 self._opened.close()
         finally:
@@ -92,6 +97,13 @@ class Session:
             from dcp_core.control_plane import ControlPlane
 
             self._opened = ControlPlane.from_config(self._config)
+            from dcp_graph_runner.audit_settings import AuditSettings
+
+            if self._opened.settings.section("audit", AuditSettings).table:
+                from pretzel.delivering import AuditDelivery
+
+                self._delivery = AuditDelivery(self._opened)
+                self._opened.listen(self._delivery)
         return self._opened
 
     @cached_property

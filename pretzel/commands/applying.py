@@ -52,7 +52,8 @@ def apply(manifest_type: str | None) -> click.Command:
         else:
             result = session.load(paths, manifest_type)
             recovered = recover(session, [each.logical_plan.id for each in result.loaded])
-            planned = plan_loaded(session, paths, result, manifest_type, PlanOptions(adopt, allow_destructive, prune))
+            options = PlanOptions(adopt, allow_destructive, prune)
+            planned = plan_loaded(session, paths, result, manifest_type, options, record_as="apply")
         step = shlex.join(["pretzel", "run", *paths, *environment_words(session)]) if paths else None
         return carry_out(session, planned, "apply", recovered, step)
 

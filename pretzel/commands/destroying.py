@@ -13,7 +13,7 @@ import click
 
 from pretzel import exits
 from pretzel.commands.applying import carry_out, recover
-from pretzel.commands.planning import environment_words, require_manifests
+from pretzel.commands.planning import environment_words, recorded, require_manifests
 from pretzel.options import command
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def destroy(manifest_type: str | None) -> click.Command:
         for id in ids:
             if id not in known:
                 session.notes.line(f"{id} has nothing in {session.environment.name}")
-        planned = session.control_plane.plan_destruction(session.environment, there)
+        with recorded(session, "destroy", [known[id] for id in there]):
+            planned = session.control_plane.plan_destruction(session.environment, there)
         if planned.manifests and not yes and not confirm_destruction(session, planned.environment, _show(planned)):
             session.notes.line("nothing was destroyed")
             return exits.FAILED

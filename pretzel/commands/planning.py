@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +14,7 @@ from pretzel.options import command, paths_argument
 
 if TYPE_CHECKING:
     from dcp_core.loading import Loaded, LoadResult
-    from dcp_core.model import Plan, PlanOptions
+    from dcp_core.model import LogicalPlan, Plan, PlanOptions
     from pretzel.rendering.screen import Screen
     from pretzel.session import Session
 
@@ -108,34 +109,62 @@ def require_manifests(paths: Sequence[str], *found: Sequence[object]) -> None:
 
 
 def plan_loaded(
-    session: Session, paths: Sequence[str], result: LoadResult, manifest_type: str | None, options: PlanOptions
+    session: Session,
+    paths: Sequence[str],
+    result: LoadResult,
+    manifest_type: str | None,
+    options: PlanOptions,
+    *,
+    record_as: str | None = None,
 ) -> Plan:
     """The plan of all of them.
+
+    Args:
+        session: Of the command.
+        paths: As given.
+        result: What was loaded from them.
+        manifest_type: Of the command's group.
+        options: What the user allows.
+        record_as: ``apply`` when the plan is made to be done: what keeps it from that is in the audit log then.
 
     Raises:
         NotFoundError: There is no manifest and no orphan.
         InvalidManifestError: What would change has lint errors. What is unchanged was linted when it was applied.
     """
-    planned = session.control_plane.plan(
-        [each.logical_plan for each in result.loaded],
-        options=options,
-        folders=result.folders,
-        manifest_type=manifest_type,
-        environment=session.environment,
-    )
+    with recorded(session, record_as, [each.logical_plan for each in result.loaded]):
+        planned = session.control_plane.plan(
+            [each.logical_plan for each in result.loaded],
+            options=options,
+            folders=result.folders,
+            manifest_type=manifest_type,
+            environment=session.environment,
+        )
     require_manifests(paths, result.loaded, planned.orphaned)
-    _refuse_lint_errors(session, planned, result.loaded)
+    changing = {each.id for each in planned.manifests if each.has_changes and not each.destroys}
+    chosen = [each for each in result.loaded if each.logical_plan.id in changing]
+    with recorded(session, record_as, [each.logical_plan for each in chosen]):
+        _refuse_lint_errors(session, chosen)
     return planned
 
 
-def _refuse_lint_errors(session: Session, planned: Plan, loaded: Sequence[Loaded]) -> None:
-    changing = {each.id for each in planned.manifests if each.has_changes and not each.destroys}
-    if not any(each.logical_plan.id in changing for each in loaded):
+@contextmanager
+def recorded(session: Session, kind: str | None, logical_plans: Sequence[LogicalPlan]) -> Iterator[None]:
+    """What fails inside keeps these from an operation of that kind, which is in the audit log then."""
+    if kind is None:
+        yield
+        return
+    from dcp_core.model import ManifestPlan
+
+    with session.control_plane.recording_refusal(kind, [ManifestPlan(each, ()) for each in logical_plans]):
+        yield
+
+
+def _refuse_lint_errors(session: Session, chosen: Sequence[Loaded]) -> None:
+    if not chosen:
         return
     from dcp_core.diagnostics import Severity
     from dcp_core.errors import InvalidManifestError
 
-    chosen = [each for each in loaded if each.logical_plan.id in changing]
     findings = session.control_plane.lint(chosen, session.environment)
     errors = [each for each in findings if each.severity is Severity.ERROR]
     if errors:

@@ -1,0 +1,202 @@
+"""The audit table: an Iceberg table through pyiceberg, written by appending alone. Imports pyiceberg when used.
+
+Each commit carries in its snapshot's summary how far it brought which log: ``dcp.audit.<log>.sequence`` and
+``.hash``. A commit names the snapshot that it builds on, and the catalog refuses it when that is no longer the newest.
+
+Source: design.md section 9; https://iceberg.apache.org/spec/#snapshots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dcp_core.errors import ConflictError, DcpError, PermanentError, SettingsError, TransientError
+from dcp_graph_runner.audit_chain import Head, Link
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.schema import Schema
+    from pyiceberg.table import Table
+
+_SUMMARY = "dcp.audit."
+_PROPERTIES = {
+    "comment": "The audit log of DCP. Appended to by `pretzel audit deliver`; verified by `pretzel audit verify`.",
+    # Every delivery is a commit: old metadata files would be the most of it.
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "20",
+}
+_PASSING = ("ServerError", "ServiceUnavailable", "CommitStateUnknown", "OperationalError", "Timeout", "Connection")
+
+
+class AuditTable:
+    """``audit_outbox.Sink`` on one table of one catalog; not for several threads at once.
+
+    Args:
+        name: ``namespace.table``; made when it is missing.
+        catalog: The catalog's name.
+        properties: As pyiceberg's documentation names them, resolved.
+
+    Raises:
+        SettingsError: pyiceberg is not installed.
+    """
+
+    def __init__(self, name: str, catalog: str, properties: Mapping[str, str]) -> None:
+        if find_spec("pyiceberg") is None:
+            raise SettingsError(
+                "[audit] table needs pyiceberg, which is not installed", hint="pip install 'dcp-graph-runner[audit]'"
+            )
+        self.name = name
+        self.where = f"{catalog}.{name}"
+        self._catalog_name = catalog
+        self._properties = dict(properties)
+        self._opened: Catalog | None = None
+        self._table: Table | None = None
+
+    def position(self, log_id: str) -> Head:
+        """See ``Sink.position``: from the newest commit that brought records of this log, else from the rows."""
+        from pyiceberg.table.snapshots import ancestors_of
+
+        key = _SUMMARY + log_id
+        with self._reaching():
+            self._table = table = self._load()
+            for snapshot in ancestors_of(table.current_snapshot(), table.metadata):
+                summary = snapshot.summary.additional_properties if snapshot.summary is not None else {}
+                if f"{key}.sequence" in summary:
+                    return Head(int(summary[f"{key}.sequence"]), summary[f"{key}.hash"])
+        # Expired snapshots take their summaries with them; the records stay.
+        return next(iter(reversed(self.links(log_id))), Head(0, ""))
+
+    def append(self, log_id: str, links: Sequence[Link]) -> bool:
+        """See ``Sink.append``."""
+        from pyiceberg.exceptions import CommitFailedException
+
+        assert self._table is not None, "position comes first: it says what the commit builds on"
+        key, last = _SUMMARY + log_id, links[-1]
+        summary = {f"{key}.sequence": str(last.sequence), f"{key}.hash": last.hash}
+        with self._reaching():
+            transaction = self._table.transaction()
+            transaction.append(_rows(log_id, links), snapshot_properties=summary)
+            # pyiceberg would try an append again on top of what others committed meanwhile, and bring records twice
+            # when that was another delivery. It would also delete the files of a commit that is refused, although a
+            # commit whose answer was lost is refused when the connection sends it again. Without its producers it
+            # does neither; a commit that was really refused leaves a small file behind.
+            transaction._snapshot_producers = []
+            try:
+                transaction.commit_transaction()
+            except CommitFailedException:
+                return False
+        return True
+
+    def links(self, log_id: str) -> Sequence[Head]:
+        """See ``Sink.links``; reads two columns of this log's rows."""
+        with self._reaching():
+            scan = self._load().scan(f"log_id = '{log_id}'", ("sequence", "hash", "log_id"))
+            found = scan.to_arrow().sort_by("sequence")
+        columns = (found["sequence"].to_pylist(), found["hash"].to_pylist())
+        return [Head(sequence, hash) for sequence, hash in zip(*columns, strict=True)]
+
+    def _load(self) -> Table:
+        from pyiceberg.exceptions import NoSuchTableError
+
+        catalog = self._catalog()
+        try:
+            table = catalog.load_table(self.name)
+        except NoSuchTableError:
+            catalog.create_namespace_if_not_exists(self.name.rpartition(".")[0])
+            table = catalog.create_table_if_not_exists(self.name, _schema(), properties=_PROPERTIES)
+        known = {field.name: str(field.field_type) for field in table.schema().fields}
+        wrong = [field.name for field in _schema().fields if known.get(field.name) != str(field.field_type)]
+        if wrong:
+            raise ConflictError(
+                f"it is not an audit table: {', '.join(wrong)} is missing or of another type",
+                where=self.where,
+                hint="name another table in [audit] table, or a new one, which is then made",
+                code="audit.not_its_table",
+            )
+        return table
+
+    def _catalog(self) -> Catalog:
+        if self._opened is None:
+            from pyiceberg.catalog import load_catalog
+
+            uri = self._properties.get("uri", "")
+            if uri.startswith("sqlite:///"):
+                Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            self._opened = load_catalog(self._catalog_name, **self._properties)
+        return self._opened
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """Say in words of ours what went wrong, without any value of a property: they may be secrets."""
+        try:
+            yield
+        except DcpError:
+            raise
+        except Exception as error:
+            name = type(error).__name__
+            said = str(error).strip().partition("\n")[0][:300]
+            hidden = any(len(value) > 3 and value in said for value in self._properties.values())
+            words = name if hidden or not said else f"{name}: {said}"
+            passing = isinstance(error, OSError) or any(each in name for each in _PASSING)
+            kind = TransientError if passing else PermanentError
+            verb = "cannot be reached now" if passing else "cannot be used"
+            raise kind(f"the audit table {verb}: {words}", where=self.where, code="audit.table") from error
+
+
+def _schema() -> Schema:
+    from pyiceberg.schema import Schema
+    from pyiceberg.types import ListType, LongType, NestedField, StringType, TimestamptzType
+
+    text, number = StringType(), LongType()
+    return Schema(
+        NestedField(1, "log_id", text, required=True, doc="which log: one for each state database"),
+        NestedField(2, "sequence", number, required=True, doc="the record's number in its log, from 1, without gaps"),
+        NestedField(3, "at", TimestamptzType(), required=True, doc="when the operation ended"),
+        NestedField(4, "user", text, required=True, doc="who asked"),
+        NestedField(5, "kind", text, required=True, doc="apply, run, destroy"),
+        NestedField(6, "environment", text, required=True),
+        NestedField(7, "manifest_id", text, required=True),
+        NestedField(8, "outcome", text, required=True, doc="SUCCEEDED, PARTIAL, FAILED, CANCELLED or REFUSED"),
+        NestedField(9, "operation_id", text, required=True),
+        NestedField(10, "plan_digest", text, required=True, doc="of the logical plan"),
+        NestedField(
+            11, "actions", ListType(12, text, element_required=True), required=True, doc="LABEL resource STATUS"
+        ),
+        NestedField(13, "message", text, required=True, doc="why it was refused or failed"),
+        NestedField(14, "document", text, required=True, doc="the record as canonical JSON, which the hash covers"),
+        NestedField(15, "prev_hash", text, required=True, doc="of the record before; empty for the first"),
+        NestedField(16, "hash", text, required=True, doc="SHA-256 of number, prev_hash and document, by lines"),
+    )
+
+
+def _rows(log_id: str, links: Sequence[Link]) -> Any:
+    import pyarrow as pa
+    from pyiceberg.io.pyarrow import schema_to_pyarrow
+
+    rows = []
+    for link in links:
+        record = link.record
+        rows.append(
+            {
+                "log_id": log_id,
+                "sequence": link.sequence,
+                "at": record.at,
+                "user": record.user,
+                "kind": record.kind,
+                "environment": record.environment,
+                "manifest_id": record.manifest_id,
+                "outcome": record.outcome.value,
+                "operation_id": record.operation_id,
+                "plan_digest": record.plan_digest,
+                "actions": list(record.actions),
+                "message": record.message,
+                "document": link.document,
+                "prev_hash": link.prev_hash,
+                "hash": link.hash,
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=schema_to_pyarrow(_schema(), include_field_ids=False))
