@@ -39,6 +39,7 @@ from dcp_core.model import (
 )
 from dcp_core.planning import owner_of
 from dcp_core.records import Execution, ExecutionStatus
+from dcp_primitives.iceberg import abilities
 
 KIND = "coreetl_job"
 MANIFEST = "dcp.manifest"
@@ -126,7 +127,7 @@ class CoreetlJobPrimitive(Primitive):
         return State(
             _values(spec, _job(resource).sink_uri),
             owner_of(resource),
-            info=_backend_info(resource.environment, spec, ctx),
+            info={**_backend_info(resource.environment, spec, ctx), **abilities.facts_of_rows(ctx)},
         )
 
     def get_actual_state(self, resource: Resource, ctx: Context) -> State | None:
@@ -163,10 +164,11 @@ class CoreetlJobPrimitive(Primitive):
         return states
 
     def compare(self, resource: Resource, desired: State | None, actual: State | None) -> tuple[FieldChange, ...]:
-        """Field by field, columns by name; nothing of it loses data."""
+        """Field by field, columns by name; nothing of it loses data. Refused where no run could write its rows."""
         if desired is None:
             return ()
-        return tuple(_changes(desired.values, actual.values if actual else {}))
+        changes = tuple(_changes(desired.values, actual.values if actual else {}))
+        return abilities.checked(abilities.UPDATE, desired, changes)
 
     def create(self, resource: Resource, desired: State, ctx: Context) -> None:
         """Register the job; the same job again is fine.

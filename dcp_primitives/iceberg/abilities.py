@@ -24,7 +24,7 @@ _NEEDS: Mapping[str, Ability] = {
 
 
 def facts(ctx: Context) -> dict[str, JsonValue]:
-    """For a state's ``info``: why each change of a table is not possible in this catalog; {} when all are.
+    """For a table's ``info``: why each change of it is not possible in this catalog; {} when all are.
 
     Only a REST catalog has to be asked.
 
@@ -32,7 +32,7 @@ def facts(ctx: Context) -> dict[str, JsonValue]:
         TransientError: It cannot be reached.
     """
     name = ctx.environment.catalog
-    if not abilities.is_rest(ctx.settings.catalog_properties(name)):
+    if not abilities.is_rest(ctx.settings.catalog_properties(name, resolve=False)):
         return {}
     catalog = catalogs.connect(ctx)
     lacks: dict[str, JsonValue] = {}
@@ -43,8 +43,17 @@ def facts(ctx: Context) -> dict[str, JsonValue]:
     return {LACKS: lacks} if lacks else {}
 
 
+def facts_of_rows(ctx: Context) -> dict[str, JsonValue]:
+    """For a job's ``info``: why no run of it could write its rows; {} when one could, or nobody can tell now."""
+    try:
+        abilities.check_sink(ctx.environment.catalog, ctx.settings)
+    except abilities.NotOfferedError as error:
+        return {LACKS: {UPDATE: f"{error.message}; {error.hint}"}}
+    return {}
+
+
 def checked(change: str, state: State, changes: tuple[FieldChange, ...]) -> tuple[FieldChange, ...]:
-    """The changes of a table, refused where its catalog cannot make them.
+    """The changes of a table, or of a job that writes to one, refused where its catalog cannot make them.
 
     Args:
         change: One of ``CREATE``, ``UPDATE`` and ``DELETE``.
