@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from coreetl_driver.api import ExecutionStatus, SinkMode
 from coreetl_driver.compute.databricks.runs import Handle
 from coreetl_driver.compute.routing import TOKEN_NEEDED
 from coreetl_driver.compute.tasks import Outcome, Task
-from dcp_core.errors import NotFoundError, PermanentError, TransientError, UnauthorizedError
+from dcp_core.errors import NotFoundError, PermanentError, SettingsError, TransientError, UnauthorizedError
 from dcp_core.settings import Secret
 from tests.coreetl_driver.workspace import (
     ALICE,
@@ -240,6 +240,46 @@ def test_a_run_that_somebody_cancelled_in_the_workspace_is_cancelled(place: Plac
     handle = backend.submit(task_of(place))
     place.scripts.runs[0].cancel()
     assert ended(backend, handle) == Outcome(ExecutionStatus.CANCELLED)
+
+
+def test_what_the_service_says_of_what_runs_ends_it_only_when_it_is_gone(place: Place) -> None:
+    backend = place.backend()
+    handle = backend.submit(task_of(place))
+    asks: dict[str, Callable[[], object]] = {
+        "get": lambda: backend.poll(handle, 0.0), "cancel": lambda: backend.cancel(handle)
+    }  # fmt: skip
+    for path, ask in asks.items():
+        fault(place, f"{RUNS}/{path}$", 400, code="INVALID_STATE", message="the jobs service is being upgraded")
+        with pytest.raises(TransientError, match="being upgraded"):
+            ask()
+    assert backend.poll(handle, 0.0) is None
+
+
+def test_settings_that_are_wrong_now_end_nothing_that_runs(tmp_path: Path) -> None:
+    with placed(tmp_path, auth="driver", token=PRINCIPALS_TOKEN) as place:
+        handle = place.backend().submit(task_of(place))
+        settings = place.bench.settings
+        values = {**settings.values, "databricks": {**settings.values["databricks"], "token": "${NOT_SET}"}}
+        following = evolve(place.bench, settings=evolve(settings, values=values)).driver()
+        place.opened.append(following)
+        for ask in (following.get("databricks").logs, following.get("databricks").cancel):
+            with pytest.raises(TransientError, match="NOT_SET"):
+                ask(handle)
+        with pytest.raises(TransientError, match="NOT_SET"):
+            following.get("databricks").poll(handle, 0.0)
+        with pytest.raises(SettingsError, match="NOT_SET"):
+            following.get("databricks").submit(task_of(place))
+
+
+def test_settings_that_are_wrong_when_an_answer_was_lost_end_nothing_that_may_run(place: Place) -> None:
+    task = task_of(place)
+    fault(place, f"{RUNS}/submit", LOSE)
+    with pytest.raises(TransientError):
+        place.backend().submit(task)
+    values = {**place.bench.settings.values, "spark": {"packages": ["not-a-coordinate"]}}
+    place.opened.append(evolve(place.bench, settings=evolve(place.bench.settings, values=values)).driver())
+    with pytest.raises(TransientError, match="not-a-coordinate"):
+        place.opened[-1].get("databricks").submit(task)
 
 
 def test_an_attempt_that_the_service_lost_is_not_found_and_stays_so(place: Place) -> None:

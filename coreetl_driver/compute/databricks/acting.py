@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 from coreetl_driver.compute.databricks.calling import REFUSED, asking, opened, require_token
 from coreetl_driver.compute.databricks.settings import USER, DatabricksSettings
 from coreetl_driver.compute.tasks import Task
-from dcp_core.errors import DcpError, TransientError, UnauthorizedError
+from dcp_core.errors import DcpError, SettingsError, TransientError, UnauthorizedError
 from dcp_core.settings import Secret
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Actor:
     token: Secret = field(repr=False)
     _section: DatabricksSettings = field(repr=False)
 
-    def asks(self, what: str, refusal: Callable[..., DcpError] = TransientError) -> AbstractContextManager[None]:
+    def asks(self, what: str, refusal: Callable[..., DcpError] | None = None) -> AbstractContextManager[None]:
         """A block of calls; see ``calling.asking``."""
         return _asks(what, self._section, self.token, self.me, refusal)
 
@@ -75,7 +75,7 @@ class Actors:
             UnauthorizedError: No token came along, or the service refuses it.
             TransientError: The service does not answer.
         """
-        section = self._section_of(task.environment)
+        section = self._section_of(task.environment) if known_as is None else self.section_of_running(task.environment)
         if section.auth != USER:
             return self._principal(task.environment, section, refusal)
         token = require_token(task.user_token, section.host)
@@ -103,9 +103,9 @@ class Actors:
         Raises:
             TransientError: They have not been here since this driver started; asked again until they come.
         """
-        section = self._section_of(environment)
+        section = self.section_of_running(environment)
         if section.auth != USER:
-            return self._principal(environment, section, TransientError)
+            return self._principal(environment, section, None)
         with self._lock:
             user = self._users.get((section.host, me))
         if user is None:
@@ -115,6 +115,17 @@ class Actors:
                 code=REFUSED,
             )
         return user.actor
+
+    def section_of_running(self, environment: str) -> DatabricksSettings:
+        """The settings of an environment where something runs.
+
+        Raises:
+            TransientError: They are wrong now, which ends nothing that runs.
+        """
+        try:
+            return self._section_of(environment)
+        except SettingsError as error:
+            raise TransientError(str(error), hint=error.hint) from error
 
     def forget(self, key: str) -> None:
         """An attempt has ended; the token of a user of whom nothing runs any more is forgotten."""
@@ -138,7 +149,9 @@ class Actors:
                     return user.actor
         return None
 
-    def _principal(self, environment: str, section: DatabricksSettings, refusal: Callable[..., DcpError]) -> Actor:
+    def _principal(
+        self, environment: str, section: DatabricksSettings, refusal: Callable[..., DcpError] | None
+    ) -> Actor:
         with self._lock:
             known = self._principals.get(environment)
         if known is None:
@@ -148,7 +161,7 @@ class Actors:
         return known
 
 
-def _introduced(section: DatabricksSettings, token: Secret, refusal: Callable[..., DcpError]) -> Actor:
+def _introduced(section: DatabricksSettings, token: Secret, refusal: Callable[..., DcpError] | None) -> Actor:
     """Ask the workspace whose credentials these are.
 
     Source: https://docs.databricks.com/api/workspace/currentuser/me.
@@ -162,7 +175,7 @@ def _introduced(section: DatabricksSettings, token: Secret, refusal: Callable[..
 
 
 def _asks(
-    what: str, section: DatabricksSettings, token: Secret, me: str, refusal: Callable[..., DcpError]
+    what: str, section: DatabricksSettings, token: Secret, me: str, refusal: Callable[..., DcpError] | None
 ) -> AbstractContextManager[None]:
     if section.auth == USER:
         credential = f"the token of {me or 'the user'} may have expired, or may not do this: run again with a new one"

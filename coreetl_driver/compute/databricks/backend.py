@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -79,32 +80,20 @@ class DatabricksBackend(ComputeBackend):
         known = Handle.parsed(task.handle or "")
         if known is not None:
             return self._taken_up(task, known)
-        section = self._section_of(task.environment)
         asked = task.folder / _ASKED
         asked_by = asked.read_text(encoding="utf-8") if asked.exists() else None
-        # Where a run may have been started, credentials that are refused must not have it declared failed.
-        may_run = waiting if self._acts_as_user else TransientError
-        refusal: Callable[..., DcpError] = UnauthorizedError if asked_by is None else may_run
-        actor = self._actors.of_task(task, refusal, asked_by)
         try:
-            staged = places(task, actor, section.workspace_path)
-            request = run_request(task, section, submission(self._settings, task), staged)
-            if asked_by is None:
-                with actor.asks(f"does not take the program's files in {section.workspace_path}", refusal):
-                    stage(task, actor, staged)
-            asked.write_text(actor.me, encoding="utf-8")
-            with actor.asks("does not take the run", refusal):
-                submitted: Any = actor.client.jobs.submit(**request).response
+            return self._submitted(task, asked, asked_by)
         except DcpError as error:
             if asked_by is None and (isinstance(error, PermanentError) or error.code == THROTTLED):
                 asked.unlink(missing_ok=True)  # it says itself that it has not taken it
             if isinstance(error, PermanentError):
                 self._actors.forget(task.key)
+            if isinstance(error, SettingsError) and asked_by is not None:
+                raise TransientError(str(error), hint=error.hint) from error  # they end nothing that may run
             if isinstance(error, NotFoundError):  # of the workspace, not of an attempt
                 raise PermanentError(error.message, where=error.where, hint=error.hint) from None
             raise
-        sink = task.spec.sink
-        return Handle(submitted.run_id, task.environment, actor.me, task.key, sink.catalog, sink.table).text
 
     def poll(self, handle: str, wait_s: float) -> Outcome | None:
         """Looks, and does not wait: the service has no call that does."""
@@ -153,6 +142,29 @@ class DatabricksBackend(ComputeBackend):
         """Runs go on; the tokens are forgotten."""
         self._actors.forget_all()
 
+    def _submitted(self, task: Task, asked: Path, asked_by: str | None) -> str:
+        """The handle of the run.
+
+        Args:
+            asked: Where it is noted, before the service is asked, who asks: after that a run may have been started.
+            asked_by: Who did before.
+        """
+        # Where a run may have been started, credentials that are refused must not have it declared failed.
+        may_run = waiting if self._acts_as_user else TransientError
+        refusal: Callable[..., DcpError] = UnauthorizedError if asked_by is None else may_run
+        actor = self._actors.of_task(task, refusal, asked_by)
+        section = self._section_of(task.environment)
+        staged = places(task, actor, section.workspace_path)
+        request = run_request(task, section, submission(self._settings, task), staged)
+        if asked_by is None:
+            with actor.asks(f"does not take the program's files in {section.workspace_path}", refusal):
+                stage(task, actor, staged)
+        asked.write_text(actor.me, encoding="utf-8")
+        with actor.asks("does not take the run", refusal):
+            submitted: Any = actor.client.jobs.submit(**request).response
+        sink = task.spec.sink
+        return Handle(submitted.run_id, task.environment, actor.me, task.key, sink.catalog, sink.table).text
+
     def _taken_up(self, task: Task, known: Handle) -> str:
         """It runs already; its user has come, maybe with a token that is none."""
         actor = self._actors.of_task(task, waiting, known.me)
@@ -162,7 +174,7 @@ class DatabricksBackend(ComputeBackend):
         return known.text
 
     def _wait_for_end(self, actor: Actor, known: Handle) -> None:
-        deadline = time.monotonic() + self._section_of(known.environment).cancel_timeout_s
+        deadline = time.monotonic() + self._actors.section_of_running(known.environment).cancel_timeout_s
         pause = _FIRST_LOOK_S
         while runs.end_of(_run(actor, known)) is None:
             if time.monotonic() > deadline:
@@ -208,7 +220,7 @@ class DatabricksBackend(ComputeBackend):
             self._ended[known.text] = ended
             while len(self._ended) > _KEPT:
                 self._ended.popitem(last=False)
-        folder = attempt_folder(known.key, actor, self._section_of(known.environment).workspace_path)
+        folder = attempt_folder(known.key, actor, self._actors.section_of_running(known.environment).workspace_path)
         try:
             remove(actor, folder)
         except DcpError as error:  # it is a small file, and no secret
@@ -230,12 +242,14 @@ def _run(actor: Actor, known: Handle) -> Run:
 
 def _log(actor: Actor, run: Run) -> tuple[str, str]:
     """What the program has printed, and what the service says of its failure. The service keeps the last 5 MB."""
+    from databricks.sdk.errors import BadRequest, NotFound
+
     run_id = runs.task_run_id(run)
     if run_id is None:
         return "", ""
-    try:
-        with actor.asks(f"does not show the output of run {run_id}"):
+    with actor.asks(f"does not show the output of run {run_id}"):
+        try:
             output = actor.client.jobs.get_run_output(run_id)
-    except PermanentError as error:  # it has none yet, or none any more
-        return "", error.message if not isinstance(error, NotFoundError) else ""
+        except (BadRequest, NotFound):  # it has none yet, or none any more
+            return "", ""
     return output.logs or "", output.error or ""

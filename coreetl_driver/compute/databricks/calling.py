@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from coreetl_driver.compute.databricks.settings import DatabricksSettings
 from coreetl_driver.compute.routing import TOKEN_NEEDED
-from dcp_core.errors import DcpError, NotFoundError, PermanentError, SettingsError, TransientError, UnauthorizedError
+from dcp_core.errors import DcpError, NotFoundError, PermanentError, TransientError, UnauthorizedError
 from dcp_core.settings import MASK, Secret
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def asking(
     section: DatabricksSettings,
     credential: str,
     secret: Secret,
-    refusal: Callable[..., DcpError] = TransientError,
+    refusal: Callable[..., DcpError] | None,
 ) -> Iterator[None]:
     """Calls to the service, whose errors come out as the driver's.
 
@@ -84,8 +84,9 @@ def asking(
         what: What they are for, as it goes on after "Databricks": "does not take the run".
         credential: Whose and which, for people.
         secret: The credential itself: no message may hold it.
-        refusal: What becomes of credentials that the service refuses. By default it is asked again: whoever runs
-            already must not be given up because a token has expired.
+        refusal: What becomes of credentials that the service refuses. None for calls about what runs already: that
+            must not be given up because a token has expired, or for anything else that the service says but that
+            there is no such thing.
 
     Raises:
         TransientError: The service is away, busy, or wants to be asked later.
@@ -102,30 +103,31 @@ def asking(
         raise _ours(error, f"Databricks {what}: {told}", section.host, credential, refusal) from None
 
 
-def _ours(error: Any, message: str, host: str, credential: str, refusal: Callable[..., DcpError]) -> DcpError:
+def _ours(error: Any, message: str, host: str, credential: str, refusal: Callable[..., DcpError] | None) -> DcpError:
     import requests
     from databricks.sdk import errors
     from databricks.sdk.errors.base import DatabricksError
 
+    refused, denied = refusal or TransientError, TransientError if refusal is None else PermanentError
     busy = (errors.TooManyRequests, errors.TemporarilyUnavailable)
     away = (errors.DeadlineExceeded, errors.InternalError, errors.Cancelled, errors.Aborted)
     if isinstance(error, busy):
         code = THROTTLED if isinstance(error, errors.TooManyRequests) else _UNAVAILABLE
         return TransientError(message, where=host, retry_after_s=error.retry_after_secs, code=code)
     if isinstance(error, (errors.Unauthenticated, errors.PermissionDenied)):
-        return refusal(f"{message}; {credential}", where=host, code=REFUSED)
+        return refused(f"{message}; {credential}", where=host, code=REFUSED)
     if isinstance(error, errors.NotFound):
         return NotFoundError(message, where=host)
     if isinstance(error, away) or _is_gateway(error):
         return TransientError(message, where=host, code=_UNAVAILABLE)
     if isinstance(error, DatabricksError):
-        return PermanentError(message, where=host)
+        return denied(message, where=host)
     if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
-        return SettingsError(message, where=host)
+        return denied(message, where=host)
     if isinstance(error, (requests.RequestException, OSError)):  # the connection, or what is no JSON
         return TransientError(message, where=host, code=_UNAVAILABLE)
     if isinstance(error, ValueError):  # how the SDK says that OAuth gave no token
-        return refusal(f"{message}; {credential}", where=host, code=REFUSED)
+        return refused(f"{message}; {credential}", where=host, code=REFUSED)
     raise error
 
 
