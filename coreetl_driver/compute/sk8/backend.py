@@ -31,7 +31,8 @@ from coreetl_driver.compute.sk8.settings import NAME, Sk8Settings, sk8_settings
 from coreetl_driver.compute.sk8.spark_runner import SparkRunner
 from coreetl_driver.compute.spark_submit import submission
 from coreetl_driver.compute.tasks import Capabilities, Outcome, Task
-from dcp_core.errors import NotFoundError, TransientError, UnauthorizedError
+from dcp_core.errors import NotFoundError, SettingsError, TransientError, UnauthorizedError, UsageError
+from dcp_core.model import Environment
 from dcp_core.settings import Settings
 
 
@@ -49,7 +50,10 @@ class _Place:
         parts = handle.split("/")
         if len(parts) != 3 or not all(NAME.fullmatch(part) for part in parts[1:]):
             raise NotFoundError(f"{handle!r} is no attempt on Kubernetes")
-        return _Place(*parts)
+        try:
+            return _Place(Environment.named(parts[0]).name, *parts[1:])
+        except UsageError as error:
+            raise NotFoundError(f"{handle!r} is no attempt on Kubernetes: {error}") from None
 
     def __str__(self) -> str:
         return f"{self.environment}/{self.namespace}/{self.name}"
@@ -166,8 +170,8 @@ def _says_ok(result: str | None) -> bool:
 
 @contextmanager
 def _patient() -> Iterator[None]:
-    """What runs goes on, whatever becomes of the driver's credentials: they are asked for, and it is tried again."""
+    """What runs goes on, whatever becomes of the driver's credentials and settings: it says so, and is tried again."""
     try:
         yield
-    except UnauthorizedError as error:
+    except (UnauthorizedError, SettingsError) as error:
         raise TransientError(error.message, where=error.where, hint=error.hint) from error

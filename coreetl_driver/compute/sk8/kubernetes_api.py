@@ -287,7 +287,7 @@ def _lines(response: Any, deadline: float) -> Iterator[bytes]:
 
     rest = b""
     try:
-        for chunk in response.stream(_CHUNK_BYTES):
+        while chunk := response.read1(_CHUNK_BYTES):  # what has come, whatever the transfer encoding
             *lines, rest = (rest + chunk).split(b"\n")
             yield from (line for line in lines if line.strip())
             if time.monotonic() >= deadline:

@@ -9,6 +9,7 @@ Source: https://github.com/kubeflow/spark-operator/tree/v2.5.1/internal/controll
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,7 +19,7 @@ from typing import Any
 from coreetl_driver.compute.sk8 import resources
 from dcp_core.errors import ConflictError, NotFoundError, TransientError
 from tests.services.kubernetes.control_plane import MANAGER, ControlPlane
-from tests.services.kubernetes.kubelet import NODE
+from tests.services.kubernetes.kubelet import NODE, SPARK_OPTIONS
 
 _ALL = f"/apis/{resources.API_VERSION}/sparkapplications"
 _STATES = {"Pending": "SUBMITTED", "Running": "RUNNING", "Succeeded": "SUCCEEDING", "Failed": "FAILING"}
@@ -160,6 +161,7 @@ def driver_pod(application: Mapping[str, Any]) -> dict[str, Any]:
             "name": f"{name}-driver",
             "namespace": metadata["namespace"],
             "labels": labels,
+            "annotations": {SPARK_OPTIONS: json.dumps(spark_options(spec))},
             "ownerReferences": [owner],
         },
         "spec": {
@@ -172,6 +174,21 @@ def driver_pod(application: Mapping[str, Any]) -> dict[str, Any]:
             "volumes": spec["volumes"],
         },
     }
+
+
+def spark_options(spec: Mapping[str, Any]) -> list[str]:
+    """The options of ``spark-submit`` that the operator makes of an application's fields."""
+    properties = {
+        **spec["sparkConf"],
+        "spark.driver.cores": spec["driver"]["cores"],
+        "spark.driver.memory": spec["driver"]["memory"],
+        "spark.executor.cores": spec["executor"]["cores"],
+        "spark.executor.memory": spec["executor"]["memory"],
+        "spark.executor.instances": spec["executor"]["instances"],
+    }
+    options = [part for name, value in properties.items() for part in ("--conf", f"{name}={value}")]
+    packages = (spec.get("deps") or {}).get("packages")
+    return [*options, "--packages", ",".join(packages)] if packages else options
 
 
 def _path(namespace: str, name: str) -> str:
