@@ -388,6 +388,33 @@ class StoreContract:
         assert store.audit_records(ALICE, ORDERS) == (record(here),)
         assert store.audit_records(limit=1) == (record(other),)
 
+    def test_an_announced_record_is_written_when_its_process_is_silent_for_too_long(
+        self, store: StateStore, clock: Clock
+    ) -> None:
+        ahead = record(operation("op_1"), OperationStatus.FAILED)
+        store.announce_audit(ahead, FIRST)
+        clock.advance(timedelta(minutes=4))
+        store.announce_audit(ahead, FIRST)
+        clock.advance(timedelta(minutes=4))
+        assert store.settle_audit() == ()
+        assert store.audit_records() == ()
+        clock.advance(timedelta(minutes=4))
+        (settled,) = store.settle_audit()
+        assert attrs.evolve(settled, at=ahead.at) == ahead
+        assert store.settle_audit() == ()
+        assert store.audit_records() == (settled,)
+
+    def test_an_announced_operation_that_ends_has_the_record_of_its_end_alone(
+        self, store: StateStore, clock: Clock
+    ) -> None:
+        ended = record(operation("op_1"))
+        store.announce_audit(record(operation("op_1"), OperationStatus.FAILED), FIRST)
+        store.append_audit(ended)
+        store.announce_audit(record(operation("op_1"), OperationStatus.FAILED), FIRST)
+        clock.advance(timedelta(hours=1))
+        assert store.settle_audit() == ()
+        assert store.audit_records() == (ended,)
+
     # Playgrounds
 
     def test_a_playground_belongs_to_one_identity(self, store: StateStore) -> None:

@@ -1,18 +1,27 @@
-"""The audit log's hash chain: whole when nobody touched it, and broken by any touch."""
+"""The audit log in a database: whole when nobody touched it, broken by any touch, and nothing of it forgotten."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
+import attrs
 import pytest
 
-from dcp_core.errors import ConflictError
-from dcp_graph_runner.audit_chain import chain_hash
+from dcp_core.errors import ConflictError, NotSupportedError
+from dcp_core.memory_store import MemoryStore
+from dcp_core.records import OperationStatus
+from dcp_core.store import Holder
+from dcp_graph_runner import current_holder
+from dcp_graph_runner.audit import log_of
+from dcp_graph_runner.audit_chain import Damage, chain_hash
 from dcp_graph_runner.database import Database
 from dcp_graph_runner.schema import ensure_current
 from dcp_graph_runner.sql_store import SqlStore
-from tests.dcp_graph_runner.store_contract import START, Clock, operation, record
+from tests.dcp_graph_runner import chains, processes
+from tests.dcp_graph_runner.store_contract import FIRST, START, Clock, apply, operation, record
 
 COUNT = 5
 
@@ -80,3 +89,133 @@ def test_a_log_without_its_head_takes_no_more_records(store: SqlStore) -> None:
     with pytest.raises(ConflictError, match="head is missing"):
         store.append_audit(record(operation("op_new")))
     assert len(store.audit_records()) == COUNT
+
+
+# What the chain alone cannot show
+
+
+def test_a_log_cut_off_together_with_its_head_is_found_by_the_operations_that_it_lacks(store: SqlStore) -> None:
+    apply(store, operation("op_last"))
+    assert store.verify_audit() == COUNT + 1
+    chains.cut_off(store, COUNT)
+    broken = store.audit_log.verify().broken
+    assert broken is not None
+    assert (broken.damage, broken.operation_id) == (Damage.UNRECORDED, "op_last")
+
+
+def test_a_log_cut_off_or_written_anew_no_longer_has_the_head_that_was_noted(store: SqlStore) -> None:
+    noted = store.audit_log.verify().head.hash
+    store.append_audit(record(operation("op_more")))
+    later = store.audit_log.verify(noted)
+    assert (later.broken, later.noted_at, later.records) == (None, COUNT, COUNT + 1)
+    for tamper in (lambda: chains.rewrite(store, 2, "alice@", "mallory@"), lambda: chains.cut_off(store, COUNT - 1)):
+        tamper()
+        assert store.audit_log.verify().broken is None, "the chain by itself cannot know"
+        broken = store.audit_log.verify(noted).broken
+        assert broken is not None
+        assert broken.damage is Damage.NOTED_HEAD
+        assert noted in broken.message
+
+
+def test_the_head_is_the_newest_record_and_an_empty_log_has_none(tmp_path: Path, store: SqlStore) -> None:
+    with store._database.reading() as connection:
+        newest = connection.exec_driver_sql("SELECT max(sequence), hash FROM dcp_audit").one()
+    head = store.audit_log.verify().head
+    assert (head.sequence, head.hash) == tuple(newest)
+    database = Database(f"sqlite:///{tmp_path}/empty.db")
+    ensure_current(database)
+    assert SqlStore(database, lambda: START).audit_log.verify().head.hash == ""
+    database.close()
+
+
+def test_verifying_while_others_append_finds_nothing_wrong(store: SqlStore) -> None:
+    ended = threading.Event()
+
+    def write() -> None:
+        for number in range(60):
+            store.append_audit(record(operation(f"op_w{number}")))
+        ended.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    seen = set()
+    while not ended.is_set():
+        verdict = store.audit_log.verify()
+        assert verdict.broken is None
+        seen.add(verdict.records)
+    writer.join()
+    assert len(seen) > 1
+    assert store.verify_audit() == COUNT + 60
+
+
+def test_processes_that_append_at_once_make_one_chain(tmp_path: Path, store: SqlStore) -> None:
+    url = f"sqlite:///{tmp_path}/state.db"
+    crowd = [processes.start(chains.append_many, url, name, 25) for name in "abc"]
+    assert [processes.ended(one) for one in crowd] == [0, 0, 0]
+    assert store.verify_audit() == COUNT + 75
+
+
+def test_a_store_without_a_chain_says_so() -> None:
+    with pytest.raises(NotSupportedError, match="MemoryStore"):
+        log_of(MemoryStore())
+
+
+# Announced records
+
+
+def test_of_this_machine_s_processes_only_one_that_is_gone_is_settled(store: SqlStore) -> None:
+    clock = store._clock
+    assert isinstance(clock, Clock)
+    alive = current_holder("alice")
+    store.announce_audit(record(operation("op_alive"), OperationStatus.FAILED), alive)
+    gone = attrs.evolve(alive, started="1")
+    store.announce_audit(record(operation("op_gone"), OperationStatus.FAILED), gone)
+    assert [each.operation_id for each in store.settle_audit()] == ["op_gone"]
+    clock.advance(timedelta(days=1))  # the machine slept: its processes go on
+    assert store.settle_audit() == ()
+    assert store.audit_log.announced() == 1
+    assert store.verify_audit() == COUNT + 1
+
+
+def test_a_process_killed_after_its_announcement_is_recorded_once_by_those_who_come(
+    tmp_path: Path, store: SqlStore
+) -> None:
+    url = f"sqlite:///{tmp_path}/state.db"
+    assert processes.run(chains.announce_and_die, url) == -9
+    assert store.audit_log.announced() == 1
+    barrier = processes.context().Barrier(3)
+    crowd = [processes.start(chains.settle_together, url, barrier) for _ in range(3)]
+    assert [processes.ended(one) for one in crowd] == [0, 0, 0]
+    assert [each.operation_id for each in store.audit_records(limit=1)] == ["op_killed"]
+    assert store.verify_audit() == COUNT + 1
+    assert store.audit_log.announced() == 0
+
+
+def test_killed_at_any_statement_of_a_run_s_record_nothing_is_lost_and_nothing_twice(tmp_path: Path) -> None:
+    killed = 0
+    for kill_at in range(1, 60):
+        url = f"sqlite:///{tmp_path}/{kill_at}.db"
+        chains.opened(url).close()
+        code = processes.run(chains.announce_and_append, url, kill_at)
+        store = chains.opened(url)
+        settled = store.settle_audit()
+        outcomes = [each.outcome for each in store.audit_records()]
+        assert store.verify_audit() == len(outcomes) <= 1
+        if settled:
+            assert outcomes == [OperationStatus.FAILED]
+        store.close()
+        if code == 0:
+            assert outcomes == [OperationStatus.SUCCEEDED]
+            break
+        killed += 1
+    assert 8 < killed < 59
+
+
+def test_a_holder_elsewhere_is_settled_by_its_silence_alone(store: SqlStore) -> None:
+    clock = store._clock
+    assert isinstance(clock, Clock)
+    store.announce_audit(record(operation("op_far"), OperationStatus.FAILED), Holder("far", 1, "1", "bob"))
+    assert store.settle_audit() == ()
+    store.announce_audit(record(operation("op_farther"), OperationStatus.FAILED), FIRST)
+    clock.advance(timedelta(minutes=6))
+    assert [each.operation_id for each in store.settle_audit()] == ["op_far", "op_farther"]

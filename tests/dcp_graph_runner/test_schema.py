@@ -9,17 +9,23 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
+from dcp_core.digests import canonical_json
+from dcp_core.documents import to_json
 from dcp_core.errors import PermanentError
+from dcp_graph_runner.audit_chain import chain_hash
 from dcp_graph_runner.database import Database
 from dcp_graph_runner.schema import MIGRATIONS, REVISIONS, ensure_current
-from dcp_graph_runner.sql_store import open_store
+from dcp_graph_runner.sql_store import SqlStore, open_store
 from dcp_graph_runner.tables import METADATA, VERSION_TABLE
 from tests.dcp_graph_runner import processes
+from tests.dcp_graph_runner.store_contract import operation, record
 
 
 @pytest.fixture
@@ -110,3 +116,42 @@ def test_a_database_can_be_shared_with_other_programs(tmp_path: Path, url: str) 
     store.close()
     assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == [("theirs",)]
     raw.close()
+
+
+def test_a_database_of_the_first_version_keeps_its_audit_log_whole_when_it_is_migrated(url: str) -> None:
+    database = Database(url)
+    with database.writing() as connection:
+        migrated_to(connection, "0001")
+        last = ""
+        for sequence in (1, 2, 3):
+            of = record(operation(f"op_{sequence}"))
+            document = canonical_json(to_json(of))
+            own = chain_hash(sequence, last, document)
+            connection.exec_driver_sql(
+                "INSERT INTO dcp_audit VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (sequence, of.operation_id, of.environment, of.manifest_id, document, last, own),
+            )
+            last = own
+        connection.exec_driver_sql("UPDATE dcp_audit_head SET sequence = 3, hash = ?", (last,))
+    database.close()
+    store = open_store(url, processes.now)
+    assert isinstance(store, SqlStore)
+    assert store.verify_audit() == 3
+    store.append_audit(record(operation("op_4")))
+    verdict = store.audit_log.verify(last)
+    assert (verdict.records, verdict.noted_at, verdict.broken) == (4, 3, None)
+    outgoing = store.audit_log.outgoing()
+    assert (len(outgoing.log_id), outgoing.sequence) == (32, 0)
+    store.close()
+    again = open_store(url, processes.now)
+    assert isinstance(again, SqlStore)
+    assert again.audit_log.outgoing() == outgoing
+    again.close()
+
+
+def migrated_to(connection: Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
