@@ -114,7 +114,7 @@ class Driver:
         chosen = chosen_parameters(job.spec, params or {})
         backend = self._router.choose(environment, job.spec.kind, job.spec.compute).backend
         self._router.check_backends(self._backends.names())
-        check_capabilities(backend, self._backends.get(backend).capabilities, job.spec, user_token)
+        check_capabilities(backend, self._backends.get(backend).capabilities, job.spec, environment, user_token)
         self._recover_all(job_id, environment, user_token, user)  # a lost execution must not write after the new one
         execution = Execution(
             execution_id=uuid.uuid4().hex,
@@ -145,7 +145,7 @@ class Driver:
             self._registry.change(execution_id, None, stop_requested=True)
             patience_s = STOP_TIMEOUT_S
             try:
-                if _is_lost(run) and self._backends.get(run.execution.backend).capabilities.needs_user_token:
+                if _is_lost(run) and self._needs_token(run.execution):
                     token = user_token if run.execution.user == user else None
                     patience_s = 0.0 if self._recover(run, token) is None else patience_s
                 else:
@@ -240,7 +240,7 @@ class Driver:
             job = self._registry.get_job(execution.job_id, execution.environment, execution.job_version)
             backend = self._backends.get(execution.backend)
             able = backend.capabilities
-            if able.needs_user_token and user_token is None:
+            if able.acts_as_user_in(execution.environment) and user_token is None:
                 waits = f"backend {execution.backend!r} needs its user's token: run the job again to go on with it"
                 self._registry.change(execution.execution_id, self._me, owner=None, error=waits)
                 return None
@@ -255,7 +255,8 @@ class Driver:
             raise TransientError(message) from error
         if able.survives_driver:
             # With the user's token the same attempt is submitted again: that starts nothing, and hands the token on.
-            self._take_up(execution, job, user_token, None if able.needs_user_token else run.handle)
+            handle = None if able.acts_as_user_in(execution.environment) else run.handle
+            self._take_up(execution, job, user_token, handle)
         elif rows is not None:
             self._record.finish(execution.execution_id, Outcome(ExecutionStatus.SUCCEEDED, rows))
         elif self._registry.get_run(execution.execution_id).stop_requested:
@@ -272,6 +273,10 @@ class Driver:
         """Go on with a recovered execution; later ones of its job wait for it."""
         self._recovered.setdefault((execution.environment, execution.job_id), []).append(execution.execution_id)
         self._start(self._registry.get_run(execution.execution_id), job, user_token, handle)
+
+    def _needs_token(self, execution: Execution) -> bool:
+        able = self._backends.get(execution.backend).capabilities
+        return able.acts_as_user_in(execution.environment)
 
     def _cancel(self, run: Run) -> None:
         """End the attempt of an execution, whoever runs it; its owner records the end."""

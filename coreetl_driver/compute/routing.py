@@ -144,7 +144,9 @@ class Router:
                 )
 
 
-def check_capabilities(name: str, able: Capabilities, spec: JobSpec, user_token: Secret | None) -> None:
+def check_capabilities(
+    name: str, able: Capabilities, spec: JobSpec, environment: str, user_token: Secret | None
+) -> None:
     """Refuse a job that its backend cannot run, before anything is submitted.
 
     Raises:
@@ -163,7 +165,7 @@ def check_capabilities(name: str, able: Capabilities, spec: JobSpec, user_token:
         raise NotSupportedError(
             f"compute backend {name!r} reads production only, not a playground's own copies first", hint=hint
         )
-    if able.needs_user_token and not user_token:
+    if able.acts_as_user_in(environment) and not user_token:
         raise UnauthorizedError(
             f"compute backend {name!r} acts as you, and your token did not come along",
             code=TOKEN_NEEDED,

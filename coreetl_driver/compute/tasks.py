@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,6 +99,7 @@ class Capabilities:
             by its handle instead of running it again.
         needs_user_token: Whether it acts as the user, whose token is never stored: after a restart of the driver such
             an execution waits until its user comes with the token.
+        own_credentials_in: Patterns of environments where it does not, and has credentials of its own.
     """
 
     kinds: tuple[str, ...] = field(default=("query",), converter=_kinds)
@@ -105,3 +107,8 @@ class Capabilities:
     reads_overlay: bool = False
     survives_driver: bool = False
     needs_user_token: bool = False
+    own_credentials_in: tuple[str, ...] = field(default=(), converter=_kinds)
+
+    def acts_as_user_in(self, environment: str) -> bool:
+        """Whether an execution there needs its user's token."""
+        return self.needs_user_token and not any(fnmatchcase(environment, each) for each in self.own_credentials_in)

@@ -15,9 +15,19 @@ from coreetl_driver.api import CoreETLDriver
 from coreetl_driver.driver import Driver
 from coreetl_driver.user_tokens import run_with_tokens, stop_with_tokens
 from dcp_core.errors import TransientError, UnauthorizedError
+from dcp_core.model import Environment
 from dcp_core.settings import Secret, Settings
 from tests.coreetl_driver import driving
-from tests.coreetl_driver.workspace import BOBS_TOKEN, NEW_TOKEN, TOKEN, Place, placed
+from tests.coreetl_driver.workspace import (
+    ALICE,
+    BOBS_TOKEN,
+    NEW_TOKEN,
+    PRINCIPAL,
+    PRINCIPALS_TOKEN,
+    TOKEN,
+    Place,
+    placed,
+)
 from tests.services.databricks_workspace import LOSE, Fault
 
 ENVIRONMENT = "playground_alice"
@@ -84,7 +94,7 @@ def test_a_run_goes_on_over_a_restart_and_its_user_takes_it_up_again(place: Plac
     started(following)  # with the old one
     until(lambda: "run the job again" in str(following.get_execution(execution_id).error))
     assert following.get_execution(execution_id).status is ExecutionStatus.RUNNING
-    place.workspace.tokens[NEW_TOKEN] = "alice@example.com"
+    place.workspace.tokens[NEW_TOKEN] = ALICE
     second = started(following, NEW_TOKEN)
     place.scripts.end(rows=3)
     assert summary(following.wait(execution_id, 60)) == (ExecutionStatus.SUCCEEDED, 3, 1, None)
@@ -102,7 +112,7 @@ def test_a_token_that_expires_while_a_run_goes_on_is_told_and_waited_for(
     place.workspace.expire(TOKEN)
     until(lambda: "may have expired" in str(driver.get_execution(execution_id).error))
     assert driver.get_execution(execution_id).status is ExecutionStatus.RUNNING
-    place.workspace.tokens[NEW_TOKEN] = "alice@example.com"
+    place.workspace.tokens[NEW_TOKEN] = ALICE
     create(driver, place, "another_job")
     started(driver, NEW_TOKEN, "another_job")
     place.scripts.end(rows=3)
@@ -209,8 +219,32 @@ def test_the_token_goes_to_the_driver_when_it_asks_for_it_over_any_way_and_lies_
             place.scripts.end(rows=3)
             assert driver.wait(done.execution_id, 60).status is ExecutionStatus.SUCCEEDED
             assert sent == [False, True]
-            assert {run.owner for run in place.workspace.submitted.values()} == {"alice@example.com"}
+            assert {run.owner for run in place.workspace.submitted.values()} == {ALICE}
         finally:
             driver.close()
     for file in tmp_path.rglob("*"):
         assert not file.is_file() or TOKEN.encode() not in file.read_bytes(), file
+
+
+def test_production_is_its_principals_and_playgrounds_are_their_users_on_one_driver(tmp_path: Path) -> None:
+    with placed(tmp_path, production={"auth": "driver", "token": PRINCIPALS_TOKEN}) as place:
+        values = {**place.bench.settings.values, "coreetl": {"backend": "databricks"}}
+        settings = evolve(place.bench.settings, values=values)
+        production = evolve(place.bench, environment=Environment.named("production"))
+        first = Driver(settings)
+        first.create_job("nightly", "production", "x", production.task(SQL).spec, {})
+        create(first, place)
+        with pytest.raises(UnauthorizedError, match="acts as you"):
+            first.run_job("a_job", ENVIRONMENT)
+        hers, nightly = started(first), first.run_job("nightly", "production").execution_id
+        until(lambda: place.submissions == 2)
+        assert {run.owner for run in place.workspace.submitted.values()} == {ALICE, PRINCIPAL}
+        first.close()
+        following = Driver(settings)
+        try:
+            assert [each.execution_id for each in following.recover()] == [nightly]
+            place.scripts.end(rows=3)
+            assert summary(following.wait(nightly, 60)) == (ExecutionStatus.SUCCEEDED, 3, 1, None)
+            assert "needs its user's token" in str(following.get_execution(hers).error)
+        finally:
+            following.close()

@@ -14,7 +14,7 @@ from attrs import evolve
 from coreetl_driver.api import Column, JobSpec, Sink, SinkMode
 from coreetl_driver.compute.databricks import runs
 from coreetl_driver.compute.databricks.backend import DatabricksBackend
-from coreetl_driver.compute.databricks.settings import acts_as_user, settings_for
+from coreetl_driver.compute.databricks.settings import settings_for
 from coreetl_driver.compute.databricks.staging import Staged
 from coreetl_driver.compute.databricks.submitting import run_request
 from coreetl_driver.compute.spark_submit import submission
@@ -117,15 +117,21 @@ def test_each_environment_has_credentials_and_a_folder_of_its_own() -> None:
     assert "dapi-" not in repr(production)
 
 
-def test_whose_runs_they_are_is_one_answer_for_a_driver() -> None:
-    assert acts_as_user(settings(GOOD))
-    assert not acts_as_user(settings({**GOOD, "auth": "driver", "token": "${T}"}))
+def test_whose_runs_they_are_is_said_for_production_and_playgrounds_each() -> None:
+    principal = {"auth": "driver", "token": "${NOT_LOOKED_AT}"}
+    answers = {
+        "users": DatabricksBackend(settings(GOOD)),
+        "principals": DatabricksBackend(settings({**GOOD, **principal})),
+        "both": DatabricksBackend(settings({**GOOD, "production": principal})),
+        "neither": DatabricksBackend(settings({**GOOD, "production": principal}, {"DCP_DATABRICKS_AUTH": "driver"})),
+    }
+    told = {
+        name: [backend.capabilities().acts_as_user_in(each) for each in ("production", "playground_alice")]
+        for name, backend in answers.items()
+    }
+    assert told == {"users": [True, True], "principals": [False, False], "both": [False, True], "neither": [False] * 2}
     with pytest.raises(SettingsError, match="needs the address of a workspace"):
         DatabricksBackend(Settings(Path("/nowhere"), {}, {}))
-    mixed = {**GOOD, "production": {"auth": "driver", "token": "${T}"}}
-    with pytest.raises(SettingsError, match="auth differs between environments") as refused:
-        DatabricksBackend(settings(mixed, {"T": "dapi-0"}))
-    assert "a driver of its own" in str(refused.value.hint)
 
 
 def test_without_the_sdk_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,7 +266,7 @@ def test_a_run_is_understood_in_the_new_form_and_in_the_old(document: Mapping[st
 def test_the_settings_in_the_documentation_are_settings() -> None:
     document = (Path(__file__).parents[2] / "docs" / "compute-databricks.md").read_text()
     samples = [tomllib.loads(each) for each in re.findall(r"```toml\n(.*?)```", document, re.S)]
-    environ = {"COREETL_PRODUCTION_SECRET": "a", "COREETL_PLAYGROUND_SECRET": "b"}
+    environ = {"COREETL_PRODUCTION_SECRET": "a"}
     seen = 0
     for sample in samples:
         for of in (task(), task("playground_alice", size="large")):

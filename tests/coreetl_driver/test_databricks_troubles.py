@@ -366,7 +366,7 @@ def test_a_run_can_be_seen_by_its_owner_and_by_those_that_the_settings_name(tmp_
 def test_a_service_principal_runs_what_its_environment_runs_and_the_next_driver_needs_no_user(tmp_path: Path) -> None:
     with placed(tmp_path, auth="driver", token=PRINCIPALS_TOKEN) as place:
         backend = place.backend()
-        assert not backend.capabilities.needs_user_token
+        assert not backend.capabilities.acts_as_user_in("playground_alice")
         handle = backend.submit(evolve(task_of(place), user_token=None))
         (run,) = place.workspace.submitted.values()
         assert run.owner == PRINCIPAL

@@ -19,7 +19,7 @@ from coreetl_driver.compute.databricks import runs
 from coreetl_driver.compute.databricks.acting import Actor, Actors
 from coreetl_driver.compute.databricks.calling import THROTTLED, waiting
 from coreetl_driver.compute.databricks.runs import End, Handle
-from coreetl_driver.compute.databricks.settings import acts_as_user, settings_for
+from coreetl_driver.compute.databricks.settings import ENVIRONMENTS, environments_of_principals, settings_for
 from coreetl_driver.compute.databricks.staging import attempt_folder, places, remove, stage
 from coreetl_driver.compute.databricks.submitting import run_request
 from coreetl_driver.compute.interfaces import ComputeBackend
@@ -66,7 +66,7 @@ class DatabricksBackend(ComputeBackend):
             raise SettingsError(
                 "compute backend 'databricks' needs Databricks' SDK", hint="pip install 'coreetl-driver[databricks]'"
             )
-        self._acts_as_user = acts_as_user(settings)
+        self._principals = environments_of_principals(settings)
         self._section_of = partial(settings_for, settings)
         self._actors = Actors(self._section_of)
         self._ended: OrderedDict[str, _Ended] = OrderedDict()
@@ -74,7 +74,12 @@ class DatabricksBackend(ComputeBackend):
 
     def capabilities(self) -> Capabilities:
         """An extraction stages its rows on the driver's machine, where no cluster can read them."""
-        return Capabilities(kinds=("query",), survives_driver=True, needs_user_token=self._acts_as_user)
+        return Capabilities(
+            kinds=("query",),
+            survives_driver=True,
+            needs_user_token=len(self._principals) < len(ENVIRONMENTS),
+            own_credentials_in=self._principals,
+        )
 
     def submit(self, task: Task) -> str:
         known = Handle.parsed(task.handle or "")
@@ -150,7 +155,7 @@ class DatabricksBackend(ComputeBackend):
             asked_by: Who did before.
         """
         # Where a run may have been started, credentials that are refused must not have it declared failed.
-        may_run = waiting if self._acts_as_user else TransientError
+        may_run = waiting if self.capabilities().acts_as_user_in(task.environment) else TransientError
         refusal: Callable[..., DcpError] = UnauthorizedError if asked_by is None else may_run
         actor = self._actors.of_task(task, refusal, asked_by)
         section = self._section_of(task.environment)

@@ -34,6 +34,7 @@ from dcp_core.settings import CONFIG_FILE, Secret, Settings, masked
 
 SECTION = "databricks"
 USER = "user"
+ENVIRONMENTS = {"production": "production", "playground": "playground_*"}  # by the name of their settings
 _AUTH_VARIABLE = "DCP_DATABRICKS_AUTH"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _SECRET_REFERENCE = re.compile(r"\{\{secrets/[^/{}]+/[^/{}]+\}\}")
@@ -98,28 +99,29 @@ def settings_for(settings: Settings, environment: str) -> DatabricksSettings:
     return section
 
 
-def acts_as_user(settings: Settings) -> bool:
-    """Whether runs are their users'; one answer for all environments. Nothing secret is looked at.
+def environments_of_principals(settings: Settings) -> tuple[str, ...]:
+    """Patterns of the environments whose runs are a service principal's and not their users'.
+
+    Nothing secret is looked at.
 
     Raises:
-        SettingsError: There is no such section, or environments differ in it: a driver knows before it knows the
-            environment.
+        SettingsError: There is no such section.
     """
-    where = str(settings.file) if settings.file else None
     raw = settings.values.get(SECTION)
     if not isinstance(raw, Mapping) or not raw:
         raise SettingsError(
             f"compute backend {SECTION!r} needs the address of a workspace",
-            where=where,
+            where=str(settings.file) if settings.file else None,
             hint=f'add to {CONFIG_FILE}: [{SECTION}] host = "https://….cloud.databricks.com"',
         )
-    parts = [raw.get(kind) for kind in ("production", "playground")]
-    shared = settings.environ.get(_AUTH_VARIABLE) or raw.get("auth", USER)
-    found = {part.get("auth", shared) if isinstance(part, Mapping) else shared for part in parts}
-    if len(found) > 1:
-        hint = "give each of them a driver of its own"
-        raise SettingsError(f"[{SECTION}] auth differs between environments", where=where, hint=hint)
-    return found == {USER}
+    for_all = settings.environ.get(_AUTH_VARIABLE)
+    found = []
+    for kind, pattern in ENVIRONMENTS.items():
+        own = raw.get(kind)
+        auth = (own if isinstance(own, Mapping) else {}).get("auth", raw.get("auth", USER))
+        if (for_all or auth) != USER:
+            found.append(pattern)
+    return tuple(found)
 
 
 def _of_host(section: DatabricksSettings) -> list[tuple[str, str]]:
