@@ -24,7 +24,12 @@ from dcp_core.settings import Secret
 _LOG = logging.getLogger(__name__)
 _CALL_TIMEOUT_S = 60.0
 _PAUSE_S = 0.5
-_LARGE_ANSWERS = (("grpc.max_receive_message_length", 256 * 1024 * 1024),)  # all jobs of an environment at once
+_PATIENCE_S = 60.0  # with a service that is away while an execution runs: it may be starting again
+_OPTIONS = (
+    ("grpc.max_receive_message_length", 256 * 1024 * 1024),  # all jobs of an environment at once
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+)
 
 
 @frozen
@@ -135,7 +140,7 @@ class DriverClient:
 
     def get_execution(self, execution_id: str) -> Execution:
         request = pb.GetExecutionRequest(execution_id=execution_id)
-        return wire.execution_from_message(self._call(self._stub.GetExecution, request))
+        return wire.execution_from_message(self._patient(self._stub.GetExecution, request, _PATIENCE_S))
 
     def list_executions(
         self, job_id: str | None = None, environment: str | None = None, limit: int = 100
@@ -153,7 +158,10 @@ class DriverClient:
             left = MAX_WAIT_S if deadline is None else max(0.0, deadline - time.monotonic())
             request = pb.GetExecutionRequest(execution_id=execution_id, wait_s=min(left, MAX_WAIT_S))
             asked_at = time.monotonic()
-            execution = wire.execution_from_message(self._call(self._stub.GetExecution, request))
+            answer = self._patient(
+                self._stub.GetExecution, request, min(left, _PATIENCE_S) if deadline else _PATIENCE_S
+            )
+            execution = wire.execution_from_message(answer)
             if execution.status.is_final or left <= 0:
                 return execution
             if time.monotonic() - asked_at < _PAUSE_S:  # a service that is busy, or ends, answers at once
@@ -161,6 +169,19 @@ class DriverClient:
 
     def close(self) -> None:
         self._channel.close()
+
+    def _patient(self, method: Any, request: Any, patience_s: float) -> Any:
+        """A call about an execution, made again while the service is away."""
+        give_up_at = time.monotonic() + patience_s
+        while True:
+            try:
+                return self._call(method, request)
+            except TransientError as error:
+                pause_s = _PAUSE_S if error.retry_after_s is None else error.retry_after_s
+                if time.monotonic() + pause_s > give_up_at:
+                    raise
+                _LOG.info("%s; asked again in %g s", error, pause_s)
+                time.sleep(pause_s)
 
     def _call(self, method: Any, request: Any) -> Any:
         metadata = (("authorization", f"Bearer {self._token.reveal()}"),)
@@ -190,10 +211,10 @@ def _channel(scheme: str, address: str, trust: Trust) -> grpc.Channel:
         if (trust.certificate is None) != (trust.key is None):
             raise SettingsError("[coreetl] client_certificate and client_key belong together")
         contents = [_read(each) for each in (trust.ca, trust.key, trust.certificate)]
-        return grpc.secure_channel(address, grpc.ssl_channel_credentials(*contents), options=_LARGE_ANSWERS)
+        return grpc.secure_channel(address, grpc.ssl_channel_credentials(*contents), options=_OPTIONS)
     if not is_loopback(address.rpartition(":")[0]):
         _LOG.warning("the token for the CoreETL driver at %s goes over the network in clear; use grpcs://", address)
-    return grpc.insecure_channel(address, options=_LARGE_ANSWERS)
+    return grpc.insecure_channel(address, options=_OPTIONS)
 
 
 def _read(file: Path | None) -> bytes | None:

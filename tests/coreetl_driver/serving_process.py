@@ -42,6 +42,7 @@ def serving(root: Path, *options: str, environ: Mapping[str, str] | None = None)
         assert process.stderr is not None
         lines = list(iter(process.stdout.readline, "}\n")) if process.poll() is None else []
         told: dict[str, Any] = json.loads("".join([*lines, "}"]))
+        assert "grpc_url" in told, told
         yield Serving(process, told)
     finally:
         process.kill()

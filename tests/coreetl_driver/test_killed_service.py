@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from coreetl_driver import Execution
@@ -40,35 +42,48 @@ def until_one_has_ended(driver: DriverClient) -> Counter[str]:
         time.sleep(0.02)
 
 
+def check(ended: list[Execution], driver: DriverClient) -> None:
+    assert [(each.status, each.error, each.rows_written) for each in ended] == [("SUCCEEDED", None, 3)] * COUNT
+    assert {each.attempt for each in ended} <= {1, 2}
+    assert any(each.attempt == 2 for each in ended), "some had to be run again"
+    assert len(driver.list_executions(environment=ENVIRONMENT)) == COUNT
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+        return port
+
+
 def test_a_service_killed_while_ten_jobs_run_loses_none_and_repeats_none(project: Project, tmp_path: Path) -> None:
     (tmp_path / "dcp.toml").write_text(CONFIG)
     environ = {"COREETL_TOKEN": TOKEN}
     for job in JOBS:
         make_table(project, f"dd.{job}")
-    with serving(tmp_path, environ=environ) as first:
+    port = str(free_port())
+    with serving(tmp_path, "--grpc-port", port, environ=environ) as first, ThreadPoolExecutor() as pool:
         driver = DriverClient(first.urls["grpc_url"], Secret(TOKEN))
         for number, job in enumerate(JOBS):
             sql = f"SELECT order_id, qty * {number} AS qty FROM raw.orders"
             driver.create_job(job, ENVIRONMENT, job, project.spec(sql, f"dd.{job}", mode="append"), {})
         started = run_all(driver)
+        waiting = [pool.submit(driver.wait, execution.execution_id) for execution in started]
         statuses = until_one_has_ended(driver)
         os.kill(first.process.pid, signal.SIGKILL)
         assert sum(statuses.values()) == COUNT
         assert statuses["SUCCEEDED"] < COUNT, "the others were running"
-        driver.close()
         first.process.wait()
-
-    with serving(tmp_path, environ=environ) as second:
-        driver = DriverClient(second.urls["grpc_url"], Secret(TOKEN))
-        assert [execution.execution_id for execution in run_all(driver)] == [each.execution_id for each in started]
-        ended = [driver.wait(execution.execution_id, DEADLINE_S) for execution in started]
-        assert [(each.status, each.error, each.rows_written) for each in ended] == [("SUCCEEDED", None, 3)] * COUNT
-        assert {each.attempt for each in ended} <= {1, 2}
-        assert any(each.attempt == 2 for each in ended), "some had to be run again"
-        assert len(driver.list_executions(environment=ENVIRONMENT)) == COUNT
-        driver.close()
-        second.process.send_signal(signal.SIGTERM)
-        assert second.process.wait(30) == 0
+        with serving(tmp_path, "--grpc-port", port, environ=environ) as second:
+            again = DriverClient(second.urls["grpc_url"], Secret(TOKEN))
+            again.get_execution(started[0].execution_id)  # this one asks until the service is found again
+            assert [execution.execution_id for execution in run_all(again)] == [each.execution_id for each in started]
+            ended = [again.wait(execution.execution_id, DEADLINE_S) for execution in started]
+            assert [each.result(DEADLINE_S) for each in waiting] == ended, "who was waiting waited on"
+            check(ended, again)
+            second.process.send_signal(signal.SIGTERM)
+            assert second.process.wait(30) == 0
+            for each in (driver, again):
+                each.close()
 
     for number, job in enumerate(JOBS):
         rows = [(row["order_id"], row["qty"]) for row in project.rows(f"dd.{job}")]

@@ -81,7 +81,7 @@ METHODS: Mapping[str, Rule] = {
         Action.RUN, DENIED, lambda _: pb.RunJobRequest(job_id=JOB, environment=ENVIRONMENT, idempotency_key=KEY)
     ),
     "ExplainRun": Rule(Action.READ, DENIED, job_request),
-    "StopJob": Rule(Action.RUN, DENIED, job_request),
+    "StopJob": Rule(Action.RUN, DENIED, lambda _: pb.StopJobRequest(job_id=JOB, environment=ENVIRONMENT)),
     "GetExecution": Rule(Action.READ, HIDDEN, lambda _: pb.GetExecutionRequest(execution_id=DONE, wait_s=5)),
     "ListExecutions": Rule(Action.READ, EMPTY, lambda _: pb.ListExecutionsRequest(limit=1)),
     "GetLogs": Rule(Action.READ, HIDDEN, lambda _: pb.GetLogsRequest(execution_id=DONE)),
