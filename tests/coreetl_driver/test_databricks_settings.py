@@ -15,6 +15,7 @@ from coreetl_driver.api import Column, JobSpec, Sink, SinkMode
 from coreetl_driver.compute.databricks import runs
 from coreetl_driver.compute.databricks.backend import DatabricksBackend
 from coreetl_driver.compute.databricks.settings import settings_for
+from coreetl_driver.compute.databricks.signing_in import ServicePrincipal
 from coreetl_driver.compute.databricks.staging import Staged
 from coreetl_driver.compute.databricks.submitting import run_request
 from coreetl_driver.compute.spark_submit import submission
@@ -212,6 +213,33 @@ def test_a_job_may_run_on_a_cluster_that_is_there_or_on_none() -> None:
     with_packages = evolve(serverless, values={**serverless.values, "spark": {"packages": [ICEBERG]}})
     with pytest.raises(SettingsError, match="takes no Maven packages"):
         request(with_packages, task())
+
+
+def test_a_service_principal_signs_in_again_before_its_token_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, Any]] = []
+
+    class Answer:
+        ok = True
+
+        def json(self) -> dict[str, Any]:
+            return {"access_token": f"token-{len(asked)}", "expires_in": 3600}
+
+    def post(url: str, *, data: Any, auth: Any, timeout: float) -> Answer:
+        asked.append((url, auth))
+        return Answer()
+
+    monkeypatch.setattr("requests.post", post)
+    principal = {"auth": "driver", "client_id": "me", "client_secret": "${S}"}
+    now = [0.0]
+    strategy = ServicePrincipal(
+        settings_for(settings({**GOOD, **principal}, {"S": "dose"}), "production"), lambda: now[0]
+    )
+    told = []
+    for moment in (0.0, 3539.0, 3541.0, 7000.0):
+        now[0] = moment
+        told.append(strategy(None)()["Authorization"])
+    assert told == ["Bearer token-1", "Bearer token-1", "Bearer token-2", "Bearer token-2"]
+    assert asked == [(f"{HOST}/oidc/v1/token", ("me", "dose"))] * 2
 
 
 def test_a_handle_finds_an_attempt_again_and_nothing_else_does() -> None:

@@ -387,7 +387,13 @@ def test_a_service_principal_may_sign_in_with_oauth(tmp_path: Path) -> None:
             place.backend().submit(task_of(place))
         assert "dose-of" not in str(no.value)
         place.workspace.secrets[PRINCIPAL] = "dose-of-the-principal"
-        handle = place.backend().submit(task_of(place))
+        backend, task = place.backend(), task_of(place)
+        for status, after in ((503, 7), (429, 8), (502, None), (LOSE, None)):
+            fault(place, "oidc/v1/token", status, headers={"Retry-After": str(after)} if after else {})
+            with pytest.raises(TransientError) as away:
+                backend.submit(task)
+            assert away.value.retry_after_s == after
+        handle = backend.submit(task)
         place.scripts.end(rows=3)
         assert ended(place.backend(), handle) == Outcome(ExecutionStatus.SUCCEEDED, 3)
 

@@ -137,16 +137,16 @@ class Workspace:
     def answer(self, method: str, target: str, headers: Any, body: bytes) -> tuple[Any, bool]:
         """The document, and whether nobody is to see it."""
         place = urlsplit(target)
+        fault = self._fault(place.path)
+        if fault is not None and fault.status != LOSE:
+            raise Refused(fault.status, fault.code, fault.message, fault.headers)
         public = self._public(method, place.path, headers, body)
         if public is not None:
-            return public, False
+            return public, fault is not None
         query = {name: values[-1] for name, values in parse_qs(place.query).items()}
         handler = _HANDLERS.get((method, place.path))
         if handler is None:
             raise Refused(404, "ENDPOINT_NOT_FOUND", f"No API found for '{method} {place.path}'")
-        fault = self._fault(place.path)
-        if fault is not None and fault.status != LOSE:
-            raise Refused(fault.status, fault.code, fault.message, fault.headers)
         me = self._who(headers.get("Authorization", ""))
         given = form(headers, body) if "multipart" in headers.get("Content-Type", "") else json.loads(body or b"{}")
         with self._lock:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from coreetl_driver.compute.databricks.settings import DatabricksSettings
+from coreetl_driver.compute.databricks.signing_in import ServicePrincipal, SignInRefusedError
 from coreetl_driver.compute.routing import TOKEN_NEEDED
 from dcp_core.errors import DcpError, NotFoundError, PermanentError, TransientError, UnauthorizedError
 from dcp_core.settings import MASK, Secret
@@ -45,8 +46,7 @@ def opened(section: DatabricksSettings, token: Secret) -> WorkspaceClient:
     if token:
         credentials: dict[str, Any] = {"token": token.reveal(), "auth_type": "pat"}
     else:
-        secret = section.client_secret.reveal()
-        credentials = {"client_id": section.client_id, "client_secret": secret, "auth_type": "oauth-m2m"}
+        credentials = {"credentials_strategy": ServicePrincipal(section), "auth_type": "oauth-m2m"}
     config = Config(
         host=section.host,
         profile="",
@@ -126,8 +126,10 @@ def _ours(error: Any, message: str, host: str, credential: str, refusal: Callabl
         return denied(message, where=host)
     if isinstance(error, (requests.RequestException, OSError)):  # the connection, or what is no JSON
         return TransientError(message, where=host, code=_UNAVAILABLE)
-    if isinstance(error, ValueError):  # how the SDK says that OAuth gave no token
+    if isinstance(error, SignInRefusedError):
         return refused(f"{message}; {credential}", where=host, code=REFUSED)
+    if isinstance(error, ValueError):  # how the SDK says that it cannot be configured like this
+        return denied(message, where=host)
     raise error
 
 
