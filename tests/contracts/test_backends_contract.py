@@ -15,7 +15,7 @@ sys.path.append(str(Path(__file__).parents[1] / "strangers" / "duck" / "src"))
 
 from acme_duck import AcmeDuck
 
-ELSEWHERE = {"databricks", "spark_connect"}  # needs a server: tests/services
+ELSEWHERE = {"databricks", "emr", "sk8", "spark_connect"}  # need a server: tests/services
 
 
 class TestLocal(BackendContract):
