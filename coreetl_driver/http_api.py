@@ -33,7 +33,7 @@ import attrs
 from coreetl_driver import failures
 from coreetl_driver.api import Execution, Job, JobSpec
 from coreetl_driver.guarded import Guard, GuardedDriver
-from dcp_core.errors import DcpError, InvalidSpecError
+from dcp_core.errors import DcpError, InvalidSpecError, UnauthorizedError
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -207,7 +207,10 @@ def application(guard: Guard, is_ready: Callable[[], bool]) -> Starlette:
                     document = await run_sync(handler, driver, call, limiter=threads)
             except Exception as error:  # every failure becomes a status; what is a bug is logged
                 described, _, status = failures.describe(error)
-                if not isinstance(error, DcpError):
+                if isinstance(error, UnauthorizedError):
+                    peer = request.client.host if request.client else "?"
+                    _LOG.warning("denied %s %s from %s: %s", request.method, request.url.path, peer, error)
+                elif not isinstance(error, DcpError):
                     _LOG.exception("%s %s failed", request.method, request.url.path)
                 after = described.get("retry_after_s")
                 headers = {"retry-after": str(math.ceil(after))} if after is not None else None

@@ -60,6 +60,7 @@ class DriverServer:
             raise
         self.grpc_port, self.grpc_url = self._grpc.port, self._grpc.url
         self.http_url = self._http.url
+        self._grpc.tell_health(is_serving=self._is_ready())
         self._thread = threading.Thread(target=self._keep_recovering, name="coreetl-recovery", daemon=True)
         self._thread.start()
 

@@ -22,7 +22,7 @@ from coreetl_driver.guarded import Guard, GuardedDriver
 from coreetl_driver.proto import coreetl_pb2 as pb
 from coreetl_driver.proto import coreetl_pb2_grpc
 from coreetl_driver.web import url_host
-from dcp_core.errors import DcpError, TransientError
+from dcp_core.errors import DcpError, TransientError, UnauthorizedError
 
 if TYPE_CHECKING:
     from coreetl_driver.certificates import Certificates
@@ -130,7 +130,9 @@ class Servicer(coreetl_pb2_grpc.CoreETLDriverServicer):
                 return call(self._guard.admit(str(metadata.get("authorization", ""))))
         except Exception as error:  # every failure becomes a status; what is a bug is logged
             document, status, _ = failures.describe(error)
-            if not isinstance(error, DcpError):
+            if isinstance(error, UnauthorizedError):
+                _LOG.warning("denied a call from %s: %s", context.peer(), error)
+            elif not isinstance(error, DcpError):
                 _LOG.exception("a call failed")
             context.set_trailing_metadata(((failures.GRPC_ERROR_KEY, json.dumps(document).encode()),))
             context.abort(grpc.StatusCode[status], document["message"])
@@ -169,7 +171,7 @@ class GrpcServer:
         except RuntimeError:
             raise TransientError(f"port {port} on {host} is taken") from None
         self.url = f"grpc{'s' if certificates else ''}://{url_host(host)}:{self.port}"
-        self.tell_health(is_serving=True)
+        self.tell_health(is_serving=False)  # until somebody has looked
         self._server.start()
 
     def tell_health(self, *, is_serving: bool) -> None:

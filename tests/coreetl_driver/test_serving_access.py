@@ -250,6 +250,16 @@ def test_lists_hold_what_may_be_seen_though_others_have_newer_ones(served: Serve
     assert [each.environment for each in served.grpc(READER)["ListJobs"][1].jobs] == [ENVIRONMENT]
 
 
+def test_what_was_denied_is_in_the_log_without_any_token(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    served.grpc(OTHER_TOKEN)
+    served.http("a-token-nobody-was-given")
+    denials = [record.getMessage() for record in caplog.records if record.getMessage().startswith("denied")]
+    assert any("caller 'nightly' may not use environment 'playground_alice'" in each for each in denials)
+    assert any("denied POST /v1/jobs from 127.0.0.1: the bearer token is missing or wrong" in each for each in denials)
+    assert OTHER_TOKEN not in caplog.text
+    assert "a-token-nobody" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("token", "allows"), [(READER, {Action.READ}), (RUNNER, {Action.READ, Action.RUN}), (WRITER, {Action.WRITE})]
 )

@@ -24,10 +24,13 @@ from coreetl_driver.client import DriverClient
 from coreetl_driver.driver import Driver
 from coreetl_driver.job_registry import JobRegistry
 from coreetl_driver.server import DriverServer
+from dcp_core.errors import TransientError
 from dcp_core.settings import Secret
 from tests.coreetl_driver.conftest import ENDLESS, ENVIRONMENT, Project, make_table
+from tests.coreetl_driver.conftest import TOKEN as OWN_TOKEN
 from tests.coreetl_driver.conftest import project as project  # a fixture
 from tests.coreetl_driver.serving_process import Serving, serving
+from tests.services import servers
 
 psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed; run `make test-services`")
 TOKEN = "a-token-0123456789"
@@ -229,6 +232,24 @@ def test_a_driver_whose_registry_is_away_lives_but_is_not_ready_until_it_is_back
         assert answered(started, "/readyz") == 200
         until(lambda: health(started) == health_pb2.HealthCheckResponse.SERVING)
     finally:
+        started.stop()
+
+
+def test_a_driver_that_starts_before_its_database_waits_for_it(project: Project) -> None:
+    (port,) = servers.free_ports(1)
+    store = f"postgresql+psycopg://dcp:hunter2@127.0.0.1:{port}/dcp"
+    started = DriverServer(
+        attrs.evolve(project.settings, values={**project.settings.values, "coreetl": {"store": store}})
+    )
+    client = DriverClient(started.grpc_url, Secret(OWN_TOKEN))
+    try:
+        assert (answered(started, "/healthz"), answered(started, "/readyz")) == (200, 503)
+        assert health(started) == health_pb2.HealthCheckResponse.NOT_SERVING
+        with pytest.raises(TransientError, match="the job registry does not answer") as failed:
+            client.list_jobs()
+        assert "hunter2" not in repr(vars(failed.value))
+    finally:
+        client.close()
         started.stop()
 
 
