@@ -35,11 +35,11 @@ class Site:
     properties: dict[str, str]
 
     @classmethod
-    def at(cls, folder: Path, state: str = "") -> Site:
-        """A catalog in files; the log too, unless ``state`` says where it is."""
+    def at(cls, folder: Path) -> Site:
+        """Both in files."""
         (folder / "warehouse").mkdir(parents=True, exist_ok=True)
         catalog = {"type": "sql", "uri": f"sqlite:///{folder}/catalog.db", "warehouse": f"file://{folder}/warehouse"}
-        return cls(state or f"sqlite:///{folder}/state.db", catalog)
+        return cls(f"sqlite:///{folder}/state.db", catalog)
 
     def store(self) -> SqlStore:
         """Close it."""
@@ -112,18 +112,18 @@ class Interrupted:
 # In processes of their own (``tests.warm``)
 
 
-def deliver_and_die(url: str, folder: str, kill_at: int) -> int:
+def deliver_and_die(url: str, properties: dict[str, str], kill_at: int) -> int:
     """Deliver; die just before the n-th SQL statement or commit, of the log's database or the catalog's."""
-    site = Site.at(Path(folder), url)
+    site = Site(url, properties)
     store = site.store()
     die_at(kill_at)
     Outbox(store.audit_log, site.table()).deliver()
     return 0
 
 
-def keep_delivering(url: str, folder: str, name: str, count: int) -> int:
+def keep_delivering(url: str, properties: dict[str, str], name: str, count: int) -> int:
     """Record something and deliver it, many times, beside others that do the same."""
-    site = Site.at(Path(folder), url)
+    site = Site(url, properties)
     store = site.store()
     for number in range(count):
         store.append_audit(record(operation(f"op_{name}{number}")))

@@ -57,9 +57,9 @@ def append_many(url: str, name: str, count: int) -> None:
         store.append_audit(record(operation(f"op_{name}{number}")))
 
 
-def announce_and_die(url: str) -> None:
+def announce_and_die(url: str, name: str = "op_killed") -> None:
     store = opened(url)
-    store.announce_audit(record(operation("op_killed"), OperationStatus.FAILED), current_holder("alice"))
+    store.announce_audit(record(operation(name), OperationStatus.FAILED), current_holder("alice"))
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -76,3 +76,16 @@ def announce_and_append(url: str, kill_at: int) -> None:
     store.announce_audit(record(of, OperationStatus.FAILED), current_holder("alice"))
     store.announce_audit(record(of, OperationStatus.FAILED), current_holder("alice"))
     store.append_audit(record(of))
+
+
+def announce_end_and_settle(url: str, name: str, count: int) -> None:
+    """Runs that begin and end while everybody takes everybody for dead: who ends and who settles meet all the time."""
+    store = opened(url)
+    store._is_gone = lambda holder: True
+    for number in range(count):
+        of = operation(f"op_{name}{number}")
+        store.announce_audit(record(of, OperationStatus.FAILED), current_holder("alice"))
+        if number % 2:
+            store.settle_audit()
+        store.append_audit(record(of))
+        store.settle_audit()

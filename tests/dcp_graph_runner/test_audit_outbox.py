@@ -70,7 +70,7 @@ def test_killed_at_any_statement_nothing_is_lost_and_nothing_is_there_twice(tmp_
     site.append("op_0")
     for kill_at in range(1, 80):
         site.append(f"op_{kill_at}")
-        arguments = (site.url, str(tmp_path), kill_at)
+        arguments = (site.url, site.properties, kill_at)
         started = warm_process().start(f"{HERE}:deliver_and_die", *arguments, cwd=tmp_path, environ={})
         status = started.wait().status
         delivered = site.delivered() if site.exists() else []
@@ -120,7 +120,9 @@ def test_many_processes_that_record_and_deliver_at_once_bring_each_record_once(t
     site, count = Site.at(tmp_path), 8
     site.append("op_first")
     crowd = [
-        warm_process().start(f"{HERE}:keep_delivering", site.url, str(tmp_path), name, count, cwd=tmp_path, environ={})
+        warm_process().start(
+            f"{HERE}:keep_delivering", site.url, site.properties, name, count, cwd=tmp_path, environ={}
+        )
         for name in "abc"
     ]
     assert [each.wait().status for each in crowd] == [0, 0, 0]

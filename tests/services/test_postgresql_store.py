@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,13 +12,17 @@ import pytest
 from dcp_core.errors import SettingsError, TransientError
 from dcp_core.records import OperationStatus
 from dcp_core.store import StateStore
+from dcp_graph_runner.audit_chain import Damage
+from dcp_graph_runner.audit_outbox import Outbox
 from dcp_graph_runner.database import Database
 from dcp_graph_runner.schema import ensure_current
 from dcp_graph_runner.sql_store import SqlStore, open_store
-from tests.dcp_graph_runner import processes
-from tests.dcp_graph_runner.store_contract import ALICE, START, Clock, StoreContract, apply, entry, operation
+from tests.dcp_graph_runner import chains, processes
+from tests.dcp_graph_runner.audit_projects import Site
+from tests.dcp_graph_runner.store_contract import ALICE, START, Clock, StoreContract, apply, entry, operation, record
 from tests.end_to_end.projects import PLAYGROUND, Project, order, orders_schema
 from tests.services import servers
+from tests.warm import warm_process
 
 psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed; run `make test-services`")
 NEVER = 1_000_000
@@ -152,3 +157,105 @@ def test_the_command_line_keeps_its_state_there(tmp_path: Path, url: str) -> Non
     assert destroyed["status"] == "SUCCEEDED"
     audit = project.pretzel("audit", "list", "-o", "json").document
     assert [line["kind"] for line in audit["records"]][:1] == ["destroy"]
+
+
+# Audit
+
+
+def test_processes_that_record_at_once_make_one_chain_without_a_fork_or_a_gap(url: str, store: SqlStore) -> None:
+    crowd = [processes.start(chains.append_many, url, name, 40) for name in "abcd"]
+    assert [processes.ended(one) for one in crowd] == [0] * 4
+    assert store.verify_audit() == 160
+    links = store.audit_log.links(0, 1000)
+    assert [link.sequence for link in links] == list(range(1, 161))
+    assert len({link.operation_id for link in links}) == 160
+
+
+def test_verifying_while_others_append_finds_nothing_wrong(store: SqlStore) -> None:
+    ended = threading.Event()
+
+    def write() -> None:
+        for number in range(80):
+            store.append_audit(record(operation(f"op_{number}")))
+        ended.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    seen = set()
+    while not ended.is_set():
+        verdict = store.audit_log.verify()
+        assert verdict.broken is None
+        seen.add(verdict.records)
+    writer.join()
+    assert len(seen) > 1
+
+
+@pytest.mark.parametrize(
+    ("tampering", "damage", "sequence"),
+    [
+        ("UPDATE dcp_audit SET document = replace(document, 'alice@', 'mallory@') WHERE sequence = 2", "altered", 2),
+        ("DELETE FROM dcp_audit WHERE sequence = 2", "removed", 2),
+        ("DELETE FROM dcp_audit WHERE sequence = 4", "truncated", 4),
+    ],
+)
+def test_a_row_altered_by_hand_is_found(store: SqlStore, tampering: str, damage: str, sequence: int) -> None:
+    for number in range(4):
+        store.append_audit(record(operation(f"op_{number}")))
+    with store._database.writing() as connection:
+        connection.exec_driver_sql(tampering)
+    broken = store.audit_log.verify().broken
+    assert broken is not None
+    assert (broken.damage, broken.sequence) == (Damage(damage), sequence)
+
+
+def test_a_killed_process_s_announcement_is_settled_once_by_those_who_come_together(url: str, store: SqlStore) -> None:
+    for number in range(3):
+        assert processes.run(chains.announce_and_die, url, f"op_{number}") == -9
+        barrier = processes.context().Barrier(4)
+        crowd = [processes.start(chains.settle_together, url, barrier) for _ in range(4)]
+        assert [processes.ended(one) for one in crowd] == [0] * 4
+    assert store.verify_audit() == 3
+    assert store.audit_log.announced() == 0
+
+
+def test_settling_and_ending_at_once_leave_one_record_and_no_deadlock(url: str, store: SqlStore) -> None:
+    crowd = [processes.start(chains.announce_end_and_settle, url, name, 25) for name in "abc"]
+    assert [processes.ended(one) for one in crowd] == [0] * 3
+    assert store.verify_audit() == 75
+    assert store.audit_log.announced() == 0
+
+
+def test_replicas_that_record_and_deliver_at_once_bring_each_record_once(tmp_path: Path, url: str) -> None:
+    on_server = {"type": "sql", "uri": url, "warehouse": f"file://{tmp_path}/warehouse"}
+    site, count = Site(url, on_server), 8
+    site.append("op_first")
+    crowd = [
+        warm_process().start(
+            "tests.dcp_graph_runner.audit_projects:keep_delivering", url, on_server, name, count,
+            cwd=tmp_path, environ={},
+        )
+        for name in "abc"
+    ]  # fmt: skip
+    assert [each.wait().status for each in crowd] == [0, 0, 0]
+    site.deliver()
+    rows = site.rows()
+    assert [row["sequence"] for row in rows] == list(range(1, 3 * count + 2))
+    store = site.store()
+    assert Outbox(store.audit_log, site.table()).compare(store.audit_log.verify()).broken is None
+    store.close()
+
+
+@pytest.mark.parametrize("kill_at", [6, 12, 18, 24])
+def test_a_replica_killed_while_it_delivers_loses_nothing_and_brings_nothing_twice(
+    tmp_path: Path, url: str, kill_at: int
+) -> None:
+    on_server = {"type": "sql", "uri": url, "warehouse": f"file://{tmp_path}/warehouse"}
+    site = Site(url, on_server)
+    site.append("op_1", "op_2")
+    killed = warm_process().start(
+        "tests.dcp_graph_runner.audit_projects:deliver_and_die", url, on_server, kill_at, cwd=tmp_path, environ={}
+    )
+    assert killed.wait().status == -9
+    site.append("op_3")
+    site.deliver()
+    assert site.delivered() == ["op_1", "op_2", "op_3"]
