@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from coreetl_driver.compute.sk8.kubernetes_api import KubernetesApi
 from tests.services import servers
-from tests.services.kubernetes.building import DEFINITION, PROGRAM
+from tests.services.kubernetes.building import API_SERVER, DEFINITIONS
 
 _ADMIN = "the-tests-own-token"
 _ISSUER = "https://kubernetes.test"
@@ -114,7 +114,7 @@ def started(installed: Path, folder: Path) -> Iterator[ControlPlane]:
     user = {"token": _ADMIN}
     collector = kubeconfig(folder / "collector.kubeconfig", {"server": url, "insecure-skip-tls-verify": True}, user)
     command = [
-        str(installed / "bin" / PROGRAM), str(folder), str(client_port), str(peer_port), str(collector),
+        str(installed / "bin" / API_SERVER), str(folder), str(client_port), str(peer_port), str(collector),
         "--bind-address=127.0.0.1", f"--secure-port={port}", f"--cert-dir={folder}", f"--token-auth-file={tokens}",
         "--authorization-mode=RBAC", "--service-cluster-ip-range=10.0.0.0/24", f"--service-account-issuer={_ISSUER}",
         f"--service-account-key-file={key_file}", f"--service-account-signing-key-file={key_file}",
@@ -128,10 +128,9 @@ def started(installed: Path, folder: Path) -> Iterator[ControlPlane]:
         admin = KubernetesApi(kubeconfig(folder / "admin.kubeconfig", at, user))
         plane = ControlPlane(url, folder, certificate, admin, key)
         servers.wait_until(lambda: _is_ready(plane), "the API server's readiness", log, [process])
-        definition = yaml.load((installed / DEFINITION).read_text(), Loader=yaml.CSafeLoader)
-        plane.create(_DEFINITIONS, definition)
-        name = definition["metadata"]["name"]
-        servers.wait_until(lambda: _is_established(plane, name), "SparkApplications", log, [process])
+        for file in (installed / DEFINITIONS).glob("*.yaml"):
+            plane.create(_DEFINITIONS, yaml.load(file.read_text(), Loader=yaml.CSafeLoader))
+        servers.wait_until(lambda: _are_established(plane), "SparkApplications", log, [process])
         yield plane
         plane.admin.close()
 
@@ -145,9 +144,12 @@ def _is_ready(plane: ControlPlane) -> bool:
         return False
 
 
-def _is_established(plane: ControlPlane, name: str) -> bool:
-    conditions = plane.admin.get(f"{_DEFINITIONS}/{name}")["status"].get("conditions")
-    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions or ())
+def _are_established(plane: ControlPlane) -> bool:
+    for definition in plane.admin.get(_DEFINITIONS)["items"]:
+        conditions = {each["type"]: each["status"] for each in definition["status"].get("conditions") or ()}
+        if conditions.get("Established") != "True":
+            return False
+    return True
 
 
 def _encoded(content: bytes) -> str:

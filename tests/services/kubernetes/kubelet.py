@@ -153,7 +153,7 @@ class Kubelet:
     def _mounted(self, namespace: str, pod: _Pod) -> bool:
         """Wait for what is to be mounted; False when the pod is to end before that."""
         while not pod.ending.is_set():
-            if all(self._mount(namespace, pod, volume) for volume in pod.document["spec"]["volumes"]):
+            if all(self._mount(namespace, pod, each) for each in pod.document["spec"].get("volumes", ())):
                 return True
             pod.ending.wait(_PAUSE_S)
         return False
@@ -178,8 +178,9 @@ class Kubelet:
         return True
 
     def _started(self, pod: _Pod, words: Path) -> Run:
-        (container,) = pod.document["spec"]["containers"]
-        main, *arguments = container["args"]
+        container = next(each for each in pod.document["spec"]["containers"] if each["name"] == DRIVER_CONTAINER)
+        at = next(n for n, argument in enumerate(container["args"]) if argument.startswith("local://"))
+        main, *arguments = container["args"][at:]  # before it, what the image's entry point takes
         places = {mount["mountPath"]: pod.folder / mount["name"] for mount in container["volumeMounts"]}
 
         def here(text: str) -> str:

@@ -21,13 +21,12 @@ from dcp_core.errors import ConflictError, NotFoundError, TransientError
 from tests.services.kubernetes.control_plane import MANAGER, ControlPlane
 from tests.services.kubernetes.kubelet import NODE, SPARK_OPTIONS
 
-_ALL = f"/apis/{resources.API_VERSION}/sparkapplications"
 _STATES = {"Pending": "SUBMITTED", "Running": "RUNNING", "Succeeded": "SUCCEEDING", "Failed": "FAILING"}
 _THEN = {"SUCCEEDING": "COMPLETED", "FAILING": "FAILED", "SUBMISSION_FAILED": "FAILED"}
 
 
 class Operator:
-    """Watches until ``close``.
+    """Watches one namespace until ``close``.
 
     Attributes:
         goes_on: Cleared, submissions take as long as that: ``spark-submit`` needs seconds.
@@ -35,8 +34,10 @@ class Operator:
         submitted: The names of applications for which a driver pod was made, in order.
     """
 
-    def __init__(self, plane: ControlPlane) -> None:
+    def __init__(self, plane: ControlPlane, namespace: str) -> None:
         self._plane = plane
+        applications = f"/apis/{resources.API_VERSION}/namespaces/{namespace}/sparkapplications"
+        pods = f"/api/v1/namespaces/{namespace}/pods"
         self._closed = threading.Event()
         self.goes_on = threading.Event()
         self.goes_on.set()
@@ -44,8 +45,8 @@ class Operator:
         self.submitted: list[str] = []
         self._taken: set[str] = set()
         self._threads = [
-            threading.Thread(target=self._follow, args=(_ALL, self._reconcile), name="operator", daemon=True),
-            threading.Thread(target=self._follow, args=("/api/v1/pods", self._pod_moved), name="pods", daemon=True),
+            threading.Thread(target=self._follow, args=(applications, self._reconcile), name="operator", daemon=True),
+            threading.Thread(target=self._follow, args=(pods, self._pod_moved), name="pods", daemon=True),
         ]
         for thread in self._threads:
             thread.start()
