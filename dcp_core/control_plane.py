@@ -272,8 +272,8 @@ class ControlPlane:
             LeaseLostError: Another process took an operation over.
         """
         environment = Environment.named(plan.environment)
-        operations = list(self.recover(environment, [each.id for each in plan.manifests]))
         with self.recording_refusal(kind, plan.manifests):
+            operations = list(self.recover(environment, [each.id for each in plan.manifests]))
             self._planner().check_versions(plan)
             check_fresh(plan.actions, self.registry, self.context(environment))
             if plan.has_changes:

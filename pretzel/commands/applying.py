@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pretzel import exits
-from pretzel.commands.planning import environment_words, permission_options, plan_loaded
+from pretzel.commands.planning import environment_words, permission_options, plan_loaded, recorded
 from pretzel.options import command, paths_argument
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def apply(manifest_type: str | None) -> click.Command:
             planned, recovered = _saved(session, plan_file)
         else:
             result = session.load(paths, manifest_type)
-            recovered = recover(session, [each.logical_plan.id for each in result.loaded])
+            with recorded(session, "apply", [each.logical_plan for each in result.loaded]):
+                recovered = recover(session, [each.logical_plan.id for each in result.loaded])
             options = PlanOptions(adopt, allow_destructive, prune)
             planned = plan_loaded(session, paths, result, manifest_type, options, record_as="apply")
         step = shlex.join(["pretzel", "run", *paths, *environment_words(session)]) if paths else None

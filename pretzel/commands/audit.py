@@ -54,6 +54,7 @@ def _verify(session: Session, noted: str | None, table: bool) -> int:
 
     Where the log is delivered to a table, what is there has to be in the log too.
     """
+    from dcp_core.errors import DcpError
     from dcp_graph_runner.audit import log_of
     from dcp_graph_runner.audit_chain import ALGORITHM
     from dcp_graph_runner.audit_outbox import Outbox
@@ -68,7 +69,11 @@ def _verify(session: Session, noted: str | None, table: bool) -> int:
     named = dcp.settings.section("audit", AuditSettings).table
     compared = named if table and named and verdict.broken is None else None
     if compared:
-        verdict = Outbox.of(log, dcp.settings).compare(verdict)
+        try:
+            verdict = Outbox.of(log, dcp.settings).compare(verdict)
+        except DcpError as error:
+            error.hint = error.hint or "--no-table verifies the log alone"
+            raise
     delivered = log.outgoing().sequence if named else None
     running = log.announced()
     document = {
