@@ -48,12 +48,10 @@ class ComputeBackend:
 
     def committed_rows(self, task: Task) -> int | None:
         """By default what the summaries of the sink table's snapshots say, as pyiceberg reads them."""
-        from coreetl_driver.warehouse import Warehouse, committed_snapshot, rows_of
+        from coreetl_driver.compute.commits import rows_committed
 
         sink = task.spec.sink
-        table = Warehouse().load((sink.catalog, task.catalogs[sink.catalog]), tuple(sink.table.split(".")))
-        summary = None if table is None else committed_snapshot(table, task.execution_id)
-        return None if summary is None else rows_of(summary)
+        return rows_committed(sink.catalog, task.catalogs[sink.catalog], sink.table, task.execution_id)
 
     def close(self) -> None:
         """Most hold nothing."""

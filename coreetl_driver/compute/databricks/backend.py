@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from coreetl_driver.api import ExecutionStatus
+from coreetl_driver.compute.commits import rows_known_to_be_committed
 from coreetl_driver.compute.databricks import runs
 from coreetl_driver.compute.databricks.acting import Actor, Actors
 from coreetl_driver.compute.databricks.calling import THROTTLED, waiting
@@ -197,11 +198,7 @@ class DatabricksBackend(ComputeBackend):
         if end.kind == runs.SUCCEEDED:
             return _Ended(judged(True, result_in(log), ""), log)
         time.sleep(_SETTLE_S)
-        try:
-            committed = self._committed(known)
-        except Exception as problem:
-            message = f"whether run {known.run_id} has committed cannot be found out: {problem}"
-            raise TransientError(message) from problem
+        committed = rows_known_to_be_committed(self._settings, known.catalog, known.table, known.execution_id)
         if committed is not None:
             return _Ended(Outcome(ExecutionStatus.SUCCEEDED, committed), log)
         if end.kind == runs.CANCELLED:
@@ -210,14 +207,6 @@ class DatabricksBackend(ComputeBackend):
         if end.kind == runs.LOST and said is None:
             return _Ended(None, log, f"run {known.run_id} was lost by Databricks: {end.message}")
         return _Ended(judged(False, said, otherwise or end.message), log)
-
-    def _committed(self, known: Handle) -> int | None:
-        from coreetl_driver.warehouse import Warehouse, committed_snapshot, rows_of
-
-        store = (known.catalog, self._settings.catalog_properties(known.catalog))
-        table = Warehouse().load(store, tuple(known.table.split(".")))
-        summary = None if table is None else committed_snapshot(table, known.execution_id)
-        return None if summary is None else rows_of(summary)
 
     def _keep(self, actor: Actor, known: Handle, ended: _Ended) -> None:
         """Remember an end, and leave nothing of the attempt behind: no file, and no token."""

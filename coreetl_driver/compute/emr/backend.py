@@ -22,7 +22,7 @@ from attrs import frozen
 from coreetl_driver.api import ExecutionStatus
 from coreetl_driver.compute.artifacts import job_program, job_specification
 from coreetl_driver.compute.aws import Aws, require_client
-from coreetl_driver.compute.emr.commits import committed_rows
+from coreetl_driver.compute.commits import rows_known_to_be_committed
 from coreetl_driver.compute.emr.serverless import Serverless
 from coreetl_driver.compute.emr.service import Files, Look, Phase, Service
 from coreetl_driver.compute.emr.settings import EmrSettings, emr_settings
@@ -119,7 +119,12 @@ class EmrBackend(ComputeBackend):
 
     def _committed(self, place: _Place, job: _Job) -> int | None:
         specification = place.staging.staged_specification(job.key)
-        return None if specification is None else committed_rows(self._settings, specification)
+        if specification is None:
+            return None
+        document = json.loads(specification)
+        sink = document["sink"]
+        execution_id = document["marks"]["coreetl.execution-id"]
+        return rows_known_to_be_committed(self._settings, sink["catalog"], sink["table"], execution_id)
 
     def _settled(self, task: Task) -> None:
         with self._lock:
