@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from coreetl_driver import macros
 from coreetl_driver.api import JobSpec, SinkMode
 from coreetl_driver.column_types import parse_engine_type
+from coreetl_driver.compute.routing import SIZES
 from coreetl_driver.extract_specs import check_extract, chosen_extract_parameters
 from coreetl_driver.job_sources import SourceTable
 from coreetl_driver.run_dates import check_schedule, run_interval
@@ -113,6 +114,9 @@ def check_spec(spec: JobSpec) -> None:
         raise InvalidSpecError("a job declares its output columns, each once")
     for column in spec.columns:
         parse_engine_type(column.type)  # not only manifests make jobs
+    size = spec.compute.get("size")
+    if size is not None and size not in SIZES:
+        raise InvalidSpecError(f"there is no size {size!r}", hint=f"sizes: {', '.join(SIZES)}")
     unknown = [key for key in spec.sink.keys if key not in names]
     if unknown:
         raise InvalidSpecError(f"merge key {unknown[0]!r} is not a declared column")

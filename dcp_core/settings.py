@@ -25,7 +25,10 @@ CONFIG_FILE = "dcp.toml"
 STATE_FOLDER = ".dcp"
 MASK = "***"
 _CATALOG_VARIABLE = "DCP_CATALOG_"
-_SECRETIVE = r"secret|password|passwd|passphrase|pwd|token|credential|(?:access|account|api|private)[-_]?key|sas"
+_SECRETIVE = (
+    r"secret|password|passwd|passphrase|pwd|token|credential|sas|authorization|"
+    r"(?:access|account|api|private|encryption|sse)[-_.]?key"
+)
 _SECRET_NAME = re.compile(_SECRETIVE, re.IGNORECASE)
 # A password that nobody escaped holds / and @ too, so it ends at the last @; one that is a reference ends with it.
 _URI_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):(?!(?:\$\{\w+\})+@).*@", re.DOTALL)

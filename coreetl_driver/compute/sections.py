@@ -37,7 +37,7 @@ def section_for(settings: Settings, name: str, cls: type[T], environment: str) -
         environment: ``production`` or ``playground_<user>``.
 
     Raises:
-        SettingsError: As ``Settings.section``.
+        SettingsError: As ``Settings.section``; or ``{user}`` stands in what production has.
         UsageError: There is no such environment.
     """
     raw = settings.values.get(name, {})
@@ -49,8 +49,16 @@ def section_for(settings: Settings, name: str, cls: type[T], environment: str) -
     if not isinstance(own, Mapping):
         raise SettingsError(f"[{name}.{kind}] must be a table", where=_where(settings))
     shared = {key: value for key, value in raw.items() if key not in _KINDS}
-    places = {"user": known.user or "", "environment": known.name, "catalog": known.catalog}
+    places = {"environment": known.name, "catalog": known.catalog}
+    if known.user is not None:
+        places["user"] = known.user
     merged = _filled(_merged(shared, own), places)
+    if known.user is None and "{user}" in str(merged):
+        raise SettingsError(
+            f"[{name}] names {{user}}, and production is no user's",
+            where=_where(settings),
+            hint=f"put it into [{name}.playground], and what production has into [{name}.production]",
+        )
     return evolve(settings, values={**settings.values, name: merged}).section(name, cls)
 
 

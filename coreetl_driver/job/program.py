@@ -44,9 +44,13 @@ def main(arguments: Sequence[str]) -> None:
     given = parser.parse_args(arguments)
     result = _result(given.specification, given.sha256)
     text = json.dumps(result)
+    print(RESULT_MARK + text, flush=True)  # first: what follows may fail, and the job has ended as it has
     if given.result:
-        _write(given.result, text)
-    print(RESULT_MARK + text, flush=True)
+        try:
+            _write(given.result, text)
+        except Exception:
+            traceback.print_exc()
+            _log(f"the result cannot be written to {given.result}")
     if not result["ok"]:
         sys.exit(1)
 

@@ -21,7 +21,8 @@ from coreetl_driver.compute.sections import section_for
 from coreetl_driver.compute.spark_submit import Resources, submission
 from coreetl_driver.compute.tasks import Outcome, Task
 from coreetl_driver.job import program
-from dcp_core.errors import SettingsError
+from coreetl_driver.specs import check_spec
+from dcp_core.errors import InvalidSpecError, SettingsError
 from dcp_core.settings import Secret, Settings
 
 SECRET = "a-secret-that-must-not-be-seen"
@@ -78,6 +79,13 @@ def test_a_section_that_is_wrong_for_an_environment_is_refused(values: Any, word
         section_for(Settings(Path("/project"), {"emr": values}, {}), "emr", Section, "playground_alice")
 
 
+def test_production_is_no_users() -> None:
+    settings = Settings(Path("/project"), {"emr": {"role": "coreetl-{user}"}}, {})
+    assert section_for(settings, "emr", Section, "playground_alice").role == "coreetl-alice"
+    with pytest.raises(SettingsError, match=r"\[emr\] names \{user\}"):
+        section_for(settings, "emr", Section, "production")
+
+
 def test_resources_follow_the_size_and_configuration_the_tier() -> None:
     settings = spark(
         {
@@ -116,6 +124,9 @@ def test_a_job_cannot_be_let_read_files_by_their_paths() -> None:
         ({"sizes": {"large": {"executor_memory": "16"}}}, "expected a memory such as 16g"),
         ({"packages": ["iceberg"]}, "is not group:artifact:version"),
         ({"conf": {"spark.sql.catalog.pedregal.token": SECRET}}, "would show a secret"),
+        ({"conf": {"spark.sql.catalog.pedregal.header.Authorization": f"Bearer {SECRET}"}}, "would show a secret"),
+        ({"conf": {"fs.azure.account.key.store.dfs.core.windows.net": SECRET}}, "would show a secret"),
+        ({"conf": {"spark.hadoop.fs.s3a.encryption.key": SECRET}}, "would show a secret"),
         ({"conf": {"spark.sql.catalog.pedregal.uri": f"https://me:{SECRET}@catalog"}}, "would show a secret"),
         ({"paks": []}, "'paks'"),
     ],
@@ -124,6 +135,22 @@ def test_wrong_parameters_are_refused_and_no_secret_is_repeated(values: Mapping[
     with pytest.raises(SettingsError, match=words) as refused:
         submission(spark(values), task_of())
     assert SECRET not in str(refused.value)
+
+
+def test_a_size_that_is_none_is_refused_when_the_job_is_stored() -> None:
+    with pytest.raises(InvalidSpecError, match="no size 'huge'"):
+        check_spec(task_of(size="huge").spec)
+
+
+def test_a_result_that_cannot_be_written_does_not_unmake_the_job(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "_result", lambda *_: {"ok": True, "rows": 3})
+    place = tmp_path / "missing" / "result.json"
+    program.main(["--specification", "x", "--sha256", "0", "--result", str(place)])
+    told = capsys.readouterr()
+    assert judged(True, result_in(told.out), "") == Outcome(ExecutionStatus.SUCCEEDED, 3)
+    assert f"the result cannot be written to {place}" in told.err
 
 
 def test_a_secret_that_the_cluster_keeps_itself_may_be_named() -> None:
