@@ -35,6 +35,8 @@ from dcp_core.errors import NotFoundError, SettingsError, TransientError, Unauth
 from dcp_core.model import Environment
 from dcp_core.settings import Settings
 
+_LAST_LINES = 200  # Spark says goodbye after the program
+
 
 @frozen
 class _Place:
@@ -146,7 +148,7 @@ def _outcome(runner: SparkRunner, application: Application, handle: str) -> Outc
     """
     pod = runner.driver_pod(application)
     result = _whole(resources.last_words(pod)) if pod is not None else None
-    result = result or result_in(runner.log(application))
+    result = result or result_in(runner.log(application, _LAST_LINES))
     has_succeeded = application.has_succeeded or _says_ok(result)
     if has_succeeded or result is not None:
         return judged(has_succeeded, result, application.error)

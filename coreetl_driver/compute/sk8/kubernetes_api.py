@@ -38,6 +38,8 @@ _CONNECT_TIMEOUT_S = 10.0
 _READ_TIMEOUT_S = 30.0
 _LONGEST_MESSAGE = 2000
 _CHUNK_BYTES = 65_536
+_CONNECTIONS = 100  # kept open; each application that runs has a watch
+_FIELDS_OF_OTHERS = "FieldManagerConflict"
 
 
 class GoneError(TransientError):
@@ -200,6 +202,7 @@ class KubernetesApi:
                 ).response
                 if response.status != 401 or is_last:
                     break
+                response.close()
                 self._sign_in_again(generation)  # a token in a file or of a plugin may have been renewed
             if response.status >= 400:
                 raise self._refusal(method, path, response)
@@ -218,7 +221,8 @@ class KubernetesApi:
 
     def _refusal(self, method: str, path: str, response: Any) -> DcpError:
         """Source: https://kubernetes.io/docs/reference/generated/kubernetes-api/v1.36/#status-v1-meta."""
-        status, said = response.status, _message(response)
+        status, content = response.status, _status(response)
+        said = " ".join(str(content.get("message") or f"status {status}").split())[:_LONGEST_MESSAGE]
         what = f"{method} {path}: {said}"
         if status == 401:
             return UnauthorizedError(
@@ -226,6 +230,8 @@ class KubernetesApi:
                 where=self.server,
                 hint="renew them; a driver that runs takes up a new token from the same place by itself",
             )
+        if status == 403 and "quota" in said:  # there may be room when others have ended
+            return TransientError(f"the namespace is full: {said}", where=self.server)
         if status == 403:
             return UnauthorizedError(
                 f"{self.credentials} may not do this: {said}",
@@ -234,6 +240,8 @@ class KubernetesApi:
             )
         if status == 404:
             return NotFoundError(what, where=self.server)
+        if status == 409 and _lost_a_race(content):
+            return TransientError(what, where=self.server)
         if status == 409:
             return ConflictError(what, where=self.server)
         if status == 410:
@@ -270,6 +278,7 @@ def _client(kubeconfig: Path | None, context: str) -> Any:
             where=str(kubeconfig) if kubeconfig else None,
             hint="set [sk8] kubeconfig and context; without them the driver must run in a pod",
         ) from None
+    configuration.connection_pool_maxsize = _CONNECTIONS
     configuration.retries = False  # when to try again is the driver's matter
     return client.ApiClient(configuration)
 
@@ -296,14 +305,20 @@ def _lines(response: Any, deadline: float) -> Iterator[bytes]:
         return
 
 
-def _message(response: Any) -> str:
+def _status(response: Any) -> Mapping[str, Any]:
     """What a refusal says, which may be a Status or a proxy's page."""
     content: bytes = response.data
     try:
-        said = json.loads(content)["message"]
-    except (ValueError, KeyError, TypeError):
-        said = content.decode("utf-8", "replace")
-    return " ".join(str(said).split())[:_LONGEST_MESSAGE] or f"status {response.status}"
+        said = json.loads(content)
+    except ValueError:
+        said = None
+    return said if isinstance(said, dict) else {"message": content.decode("utf-8", "replace")}
+
+
+def _lost_a_race(status: Mapping[str, Any]) -> bool:
+    """Whether somebody else wrote at the same moment; not that the thing is there, or that its fields are others'."""
+    causes = (status.get("details") or {}).get("causes") or ()
+    return status.get("reason") == "Conflict" and all(each.get("reason") != _FIELDS_OF_OTHERS for each in causes)
 
 
 def _seconds(header: str | None) -> float | None:

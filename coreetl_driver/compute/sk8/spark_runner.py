@@ -28,7 +28,7 @@ from dcp_core.errors import ConflictError, NotFoundError, PermanentError, Transi
 _MANAGER = resources.MANAGER
 _LOOK_EVERY_S = 0.5
 _SWEEP_EVERY_S = 3600.0
-_LOG_LINES = "20000"
+_LOG_LINES = 20_000
 _LOG_BYTES = "4000000"
 
 
@@ -118,14 +118,14 @@ class SparkRunner:
         except NotFoundError:
             return None
 
-    def log(self, application: Application) -> str:
-        """What Spark's driver has printed so far, the last of it when it is long; the operator's message without."""
+    def log(self, application: Application, lines: int = _LOG_LINES) -> str:
+        """What Spark's driver has printed so far, the last lines of it; the operator's message without."""
         if not application.driver_pod:
             return application.error
         path = f"{self._pods}/{application.driver_pod}/log"
         try:
             return self._api.text(
-                path, container=resources.DRIVER_CONTAINER, tailLines=_LOG_LINES, limitBytes=_LOG_BYTES
+                path, container=resources.DRIVER_CONTAINER, tailLines=str(lines), limitBytes=_LOG_BYTES
             )
         except NotFoundError:
             return application.error
