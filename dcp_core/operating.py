@@ -46,10 +46,14 @@ RUN = "run"
 LEFT = "its process ended before it could record the end: the job may have run to its end, or not"
 
 
-def new_operation(kind: str, plan: ManifestPlan, user: str, at: datetime) -> Operation:
+def new_id(at: datetime) -> str:
     """Ids sort by time and do not collide across machines."""
-    stamp = at.strftime("%Y%m%dT%H%M%S")
-    return Operation(f"op_{stamp}_{secrets.token_hex(6)}", kind, plan, user, created_at=at)
+    return f"op_{at.strftime('%Y%m%dT%H%M%S')}_{secrets.token_hex(6)}"
+
+
+def new_operation(kind: str, plan: ManifestPlan, user: str, at: datetime) -> Operation:
+    """One that runs from now on."""
+    return Operation(new_id(at), kind, plan, user, created_at=at)
 
 
 def nothing_to_do(operation: Operation) -> Operation:

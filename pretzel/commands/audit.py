@@ -35,7 +35,8 @@ def _list(session: Session, manifest: str | None, limit: int, everywhere: bool) 
             at = each.at.strftime("%Y-%m-%d %H:%M:%SZ")
             outcome = each.outcome.value
             place = f" in {each.environment}" if everywhere else ""
-            head = f"{at}  {each.user}  {each.kind} {each.manifest_id}{place}: "
+            what = f"{each.kind} {each.manifest_id}".rstrip()  # a playground's own records name no manifest
+            head = f"{at}  {each.user}  {what}{place}: "
             screen.line(head, (outcome, STYLES.get(outcome, "")), f"  {each.operation_id}")
             for action in each.actions:
                 screen.line(action, indent=4)

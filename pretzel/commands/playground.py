@@ -25,10 +25,13 @@ def _create(session: Session, name: str | None) -> int:
     apply and run create your own when they need it.
     """
     from dcp_core.sandboxes import playground_user
+    from dcp_graph_runner.audit_playgrounds import recorded
 
     identity = session.control_plane.identity
     user = _short(name) if name is not None else playground_user(identity)
-    return _tell(session, _playgrounds(session).create(identity, user), "Created")
+    with recorded(session.control_plane, "create", user):
+        sandbox = _playgrounds(session).create(identity, user)
+    return _tell(session, sandbox, "Created")
 
 
 def _list(session: Session) -> int:
@@ -94,10 +97,14 @@ def _use(session: Session, name: str | None, own: bool) -> int:
 
 def _extend(session: Session, name: str | None, days: int) -> int:
     """Let a playground live longer; by default the one in use."""
+    from dcp_graph_runner.audit_playgrounds import recorded
+
     playgrounds = _playgrounds(session)
     target = name or session.environment.name
-    _check_owner(session, playgrounds, target)
-    return _tell(session, playgrounds.extend(target, days), "Extended")
+    with recorded(session.control_plane, "extend", target):
+        _check_owner(session, playgrounds, target)
+        sandbox = playgrounds.extend(target, days)
+    return _tell(session, sandbox, "Extended")
 
 
 def _destroy(session: Session, name: str | None, yes: bool) -> int:
@@ -105,20 +112,27 @@ def _destroy(session: Session, name: str | None, yes: bool) -> int:
 
     Asks before it does, unless --yes. Whatever stops it half-way, doing it again goes on.
     """
+    from dcp_core.records import OperationStatus
+    from dcp_graph_runner.audit_playgrounds import recorded
     from pretzel.commands.destroying import confirm_destruction
     from pretzel.documents import inventory_document, operations_document
     from pretzel.rendering.operations import render_operations
 
     playgrounds = _playgrounds(session)
     target = name or session.environment.name
-    _check_owner(session, playgrounds, target)
+    if not _is_own(session, playgrounds, target):
+        with recorded(session.control_plane, "destroy", target):
+            _check_owner(session, playgrounds, target)
     playground = playgrounds.show(target)
     there = [f"{each.resource.kind} {each.resource.name}" for each in playground.inventory]
     if not yes and not confirm_destruction(session, playground.sandbox.id, there):
         session.notes.line("nothing was destroyed")
         return exits.FAILED
-    with session.progress:
+    with session.progress, recorded(session.control_plane, "destroy", target) as ending:
         destruction = playgrounds.destroy(target)
+        if not destruction.is_complete:
+            ending.outcome = OperationStatus.PARTIAL
+            ending.message = f"{len(destruction.left)} of its resources could not be deleted"
     left = [inventory_document(each) for each in destruction.left]
 
     def render(screen: Screen) -> None:
@@ -179,8 +193,14 @@ def _check_owner(session: Session, playgrounds: Playgrounds, name: str) -> None:
     from dcp_core.errors import UnauthorizedError
 
     sandbox = playgrounds.find(name)
-    if sandbox is not None and sandbox.identity != session.control_plane.identity:
+    if sandbox is not None and not _is_own(session, playgrounds, name):
         raise UnauthorizedError(f"{sandbox.id} belongs to {sandbox.identity}; only its owner changes it")
+
+
+def _is_own(session: Session, playgrounds: Playgrounds, name: str) -> bool:
+    """Whether it is this user's, or nobody's yet."""
+    sandbox = playgrounds.find(name)
+    return sandbox is None or sandbox.identity == session.control_plane.identity
 
 
 def _short(name: str) -> str:

@@ -142,6 +142,35 @@ def test_no_record_holds_what_a_run_was_given_or_a_setting_that_is_secret(
     assert "hunter2" not in written
 
 
+def test_what_is_done_to_a_playground_is_recorded_and_what_is_refused_too(
+    pretzel: Pretzel, note: Note, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretzel("playground", "create")
+    pretzel("playground", "extend", "--days", "3")
+    pretzel("apply", note("a"))
+    monkeypatch.setenv("DCP_IDENTITY_USER", "mallory")
+    for words in (["extend", "alice"], ["destroy", "alice", "--yes"], ["create", "alice"]):
+        assert pretzel("playground", *words).status == 1
+    assert pretzel("playground", "extend", "nobody").status == 1  # nothing of that name: nothing to record
+    monkeypatch.setenv("DCP_IDENTITY_USER", "alice")
+    assert pretzel("playground", "destroy", "--yes").status == 0
+    ended = [(each["kind"], each["user"], each["outcome"]) for each in recorded(pretzel, "--all")]
+    assert ended == [
+        ("playground_create", "alice", "SUCCEEDED"),
+        ("playground_extend", "alice", "SUCCEEDED"),
+        ("apply", "alice", "SUCCEEDED"),
+        ("playground_extend", "mallory", "REFUSED"),
+        ("playground_destroy", "mallory", "REFUSED"),
+        ("playground_create", "mallory", "REFUSED"),
+        ("destroy", "alice", "SUCCEEDED"),
+        ("playground_destroy", "alice", "SUCCEEDED"),
+    ]
+    first = recorded(pretzel, "--all")[0]
+    assert first["actions"] == ["CREATE_PLAYGROUND playground_alice SUCCEEDED"]
+    assert first["environment"] == "playground_alice"
+    assert pretzel("audit", "verify").status == 0
+
+
 # Delivery
 
 
