@@ -11,10 +11,12 @@ import hashlib
 import importlib.util
 import io
 import json
+import secrets
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from attrs import field, frozen
 
@@ -51,6 +53,11 @@ class Artifact:
     def sha256(self) -> str:
         """In hexadecimal digits."""
         return hashlib.sha256(self.content).hexdigest()
+
+    def unique(self) -> Artifact:
+        """The same document of JSON with a digest that no other has."""
+        document = {**json.loads(self.content), "nonce": secrets.token_hex(16)}
+        return Artifact(self.name, _json(document))
 
 
 @frozen
@@ -91,7 +98,11 @@ def job_specification(task: Task) -> Artifact:
         "default_catalog": task.spec.default_catalog,
         "marks": task.marks,
     }
-    return Artifact(SPECIFICATION, json.dumps(document, indent=1, ensure_ascii=False).encode())
+    return Artifact(SPECIFICATION, _json(document))
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, indent=1, ensure_ascii=False).encode()
 
 
 def _files() -> Iterator[tuple[str, Path]]:

@@ -24,22 +24,29 @@ _CONNECT_TIMEOUT_S = 10.0
 _MAX_CHARACTERS = 500
 _NEWLINE = "\n"
 _POLICIES = "docs/compute-emr.md lists what the driver and the jobs must be allowed to do"
+_RENEW = "renew them (environment, ~/.aws, `aws sso login`, the machine's role); what runs goes on meanwhile"
 _EXPIRED = (
     "ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired", "InvalidToken",
-    "InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId",
+    "InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "NotAuthorizedException",
 )  # fmt: skip
 _DENIED = (
-    "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized", "AuthFailure", "403",
+    "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized", "AuthFailure",
     "SignatureDoesNotMatch", "InvalidSignatureException", "MissingAuthenticationToken", "OptInRequired",
+    "AllAccessDisabled", "KMS.AccessDeniedException",
 )  # fmt: skip
 _BUSY = (
     "ThrottlingException", "Throttling", "ThrottledException", "TooManyRequestsException", "RequestLimitExceeded",
     "SlowDown", "ServiceUnavailable", "ServiceUnavailableException", "LimitExceededException",
     "ServiceQuotaExceededException", "ConditionalRequestConflict", "RequestTimeout",
 )  # fmt: skip
+_CLOCK = ("RequestTimeTooSkewed", "RequestInTheFuture")
+_PROXY = 407
+_FORBIDDEN = (401, 403, _PROXY)
 # EMR sends some of these with status 400.
 _BROKEN = ("InternalServerException", "InternalServerError", "InternalFailure", "InternalError")
 _MISSING = ("ResourceNotFoundException", "NoSuchKey", "404", "NotFound")
+_UNKNOWN = ("InvalidRequestException", "is not valid")  # EMR has no code of its own for a step that it does not know
+_READS = ("get_", "list_", "describe_", "head_")
 _CREDENTIAL_ERRORS = (
     "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError",
     "SSOTokenLoadError", "SSOError", "UnauthorizedSSOTokenError", "NoAuthTokenError", "LoginError",
@@ -138,38 +145,48 @@ class Aws:
         status, headers = answered.get("HTTPStatusCode", 0), answered.get("HTTPHeaders", {})
         # Of a signature that does not fit, the lines below quote the request with its session token.
         message = f"{code}: {said.partition(_NEWLINE)[0][:_MAX_CHARACTERS]}"
-        if code in _EXPIRED or code in _DENIED:
-            return self._unauthorized(message, what, has_begun, is_expired=code in _EXPIRED)
         if code in _BUSY or status in (429, 503):
             return TransientError(message, where=what, retry_after_s=_seconds(headers.get("retry-after")))
+        if code in (*_EXPIRED, *_DENIED, *_CLOCK) or status in _FORBIDDEN:
+            return self._unauthorized(message, what, has_begun, _hint(code, status))
         if code in _BROKEN or status >= 500:
             return TransientError(f"status {status}: {message}", where=what)
-        if code in _MISSING:
+        if code in _MISSING or (code == _UNKNOWN[0] and _UNKNOWN[1] in said):
             return NotFoundError(message, where=what)
+        if has_begun and what.rpartition(" ")[2].startswith(
+            _READS
+        ):  # what runs does not end because of how it is asked
+            return TransientError(f"AWS does not say: {message}", where=what)
         return PermanentError(message, where=what)
 
     def _failed(self, error: Exception, what: str, has_begun: bool) -> DcpError:
         """The request was not sent, or has no answer."""
         kinds = {each.__name__ for each in type(error).__mro__}
         if kinds.intersection(_CREDENTIAL_ERRORS):
-            return self._unauthorized(str(error), what, has_begun, is_expired=True)
+            return self._unauthorized(str(error), what, has_begun, _RENEW)
         if "ParamValidationError" in kinds:
             return PermanentError(str(error), where=what)
         if kinds.intersection(_SETTING_ERRORS) and not has_begun:
             return SettingsError(str(error), where=what)
         return TransientError(str(error) or type(error).__name__, where=what)
 
-    def _unauthorized(self, message: str, what: str, has_begun: bool, *, is_expired: bool) -> DcpError:
+    def _unauthorized(self, message: str, what: str, has_begun: bool, hint: str) -> DcpError:
         with self._lock:
             self._clients.clear()  # they hold on to credentials; new ones are looked for next time
         whose = f"of profile {self._profile!r}" if self._profile else "of the driver"
         text = f"AWS refuses the credentials {whose}: {message}"
-        hint = _POLICIES
-        if is_expired:
-            hint = "renew them (environment, ~/.aws, `aws sso login`, the machine's role); what runs goes on meanwhile"
         if has_begun:
             return TransientError(f"{text}; {hint}", where=what)
         return UnauthorizedError(text, where=what, hint=hint)
+
+
+def _hint(code: str, status: int) -> str:
+    """What to do about a refusal."""
+    if status == _PROXY:
+        return "a proxy on the way wants credentials: HTTPS_PROXY, NO_PROXY"
+    if code in _CLOCK:
+        return "the driver's clock is wrong"
+    return _RENEW if code in _EXPIRED else _POLICIES
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -115,7 +115,7 @@ def test_looking_for_the_backend_imports_no_boto3() -> None:
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0
 
 
-@pytest.mark.parametrize("handle", ["x", "serverless/production/a/b", "glue/production/a/b/c-1", "step/a/b/c/d-e"])
+@pytest.mark.parametrize("handle", ["x", "serverless/production/a/b", "glue/production/a/b/c-1", "step/a/b/c/d-e", "step/production/b/c/d-1"])
 def test_a_handle_that_nobody_gave_is_not_found(handle: str) -> None:
     with pytest.raises(NotFoundError):
         EmrBackend(Settings(Path(), {"emr": SERVERLESS}, {})).poll(handle, 0.0)
@@ -145,7 +145,7 @@ def test_a_profile_or_a_region_that_is_missing_is_a_matter_of_settings() -> None
 def test_an_attempt_that_runs_outlives_wrong_settings() -> None:
     broken = EmrBackend(Settings(Path(), {"emr": {**SERVERLESS, "staging": "x"}}, {}))
     with pytest.raises(TransientError, match="staging is 'x'"):
-        broken.poll("serverless/production/00f1r2s3/00f9/abc-1", 0.0)
+        broken.poll("serverless/production/00f1r2s3/00f9/abc-1/dd.daily", 0.0)
 
 
 @pytest.mark.usefixtures("nowhere")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import time
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -259,8 +261,10 @@ def test_a_job_that_had_committed_has_succeeded_whatever_its_service_says_then(
     for state in ("CANCELLED", "FAILED"):
         shim.states[job] = state
         assert sut.poll(handle, 0.0) == DONE
-    moto.s3.delete_object(Bucket="staging", Key=f"coreetl/{ENVIRONMENT}/{task.execution_id}/1/result.json")
-    assert sut.poll(handle, 0.0) == Outcome(ExecutionStatus.SUCCEEDED, 3), "killed before it could say so"
+    for name in ("result.json", "specification.json"):
+        moto.s3.delete_object(Bucket="staging", Key=f"coreetl/{ENVIRONMENT}/{task.execution_id}/1/{name}")
+        said = "killed before it could say so, and then the staging was emptied"
+        assert sut.poll(handle, 0.0) == Outcome(ExecutionStatus.SUCCEEDED, 3), said
 
 
 def test_a_program_that_is_killed_has_failed_and_its_log_comes_later(sut: Backend, bench: Bench, shim: Shim) -> None:
@@ -275,9 +279,24 @@ def test_a_program_that_is_killed_has_failed_and_its_log_comes_later(sut: Backen
     with pytest.raises(TransientError, match=r"has not come to s3n?://.* yet"):
         sut.logs(handle)
     job.run.cancel()
+    job.run.log.write_text("its last words")
     job.is_published, shim.keeps_logs = False, True
     assert sut.poll(handle, 0.0) == outcome
-    assert isinstance(sut.logs(handle), str)
+    assert sut.logs(handle) == "its last words"
+
+
+def test_of_a_log_that_is_cut_off_what_is_there_is_shown(sut: Backend, bench: Bench, shim: Shim, moto: Moto) -> None:
+    handle = sut.submit(bench.task(ORDERS))
+    shim.wait()
+    assert sut.poll(handle, 0.0) == DONE
+    (job,) = shim.jobs.values()
+    place = urllib.parse.urlsplit(f"{job.log_uri}/stdout.gz")
+    whole = gzip.compress("".join(f"{number}\n" for number in range(20_000)).encode())
+    for content, expected in ((whole[: len(whole) // 2], "0\n1\n2\n"), (b"not packed", "\n(the log")):
+        moto.s3.put_object(Bucket=place.netloc, Key=place.path.lstrip("/"), Body=content)
+        log = sut.logs(handle)
+        assert log.startswith(expected)
+        assert log.endswith("(the log is cut off here)\n")
 
 
 @pytest.mark.parametrize("kind", ["serverless"])

@@ -1,10 +1,12 @@
 """Backend ``emr``: the job program on Amazon EMR, as a step of a cluster or as a job run of EMR Serverless.
 
 The program and the job's specification are staged in S3; the program writes how it ended beside them. A handle names
-the environment, the service's own id and the execution, so that any driver with the same settings can go on.
+the environment, the service's own id, the execution and its table, so that any driver with the same settings can go on.
 
 Once only: a specification that was staged before says that the attempt may have been submitted, and then the service
-is asked for its name before anything is started. EMR Serverless takes the execution's key as a client token too.
+is asked for its name before anything is started. EMR Serverless takes the execution's key as a client token too. A
+cluster knows no tokens: there a driver whose execution another one has taken over meanwhile must not start it any more,
+and where it does so nevertheless, its step fails, for the specification is not the one that it has staged.
 
 Source: design.md section 10.
 """
@@ -23,25 +25,29 @@ from coreetl_driver.api import ExecutionStatus
 from coreetl_driver.compute.artifacts import job_program, job_specification
 from coreetl_driver.compute.aws import Aws, require_client
 from coreetl_driver.compute.commits import rows_known_to_be_committed
+from coreetl_driver.compute.emr.logs import end_of_log
 from coreetl_driver.compute.emr.serverless import Serverless
 from coreetl_driver.compute.emr.service import Files, Look, Phase, Service
 from coreetl_driver.compute.emr.settings import EmrSettings, emr_settings
 from coreetl_driver.compute.emr.steps import Steps
 from coreetl_driver.compute.interfaces import ComputeBackend
 from coreetl_driver.compute.results import judged
-from coreetl_driver.compute.s3_staging import S3Staging, log_in_s3
+from coreetl_driver.compute.s3_staging import S3Staging
 from coreetl_driver.compute.spark_submit import submission
 from coreetl_driver.compute.tasks import Capabilities, Outcome, Task
 from dcp_core.errors import NotFoundError, PermanentError, SettingsError, TransientError
+from dcp_core.model import Environment
 from dcp_core.settings import Settings
 
-_HANDLE = re.compile(r"(serverless|step)/(production|playground_[a-z0-9_]{1,32})/([^/]+)/([^/]+)/([^/]+-\d+)")
+_HANDLE = re.compile(
+    r"(serverless|step)/(production|playground_[a-z0-9_]{1,32})/([^/]+)/([^/]+)/([^/]+)-(\d+)/([\w.]+)", re.ASCII
+)
 _FIRST_LOOK_S, _LAST_LOOK_S, _SLOWER = 0.2, 5.0, 1.5  # between two looks at a job that is being cancelled
 _SETTLE_S = 1.0  # a commit that was on its way to the catalog when its process was killed
 
 
 class EmrBackend(ComputeBackend):
-    """Runs jobs as ``[emr]`` says. A handle is ``<service>/<environment>/<application or cluster>/<id>/<key>``.
+    """Runs jobs as ``[emr]`` says. A handle is ``<service>/<environment>/<application or cluster>/<id>/<key>/<table>``.
 
     Raises:
         SettingsError: boto3 is not installed.
@@ -69,11 +75,17 @@ class EmrBackend(ComputeBackend):
         uri, is_first = place.staging.specification(task.key, artifact, has_begun=may_run)
         may_run = may_run or not is_first
         job = place.service.find(name) if may_run else None
+        if job is None and not is_first:
+            # The driver may have changed since an earlier one was put, which nobody has submitted.
+            artifact = artifact if place.service.takes_tokens else artifact.unique()
+            place.staging.replace_specification(task.key, artifact)
+            if not place.service.takes_tokens:  # one that was added before the replacement may run
+                job = place.service.find(name)
         if job is None:
-            if not is_first:
-                place.staging.replace_specification(task.key, artifact)
             main, archive = place.staging.program(job_program())
             files = Files(main, archive, uri, artifact.sha256, place.staging.result_uri(task.key))
+            if not task.may_commit():  # it stood still, or the upload took long
+                raise TransientError(f"execution {task.execution_id} is another driver's now, or nobody can tell")
             with self._lock:
                 self._unsure.add(task.key)
             try:
@@ -82,7 +94,8 @@ class EmrBackend(ComputeBackend):
                 self._settled(task)
                 raise
         self._settled(task)
-        return "/".join((place.service.kind, task.environment, place.service.target, job, task.key))
+        service, table = place.service, task.spec.sink.table
+        return "/".join((service.kind, task.environment, service.target, job, task.key, table))
 
     def poll(self, handle: str, wait_s: float) -> Outcome | None:
         place, job = self._job(handle)
@@ -94,7 +107,7 @@ class EmrBackend(ComputeBackend):
         result = place.staging.result(job.key)
         if look.phase is Phase.SUCCEEDED or _says_ok(result):
             return judged(True, result, "")
-        rows = self._committed(place, job)
+        rows = rows_known_to_be_committed(self._settings, job.catalog, job.table, job.execution_id)
         if rows is not None:  # it was killed after its commit, before it could say so
             return Outcome(ExecutionStatus.SUCCEEDED, rows)
         if look.phase is Phase.CANCELLED:
@@ -111,20 +124,11 @@ class EmrBackend(ComputeBackend):
     def logs(self, handle: str) -> str:
         place, job = self._job(handle)
         uris = place.service.logs(job.target, job.id)
-        texts = [log_in_s3(place.aws, uri) for uri in uris]
+        texts = [end_of_log(place.aws, uri) for uri in uris]
         if not any(text is not None for text in texts):
             place.service.look(job.target, job.id)  # a NotFoundError where there is no job
             raise TransientError(f"the log of {job.what} has not come to {uris[0]} yet; EMR takes some minutes")
         return "".join(text for text in texts if text)
-
-    def _committed(self, place: _Place, job: _Job) -> int | None:
-        specification = place.staging.staged_specification(job.key)
-        if specification is None:
-            return None
-        document = json.loads(specification)
-        sink = document["sink"]
-        execution_id = document["marks"]["coreetl.execution-id"]
-        return rows_known_to_be_committed(self._settings, sink["catalog"], sink["table"], execution_id)
 
     def _settled(self, task: Task) -> None:
         with self._lock:
@@ -168,12 +172,13 @@ class EmrBackend(ComputeBackend):
         parts = _HANDLE.fullmatch(handle)
         if parts is None:
             raise NotFoundError(f"there is no attempt {handle!r}")
-        kind, environment, target, id_, key = parts.groups()
+        kind, environment, target, id_, execution_id, attempt, table = parts.groups()
         try:
             place = self._place(environment, kind)
         except SettingsError as error:
             raise TransientError(str(error)) from None
-        return place, _Job(kind, target, id_, key)
+        catalog = Environment.named(environment).catalog  # a job writes to no other
+        return place, _Job(kind, target, id_, execution_id, int(attempt), catalog, table)
 
     def _place(self, environment: str, kind: str | None = None) -> _Place:
         """Where an environment's jobs run: as the settings say, or, of jobs that exist, as their handle says."""
@@ -191,7 +196,15 @@ class _Job:
     kind: str
     target: str
     id: str
-    key: str
+    execution_id: str
+    attempt: int
+    catalog: str
+    table: str
+
+    @property
+    def key(self) -> str:
+        """As ``Task.key``."""
+        return f"{self.execution_id}-{self.attempt}"
 
     @property
     def what(self) -> str:

@@ -31,6 +31,7 @@ class Serverless:
     """
 
     kind = "serverless"
+    takes_tokens = True
 
     def __init__(self, aws: Aws, settings: EmrSettings, logs: str) -> None:
         self._aws = aws

@@ -82,6 +82,10 @@ class Service(Protocol):
     def target(self) -> str:
         """Where new jobs go."""
 
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether a second start of the same name is the first."""
+
     def find(self, name: str) -> str | None:
         """The job of this name, whatever has become of it."""
 

@@ -30,7 +30,6 @@ _PHASES = {
 }
 _FULL = "Maximum number of active steps"  # a cluster takes 256 at a time
 _FULL_RETRY_S = 30.0
-_UNKNOWN = "is not valid"  # EMR has no error of its own for what it does not know
 
 
 class Steps:
@@ -41,6 +40,7 @@ class Steps:
     """
 
     kind = "step"
+    takes_tokens = False
 
     def __init__(self, aws: Aws, settings: EmrSettings, logs: str = "") -> None:
         self._aws = aws
@@ -109,12 +109,7 @@ class Steps:
         return (f"{folder}/stderr.gz", f"{folder}/stdout.gz")
 
     def _call(self, operation: str, *, has_begun: bool = True, **arguments: Any) -> dict[str, Any]:
-        try:
-            return self._aws.call(_SERVICE, operation, has_begun=has_begun, **arguments)
-        except PermanentError as error:
-            if _UNKNOWN in error.message:
-                raise NotFoundError(error.message, where=error.where) from None
-            raise
+        return self._aws.call(_SERVICE, operation, has_begun=has_begun, **arguments)
 
 
 def _why(status: Mapping[str, Any]) -> str:
