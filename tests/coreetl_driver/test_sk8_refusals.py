@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -83,11 +84,11 @@ def server() -> Iterator[Server]:
     thread.join()
 
 
-def kubeconfig(folder: Path, url: str, token: str = TOKEN) -> Path:
+def kubeconfig(folder: Path, url: str, token: str = TOKEN, user: Mapping[str, Any] | None = None) -> Path:
     file = folder / "kubeconfig"
     document = {
         "clusters": [{"name": "c", "cluster": {"server": url}}],
-        "users": [{"name": "u", "user": {"token": token}}],
+        "users": [{"name": "u", "user": dict(user or {"token": token})}],
         "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
         "current-context": "here",
     }
@@ -179,6 +180,35 @@ def test_a_token_that_was_renewed_in_its_place_is_taken_up_and_one_that_was_not_
     assert api.get("/api/v1/pods") == {}
     assert api.get("/api/v1/pods") == {}
     assert server.asked[3:] == [TOKEN, "a-renewed-token", "a-renewed-token"]
+
+
+PLUGIN = """
+import json, pathlib, sys
+token = pathlib.Path(sys.argv[1]).read_text()
+print(json.dumps({"apiVersion": sys.argv[2], "kind": "ExecCredential", "status": {"token": token}}))
+"""
+
+
+@pytest.mark.parametrize("kind", ["tokenFile", "exec"])
+def test_tokens_of_files_and_of_plugins_that_sign_in_are_renewed_too(tmp_path: Path, server: Server, kind: str) -> None:
+    """As the clouds' own kubeconfigs have them."""
+    token, version = tmp_path / "token", "client.authentication.k8s.io/v1"
+    command = {
+        "apiVersion": version,
+        "command": sys.executable,
+        "args": ["-c", PLUGIN, str(token), version],
+        "interactiveMode": "Never",
+    }
+    token.write_text("first")
+    user = {"tokenFile": str(token)} if kind == "tokenFile" else {"exec": command}
+    api = KubernetesApi(kubeconfig(tmp_path, server.url, user=user))
+    server.accepted = "first"
+    assert api.get("/api/v1/pods") == {}
+    server.accepted = "second"
+    token.write_text("second")
+    assert api.get("/api/v1/pods") == {}
+    assert server.asked[-1] == "second"
+    api.close()
 
 
 def test_a_watch_tells_events_as_they_come_and_ends_with_its_time(api: KubernetesApi, server: Server) -> None:
