@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from attrs import define
@@ -15,7 +16,7 @@ from dcp_core.errors import NotFoundError, PermanentError, TransientError, Unaut
 
 pytest.importorskip("boto3", reason="the calls are made by AWS's own library")
 
-STEP = {"ClusterId": "j-1ABC", "StepId": "s-1"}
+STEP: dict[str, Any] = {"ClusterId": "j-1ABC", "StepId": "s-1"}
 JSON = "application/x-amz-json-1.1"
 
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,49 @@ def test_the_settings_and_policies_in_the_documentation_are_accepted(tmp_path: P
         assert json.loads(policy)
 
 
+def allows(policy: str, action: str, resource: str) -> bool:
+    """Whether a statement does, as IAM's wildcards go; conditions and denials are not looked at."""
+    for statement in json.loads(policy)["Statement"]:
+        actions, resources = (
+            [each] if isinstance(each, str) else each for each in (statement["Action"], statement["Resource"])
+        )
+        if any(fnmatchcase(action, each) for each in actions) and any(
+            fnmatchcase(resource, each) for each in resources
+        ):
+            return True
+    return False
+
+
+def test_the_policies_in_the_documentation_let_a_playground_do_what_is_its_own() -> None:
+    text = (ROOT / "docs" / "compute-emr.md").read_text(encoding="utf-8")
+    shown = tomllib.loads("\n".join(re.findall(r"```toml\n(.*?)```", text, re.S)))
+    session = emr_settings(Settings(Path(), shown, {}), "playground_alice").policy
+    (role,) = [each for each in re.findall(r"```json\n(.*?)```", text, re.S) if "pedregal-playground-alice" in each]
+    tables, files = "arn:aws:s3tables:eu-west-1:123456789012:bucket/pedregal", "arn:aws:s3:::acme-coreetl/playground_"
+    reads = ("s3tables:GetTableBucket", "s3tables:GetTableMetadataLocation", "s3tables:GetTableData")
+    for policy in (session, role):
+        for bucket in ("", "-playground-alice"):
+            assert allows(policy, "s3tables:GetTableBucket", tables + bucket)
+            assert allows(policy, "s3tables:GetTableData", f"{tables}{bucket}/table/x")
+        for place in ("-playground-bob", "-playground-bob/table/x", "-playground-alice2/table/x"):
+            assert not [each for each in (*reads, "s3tables:PutTableData") if allows(policy, each, tables + place)]
+        assert allows(policy, "s3tables:PutTableData", f"{tables}-playground-alice/table/x")
+        assert not allows(policy, "s3tables:PutTableData", f"{tables}/table/x")
+        for name in ("alice/programs/d/main.py", "alice/e/1/specification.json"):
+            assert allows(policy, "s3:GetObject", files + name)
+            assert not allows(policy, "s3:PutObject", files + name), "who writes there says what its jobs run"
+        for name in ("alice/e/1/result.json", "alice/logs/applications/a/jobs/j/SPARK_DRIVER/stderr.gz"):
+            assert allows(policy, "s3:PutObject", files + name)
+        assert not allows(policy, "s3:GetObject", f"{files}bob/e/1/specification.json")
+
+
+def test_the_policy_in_the_documentation_is_short_enough_for_every_playground() -> None:
+    text = (ROOT / "docs" / "compute-emr.md").read_text(encoding="utf-8")
+    shown = tomllib.loads("\n".join(re.findall(r"```toml\n(.*?)```", text, re.S)))
+    longest = emr_settings(Settings(Path(), shown, {}), "playground_" + "a" * 32)
+    assert len(longest.policy) <= 2048
+
+
 def test_a_cluster_needs_no_role() -> None:
     assert of(STEPS).role == ""
 
@@ -115,7 +159,9 @@ def test_looking_for_the_backend_imports_no_boto3() -> None:
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0
 
 
-@pytest.mark.parametrize("handle", ["x", "serverless/production/a/b", "glue/production/a/b/c-1", "step/a/b/c/d-e", "step/production/b/c/d-1"])
+@pytest.mark.parametrize(
+    "handle", ["x", "serverless/production/a/b", "glue/production/a/b/c-1", "step/a/b/c/d-e", "step/production/b/c/d-1"]
+)
 def test_a_handle_that_nobody_gave_is_not_found(handle: str) -> None:
     with pytest.raises(NotFoundError):
         EmrBackend(Settings(Path(), {"emr": SERVERLESS}, {})).poll(handle, 0.0)
