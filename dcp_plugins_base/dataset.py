@@ -114,6 +114,10 @@ class LintOptions:
     ignore: tuple[Ignored, ...] = ()
 
 
+def _stripped(text: str | None) -> str | None:
+    return None if text is None else text.strip()
+
+
 @attrs.frozen(kw_only=True)
 class Dataset:
     """A table that a scheduled job fills.
@@ -143,7 +147,7 @@ class Dataset:
     schedule_path: ClassVar[FieldPath] = ("workflow", "schedule")
 
     table_name: str
-    schedule: str | None
+    schedule: str | None = attrs.field(converter=_stripped)
     owner_team: str
     fields: tuple[Field, ...] = ()
     description: str | None = None

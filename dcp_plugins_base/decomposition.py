@@ -13,7 +13,6 @@ from typing import Any
 
 from coreetl_driver.api import Column, SinkMode
 from coreetl_driver.column_types import parse_type
-from coreetl_driver.macros import has_macros
 from dcp_core.model import Environment, LogicalPlan, Resource
 from dcp_plugins_base.dataset import Dataset, QueryDataset
 from dcp_plugins_base.layout import parse_partition, parse_sort
@@ -40,8 +39,9 @@ def query_resources(
         reads=[name for name in dataset.reads if name.lower() != dataset.table],
         sql=dataset.sql if sql is None else sql,
         params=params,
-        # Only the dates of a run need it: another job need not be updated when its schedule is.
-        schedule=dataset.schedule if any(map(has_macros, params.values())) else None,
+        # Only the dates of a run need it, which whoever runs the job may give any parameter: another job need not be
+        # updated when its schedule is.
+        schedule=dataset.schedule if params else None,
         read_overlay=dataset.read_overlay,
     )
     return (table, job, *dag_resources(dataset, logical_plan, job, params=params))

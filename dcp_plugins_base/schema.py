@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from coreetl_driver.column_types import EXPECTED_TYPES
-from dcp_plugins_base.cron import PRESETS
+from coreetl_driver.cron import PRESETS
 from dcp_plugins_base.dataset import CASE_DATE
 
 Schema = dict[str, Any]

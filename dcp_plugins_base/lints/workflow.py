@@ -1,6 +1,6 @@
 """Schedule, start date and owner.
 
-Source: design.md section 12; ``cron.py`` for schedules.
+Source: design.md section 12; ``coreetl_driver.cron`` for schedules.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import datetime
 import re
 from collections.abc import Iterator
 
+from coreetl_driver.cron import check_cron
 from dcp_core.diagnostics import Diagnostic
-from dcp_plugins_base.cron import check_cron
 from dcp_plugins_base.lints.subject import Subject, error, warning
 
 _OWNER = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from functools import cache
 
+from coreetl_driver.cron import PRESETS
 from dcp_plugins_base import schema
-from dcp_plugins_base.cron import PRESETS
 from dcp_plugins_base.durations import PATTERN
 from dcp_plugins_ingestion.events.spec import (
     DEAD_LETTER_SUFFIX,

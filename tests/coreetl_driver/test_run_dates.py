@@ -30,7 +30,7 @@ def told(schedule: str | None, params: dict[str, str]) -> tuple[str, str]:
     ("schedule", "params", "expected"),
     [
         (None, {}, ("2026-01-31T00:00", "2026-02-01T00:00")),
-        ("@once", {}, ("2026-01-31T00:00", "2026-02-01T00:00")),
+        (" @daily\n", {}, ("2026-01-30T00:00", "2026-01-31T00:00")),
         ("0 * * * *", {}, ("2026-01-31T03:00", "2026-01-31T04:00")),
         ("30 4 * * *", {}, ("2026-01-30T04:30", "2026-01-31T04:30")),  # it has just ended
         ("31 4 * * *", {}, ("2026-01-29T04:31", "2026-01-30T04:31")),
@@ -84,7 +84,21 @@ def test_the_calendar_has_an_end() -> None:
         run_interval({END: "0001-01-01"}, None, NOW)
 
 
-@pytest.mark.parametrize("schedule", ["", "hourly", "* * * *", "0 0 * * * *", "61 * * * *", "@reboot"])
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        "",
+        "hourly",
+        "* * * *",
+        "0 0 * * * *",
+        "61 * * * *",
+        "@reboot",
+        "@once",
+        "R R * * *",
+        "H H * * *",
+        "0 0 * * 1,5#2",
+    ],
+)
 def test_a_schedule_that_is_none_is_refused_when_the_job_is_made(schedule: str, project: Project) -> None:
     with pytest.raises(InvalidSpecError, match="is not a cron expression"):
         check_spec(project.spec(SQL, params=PARAMS, schedule=schedule))

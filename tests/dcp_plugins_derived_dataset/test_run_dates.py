@@ -32,10 +32,23 @@ def test_a_macro_in_a_parameter_is_kept_as_it_is_and_the_job_knows_the_schedule(
     assert job.spec["schedule"] == "0 * * * *"
 
 
-def test_a_job_without_dates_does_not_change_with_its_schedule(dated: Any) -> None:
-    bench = dated("2026-01-01")
+def test_a_job_without_parameters_does_not_change_with_its_schedule(bench: Any) -> None:
     _, job, _ = bench.plugin.decompose(bench.plan())
     assert job.spec["schedule"] is None
+
+
+def test_a_parameter_may_be_given_dates_for_one_run_so_that_its_job_knows_the_schedule_too(dated: Any) -> None:
+    bench = dated("2026-01-01")
+    _, job, _ = bench.plugin.decompose(bench.plan())
+    assert job.spec["schedule"] == "0 * * * *"
+
+
+def test_space_around_a_schedule_is_none_of_it(dated: Any) -> None:
+    bench = dated('"{{ ds }}"')
+    bench.replace('"0 * * * *"', '" @daily "')
+    assert bench.codes() == []
+    _, job, dag = bench.plugin.decompose(bench.plan())
+    assert (job.spec["schedule"], dag.spec["schedule"]) == ("@daily", "@daily")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
-"""Cron expressions as Airflow reads them, with errors that say which part is wrong.
+"""Schedules: cron expressions as Airflow reads them, with errors that say which part is wrong.
 
 Five fields (minute, hour, day of month, month, day of week), names, lists, ranges and steps, ``L`` for the last day
-of the month, ``5#2`` for the second Friday, and Airflow's presets.
+of the month, ``5#2`` for the second Friday, and Airflow's presets that have an interval. Whoever takes a schedule
+asks here: what one part of DCP accepts, all can run. croniter, which finds the times and which Airflow uses, has the
+last word; what it knows beyond this, such as times by chance, is no schedule.
 
 Source: crontab(5); Airflow documentation, "Cron & Time Intervals".
 """
@@ -12,10 +14,18 @@ import calendar
 import difflib
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import attrs
 
-PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
+PRESETS = {  # croniter does not know all of them
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@quarterly": "0 0 1 */3 *",
+    "@yearly": "0 0 1 1 *",
+}
 _MONTHS = {name.lower(): number for number, name in enumerate(calendar.month_abbr) if name}
 _DAYS = {name: number for number, name in enumerate(("sun", "mon", "tue", "wed", "thu", "fri", "sat"))}
 
@@ -64,7 +74,13 @@ def check_cron(expression: str) -> CronProblem | None:
         problem = _check_field(field, part)
         if problem:
             return attrs.evolve(problem, message=f'{field.name} "{part}": {problem.message}')
-    return _check_fires(parts)
+    return _check_fires(parts) or _check_peer(text)
+
+
+def five_fields(expression: str) -> str:
+    """A schedule without space around it, a preset as the fields that it stands for."""
+    text = expression.strip()
+    return PRESETS.get(text, text)
 
 
 def _check_preset(text: str) -> CronProblem | None:
@@ -94,7 +110,7 @@ def _check_item(field: CronField, item: str) -> CronProblem | None:
             return CronProblem(f"{item} asks for week {nth or '?'} of a month", "write 5#2 for the second Friday")
         return _check_value(field, day)
     span, slash, step = item.partition("/")
-    if slash and (not step.isdigit() or int(step) == 0):
+    if slash and (not _is_number(step) or int(step) == 0):
         return CronProblem(f'step "{step}" is not a positive number')
     if slash and int(step) > field.high - field.low + 1:
         return CronProblem(f"step {step} is larger than the whole range ({field.low}-{field.high})")
@@ -108,7 +124,7 @@ def _check_item(field: CronField, item: str) -> CronProblem | None:
 
 
 def _check_value(field: CronField, value: str) -> CronProblem | None:
-    if not value.isdigit() and value.lower() not in field.names:
+    if not _is_number(value) and value.lower() not in field.names:
         if field.names and re.fullmatch(r"[A-Za-z]+", value):
             nearest = difflib.get_close_matches(value.lower()[:3], field.names, n=1)
             return CronProblem(f'"{value}" is not a name', f'did you mean "{nearest[0].upper()}"?' if nearest else None)
@@ -116,6 +132,10 @@ def _check_value(field: CronField, value: str) -> CronProblem | None:
     if not field.low <= _number(field, value) <= field.high:
         return CronProblem(f"{value} is not between {field.low} and {field.high}")
     return None
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def _number(field: CronField, value: str) -> int:
@@ -142,4 +162,17 @@ def _check_fires(parts: list[str]) -> CronProblem | None:
     if min(_values(FIELDS[2], day)) > max(_LONGEST[number] for number in months):
         named = ", ".join(calendar.month_name[number] for number in sorted(months))
         return CronProblem(f"day {day} never comes in {named}", "choose a day that the month has", never_fires=True)
+    return None
+
+
+def _check_peer(expression: str) -> CronProblem | None:
+    """What croniter makes of it: it mixes no weekdays such as ``5#2`` with others in one list, for example."""
+    from croniter import CroniterBadDateError, CroniterError, croniter
+
+    try:
+        croniter(expression, datetime(2026, 1, 1, tzinfo=UTC)).get_next(datetime)
+    except CroniterBadDateError:
+        return CronProblem("no date in sight is such a day", "choose a day that the month has", never_fires=True)
+    except (CroniterError, OverflowError) as error:
+        return CronProblem(str(error).partition(".  ")[0])
     return None
