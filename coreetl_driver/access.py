@@ -84,11 +84,19 @@ class Access:
         """Read the callers.
 
         Raises:
-            SettingsError: There is none, or an entry is wrong. A service without callers would serve nobody.
+            SettingsError: There is none, an entry is wrong, or two have the same token. A service without callers
+                would serve nobody.
         """
-        callers = []
+        callers: list[Caller] = []
         for name, entry in settings.subsections(_SECTION).items():
-            callers.append(_caller(settings, name, entry))
+            caller = _caller(settings, name, entry)
+            for other in callers:
+                if hmac.compare_digest(other.token.reveal().encode(), caller.token.reveal().encode()):
+                    raise SettingsError(
+                        f"[{_SECTION}.{other.name}] and [{_SECTION}.{name}] have the same token",
+                        hint="give each caller one of its own: by its token alone is it known who calls",
+                    )
+            callers.append(caller)
         if not callers:
             raise SettingsError(
                 "a driver that runs as a service needs at least one caller",

@@ -159,7 +159,7 @@ class DriverClient:
             request = pb.GetExecutionRequest(execution_id=execution_id, wait_s=min(left, MAX_WAIT_S))
             asked_at = time.monotonic()
             answer = self._patient(
-                self._stub.GetExecution, request, min(left, _PATIENCE_S) if deadline else _PATIENCE_S
+                self._stub.GetExecution, request, _PATIENCE_S if deadline is None else min(left, _PATIENCE_S)
             )
             execution = wire.execution_from_message(answer)
             if execution.status.is_final or left <= 0:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 from dcp_core.errors import TransientError
 
+CALL_THREADS = 128  # of each server; most of them wait for an execution's end
 _RETRY_AFTER_S = 2.0
-_MAX_WAITING = 96  # of the 128 threads that each server has; the others are for calls that want something done
+_MAX_WAITING = CALL_THREADS * 3 // 4  # the others are for calls that want something done
 
 
 class Draining:

@@ -1,12 +1,18 @@
-"""One table from the errors of the core to what goes over the wire, and back: gRPC and HTTP speak the same."""
+"""One table from the errors of the core to what goes over the wire, and back: gRPC and HTTP speak the same.
+
+gRPC sends an error as metadata, of which clients take 8 KiB (https://grpc.io/docs/guides/metadata/): a longer one would
+reach them as the service's exhaustion, which is tried again.
+"""
 
 from __future__ import annotations
 
+import bisect
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from coreetl_driver.access import UnauthenticatedError
+from coreetl_driver.compute.routing import TOKEN_NEEDED
 from dcp_core.errors import (
     ConflictError,
     DcpError,
@@ -20,6 +26,7 @@ from dcp_core.errors import (
 )
 
 GRPC_ERROR_KEY = "coreetl-error-bin"  # binary, for a message may hold any character
+_MAX_BYTES = 2048  # of a message, and of a hint
 # error class, name on the wire, gRPC status, HTTP status; the first that fits counts
 _TABLE: tuple[tuple[type[DcpError], str, str, int], ...] = (
     (UnauthenticatedError, "unauthenticated", "UNAUTHENTICATED", 401),
@@ -35,14 +42,35 @@ _TABLE: tuple[tuple[type[DcpError], str, str, int], ...] = (
 
 
 def describe(error: Exception) -> tuple[dict[str, Any], str, int]:
-    """(document, gRPC status name, HTTP status) of an error; of a bug nothing but that it is one."""
+    """(document, gRPC status name, HTTP status) of an error, cut to 2 KiB; of a bug nothing but that it is one."""
     for kind, name, grpc_status, http_status in _TABLE:
         if isinstance(error, kind):
-            document: dict[str, Any] = {"type": name, "message": str(error), "code": error.code, "hint": error.hint}
+            message, hint = cut(str(error), _MAX_BYTES), None if error.hint is None else cut(error.hint, _MAX_BYTES)
+            document: dict[str, Any] = {"type": name, "message": message, "code": error.code, "hint": hint}
             if isinstance(error, TransientError) and error.retry_after_s is not None:
                 document["retry_after_s"] = error.retry_after_s
             return document, grpc_status, http_status
     return {"type": "internal", "message": "internal error, see the driver's log", "code": "internal"}, "INTERNAL", 500
+
+
+def cut(text: str, max_bytes: int) -> str:
+    """The beginning of a text that is longer than ``max_bytes`` as JSON in UTF-8; what cannot be encoded becomes ?."""
+    encodable = text.encode(errors="replace").decode()
+
+    def size_bytes(length: int) -> int:
+        return len(json.dumps(encodable[:length], ensure_ascii=False).encode())
+
+    longest = min(len(encodable), max_bytes)
+    if longest == len(encodable) and size_bytes(longest) <= max_bytes:
+        return encodable
+    mark = f"… ({len(text)} characters in all)"
+    room = max_bytes - len(mark.encode())
+    return encodable[: bisect.bisect_right(range(1, longest + 1), room, key=size_bytes)] + mark
+
+
+def is_denial(error: Exception) -> bool:
+    """Whether a caller has asked for what is not theirs; one who is only asked for a token of their user has not."""
+    return isinstance(error, UnauthorizedError) and error.code != TOKEN_NEEDED
 
 
 def revive(document: str | Mapping[str, Any], fallback: str) -> DcpError:

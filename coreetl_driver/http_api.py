@@ -17,14 +17,18 @@ GET     /healthz, /v1/health            no token needed: the process lives
 GET     /readyz                         no token needed: 503 while it ends, or its registry does not answer
 ======  ==============================  =====================================================================
 
+A ``user_token`` is taken from the body alone: URLs are kept in logs.
+
 Errors are ``{"error": {"type", "message", "code", "hint"}}`` with a fitting status.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import math
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +36,9 @@ import attrs
 
 from coreetl_driver import failures
 from coreetl_driver.api import Execution, Job, JobSpec
+from coreetl_driver.draining import CALL_THREADS
 from coreetl_driver.guarded import Guard, GuardedDriver
-from dcp_core.errors import DcpError, InvalidSpecError, UnauthorizedError
+from dcp_core.errors import DcpError, InvalidSpecError
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -42,7 +47,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _MAX_BODY_BYTES = 2 * 1024 * 1024
-_THREADS = 128  # most of them wait: for an execution's end
+_PROBE_TIMEOUT_S = 2.0
 Handler = Callable[[GuardedDriver, "_Call"], Any]
 
 
@@ -65,6 +70,11 @@ class _Call:
         if value is not None and not isinstance(value, str):
             raise InvalidSpecError(f"{name} is not a string")
         return value
+
+    def user_token(self) -> str | None:
+        if "user_token" in self.query:
+            raise InvalidSpecError("user_token is in the URL, where logs keep it", hint="send it in the body")
+        return self.text("user_token")
 
     def texts(self, name: str) -> dict[str, str]:
         value = self.body.get(name) or {}
@@ -139,7 +149,7 @@ def _run(driver: GuardedDriver, call: _Call) -> Any:
         call.needed("environment"),
         call.texts("params"),
         call.text("idempotency_key"),
-        call.text("user_token"),
+        call.user_token(),
     )
     return execution_to_json(execution)
 
@@ -149,7 +159,7 @@ def _explain(driver: GuardedDriver, call: _Call) -> Any:
 
 
 def _stop(driver: GuardedDriver, call: _Call) -> Any:
-    stopped = driver.stop_job(call.path["job_id"], call.needed("environment"), call.text("user_token"))
+    stopped = driver.stop_job(call.path["job_id"], call.needed("environment"), call.user_token())
     return {"executions": [execution_to_json(execution) for execution in stopped]}
 
 
@@ -195,7 +205,8 @@ def application(guard: Guard, is_ready: Callable[[], bool]) -> Starlette:
     from starlette.responses import JSONResponse, PlainTextResponse
     from starlette.routing import Route
 
-    threads = CapacityLimiter(_THREADS)
+    threads = CapacityLimiter(CALL_THREADS)
+    readiness = _Readiness(is_ready)
 
     def endpoint(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
@@ -207,7 +218,7 @@ def application(guard: Guard, is_ready: Callable[[], bool]) -> Starlette:
                     document = await run_sync(handler, driver, call, limiter=threads)
             except Exception as error:  # every failure becomes a status; what is a bug is logged
                 described, _, status = failures.describe(error)
-                if isinstance(error, UnauthorizedError):
+                if failures.is_denial(error):
                     peer = request.client.host if request.client else "?"
                     _LOG.warning("denied %s %s from %s: %s", request.method, request.url.path, peer, error)
                 elif not isinstance(error, DcpError):
@@ -228,14 +239,36 @@ def application(guard: Guard, is_ready: Callable[[], bool]) -> Starlette:
         return JSONResponse({"ok": True})
 
     async def ready(_request: Request) -> Response:
-        is_so = not guard.draining.has_begun and await run_sync(is_ready, limiter=probes)
+        is_so = not guard.draining.has_begun and await readiness.known()
         return JSONResponse({"ok": is_so}, status_code=200 if is_so else 503)
 
-    probes = CapacityLimiter(1)
     routes = [Route(path, endpoint(handler), methods=[method]) for method, path, handler in ROUTES]
     for path, probe in (("/healthz", live), ("/v1/health", live), ("/readyz", ready)):
         routes.append(Route(path, probe, methods=["GET"]))
     return Starlette(routes=routes, exception_handlers={HTTPException: unrouted})
+
+
+class _Readiness:
+    """Whether calls can be answered: asked once for all who want to know at a time, who may be any number.
+
+    Belongs to one event loop.
+    """
+
+    def __init__(self, is_ready: Callable[[], bool]) -> None:
+        self._is_ready = is_ready
+        self._probe: asyncio.Task[bool] | None = None
+        self._began_at = 0.0
+
+    async def known(self) -> bool:
+        """False where nobody can tell within two seconds, and at once where a probe takes longer already."""
+        from anyio.to_thread import run_sync
+
+        if self._probe is None or self._probe.done():
+            self._began_at = time.monotonic()
+            self._probe = asyncio.create_task(run_sync(self._is_ready, abandon_on_cancel=True))
+        left_s = self._began_at + _PROBE_TIMEOUT_S - time.monotonic()
+        done, _ = await asyncio.wait([self._probe], timeout=max(0.0, left_s))
+        return bool(done) and self._probe.result()
 
 
 async def _body(request: Request) -> dict[str, Any]:

@@ -18,11 +18,10 @@ class LoopbackServer(WebServer):
 
     Args:
         name: Of the thread, for debuggers.
-        port: 0 for any.
     """
 
-    def __init__(self, application: Starlette, *, name: str, port: int = 0) -> None:
-        super().__init__(application, name=name, host=LOOPBACK, port=port)
+    def __init__(self, application: Starlette, *, name: str) -> None:
+        super().__init__(application, name=name, host=LOOPBACK)
 
 
 def is_loopback(host: str) -> bool:

@@ -18,19 +18,20 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from coreetl_driver import failures, wire
 from coreetl_driver.api import Execution
+from coreetl_driver.draining import CALL_THREADS
 from coreetl_driver.guarded import Guard, GuardedDriver
 from coreetl_driver.proto import coreetl_pb2 as pb
 from coreetl_driver.proto import coreetl_pb2_grpc
 from coreetl_driver.web import url_host
-from dcp_core.errors import DcpError, TransientError, UnauthorizedError
+from dcp_core.errors import DcpError, TransientError
 
 if TYPE_CHECKING:
     from coreetl_driver.certificates import Certificates
 
 _LOG = logging.getLogger(__name__)
-_THREADS = 128  # most of them wait: for an execution's end
 _REFLECTION_THREADS = 4  # it answers without a token, and a stream of it holds a thread: not one of the callers'
 _FLUSH_S = 0.5
+_MAX_DETAILS_BYTES = 512  # sent once more, for tools that know nothing of the whole error beside it
 SERVICE = pb.DESCRIPTOR.services_by_name["CoreETLDriver"].full_name
 T = TypeVar("T")
 
@@ -130,12 +131,13 @@ class Servicer(coreetl_pb2_grpc.CoreETLDriverServicer):
                 return call(self._guard.admit(str(metadata.get("authorization", ""))))
         except Exception as error:  # every failure becomes a status; what is a bug is logged
             document, status, _ = failures.describe(error)
-            if isinstance(error, UnauthorizedError):
+            if failures.is_denial(error):
                 _LOG.warning("denied a call from %s: %s", context.peer(), error)
             elif not isinstance(error, DcpError):
                 _LOG.exception("a call failed")
-            context.set_trailing_metadata(((failures.GRPC_ERROR_KEY, json.dumps(document).encode()),))
-            context.abort(grpc.StatusCode[status], document["message"])
+            told = json.dumps(document, ensure_ascii=False).encode()
+            context.set_trailing_metadata(((failures.GRPC_ERROR_KEY, told),))
+            context.abort(grpc.StatusCode[status], failures.cut(document["message"], _MAX_DETAILS_BYTES))
             raise  # abort raised already
 
 
@@ -154,7 +156,7 @@ class GrpcServer:
     def __init__(self, guard: Guard, host: str, port: int = 0, certificates: Certificates | None = None) -> None:
         self._guard = guard
         self._server = grpc.server(
-            ThreadPoolExecutor(_THREADS, thread_name_prefix="coreetl-grpc"), options=(("grpc.so_reuseport", 0),)
+            ThreadPoolExecutor(CALL_THREADS, thread_name_prefix="coreetl-grpc"), options=(("grpc.so_reuseport", 0),)
         )
         self._reflection = ThreadPoolExecutor(_REFLECTION_THREADS, thread_name_prefix="coreetl-grpc-reflection")
         self._health = health.HealthServicer()

@@ -30,7 +30,7 @@ class WebServer:
         tls: Where it is None, HTTP in clear.
 
     Raises:
-        TransientError: The port cannot be had.
+        TransientError: The port cannot be had, or it does not start in time; nothing of it stays.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class WebServer:
         deadline = time.monotonic() + _START_TIMEOUT_S
         while not self._server.started:
             if not self._thread.is_alive() or time.monotonic() > deadline:
+                self.stop(grace_s=0.0)
                 raise TransientError(f"the {name} server did not start on {self.url}")
             time.sleep(0.005)
 

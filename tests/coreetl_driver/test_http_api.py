@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import attrs
 import pytest
 
+from coreetl_driver.guarded import Guard
+from coreetl_driver.http_api import application
+from coreetl_driver.loopback import LoopbackServer
 from coreetl_driver.server import DriverServer
 from dcp_core.errors import SettingsError
 from tests.coreetl_driver.conftest import ENVIRONMENT, OTHER_TOKEN, TOKEN, Project
@@ -118,3 +124,52 @@ def test_a_service_without_callers_does_not_start(project: Project) -> None:
     short = {"coreetl_tokens": {"x": {"token": "short", "environments": ["*"]}}}
     with pytest.raises(SettingsError, match="shorter than 16"):
         DriverServer(attrs.evolve(project.settings, values=short))
+
+
+@pytest.mark.parametrize("deed", ["run", "stop"])
+def test_the_token_of_a_user_is_not_taken_from_the_url_which_logs_would_keep(
+    server: DriverServer, caplog: pytest.LogCaptureFixture, deed: str
+) -> None:
+    path = f"/v1/jobs/a_job/{deed}?environment={ENVIRONMENT}&user_token=dapi-of-alice"
+    status, document = call(server, "POST", path)
+    assert (status, document["error"]["type"]) == (400, "invalid_spec")
+    assert document["error"]["hint"] == "send it in the body"
+    assert call(server, "POST", path, {"user_token": "dapi-of-alice"})[0] == 400, "it has been in the URL all the same"
+    assert "dapi-of-alice" not in f"{document}{caplog.text}"
+    status, document = call(server, "POST", f"/v1/jobs/a_job/{deed}", {"environment": ENVIRONMENT, "user_token": 7})
+    assert (status, document["error"]["message"]) == (400, "user_token is not a string")
+
+
+def test_a_database_that_hangs_is_asked_once_however_many_ask_whether_the_driver_is_ready() -> None:
+    released, asked = threading.Event(), []
+
+    def hangs() -> bool:
+        asked.append(1)
+        return released.wait(30)
+
+    guard = Guard(None, None)  # type: ignore[arg-type]  # whoever probes sees neither driver nor callers
+    server = LoopbackServer(application(guard, hangs), name="hanging")
+
+    def probe(_number: int) -> tuple[int, float]:
+        began = time.monotonic()
+        try:
+            with urllib.request.urlopen(f"{server.url}/readyz", timeout=20) as answer:
+                return answer.status, time.monotonic() - began
+        except urllib.error.HTTPError as error:
+            return error.code, time.monotonic() - began
+
+    try:
+        with ThreadPoolExecutor(30) as pool:
+            found = list(pool.map(probe, range(30)))
+        assert {status for status, _ in found} == {503}
+        assert max(took for _, took in found) < 10
+        status, took = probe(0)
+        assert (status, took < 1.5) == (503, True), "nobody waits for what has been under way for long"
+        assert asked == [1]
+        released.set()
+        deadline = time.monotonic() + 10
+        while probe(0)[0] != 200:
+            assert time.monotonic() < deadline
+    finally:
+        released.set()
+        server.stop()

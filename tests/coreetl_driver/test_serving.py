@@ -20,10 +20,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from coreetl_driver import CoreETLDriver, ExecutionStatus, connect
+from coreetl_driver.driver import Driver
 from coreetl_driver.job_registry import JobRegistry
 from coreetl_driver.server import ANY_PORTS, DriverServer
 from coreetl_driver.service import SERVICE
-from dcp_core.errors import TransientError
+from dcp_core.errors import ConflictError, TransientError
 from tests.coreetl_driver.conftest import ENVIRONMENT, TOKEN, Project
 from tests.coreetl_driver.faulty import Backend
 from tests.coreetl_driver.test_backends import install
@@ -255,3 +256,22 @@ def test_a_wait_or_a_limit_that_is_no_number_holds_nothing_up(
     assert http(server, f"/v1/executions/{execution_id}?wait_s=-1")[0] == 200
     assert driver.wait(execution_id, float("nan")).status is ExecutionStatus.RUNNING
     driver.close()
+
+
+@pytest.mark.parametrize("sign", ["x", "é", "\x00", "\udc80", "𝄞"], ids=ascii)
+def test_an_error_of_any_length_arrives_as_what_it_is_and_is_not_tried_again(
+    serve: Callable[..., DriverServer], project: Project, sign: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_given: Any) -> Any:
+        raise ConflictError(f"not {sign * 40_000}", hint=f"try {sign * 40_000}")
+
+    monkeypatch.setattr(Driver, "get_job", refused)
+    server = serve()
+    driver = client(project, server)
+    with pytest.raises(ConflictError, match=r"^not .*… \(40004 characters in all\)$") as told:
+        driver.get_job("a_job", ENVIRONMENT)
+    assert str(told.value.hint).startswith("try ")
+    driver.close()
+    status, document, _ = http(server, f"/v1/jobs/a_job?environment={ENVIRONMENT}")
+    assert (status, document["error"]["message"]) == (409, str(told.value))
+    assert len(json.dumps(document, ensure_ascii=False).encode()) < 5_000

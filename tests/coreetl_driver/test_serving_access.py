@@ -288,3 +288,15 @@ def test_a_token_that_is_written_down_wrongly_opens_nothing(project: Project, en
     with pytest.raises(SettingsError, match=words) as refused:
         Access.from_settings(Settings(project.settings.root, {"coreetl_tokens": {"x": entry}}, {}))
     assert TOKEN not in str(refused.value)
+
+
+def test_two_callers_with_one_token_are_refused_since_nobody_would_know_which_of_them_calls(project: Project) -> None:
+    tokens = {
+        "airflow": {"token": "${SHARED}", "environments": ["*"]},
+        "nightly": {"token": OTHER_TOKEN, "environments": ["*"]},
+        "auditor": {"token": TOKEN, "environments": ["production"], "allows": ["read"]},
+    }
+    settings = Settings(project.settings.root, {"coreetl_tokens": tokens}, {"SHARED": TOKEN})
+    with pytest.raises(SettingsError, match=r"coreetl_tokens\.airflow.*coreetl_tokens\.auditor.*same token") as refused:
+        Access.from_settings(settings)
+    assert TOKEN not in f"{refused.value}{refused.value.hint}"
