@@ -18,7 +18,7 @@ class Owner:
     """One process, for good: pids are used again, so its start belongs to its name.
 
     Args:
-        host: Where it runs, with the boot it runs in.
+        host: Where it runs, with the boot and the pid namespace it runs in: containers may share a name.
         started: The kernel's start time of the process, in clock ticks since boot.
     """
 
@@ -49,7 +49,7 @@ class Owner:
 
     @property
     def is_local(self) -> bool:
-        """Whether this machine, since its last boot, can say if it lives."""
+        """Whether this machine (or container), since its last boot, can say if it lives."""
         return self.host == _host()
 
     @property
@@ -75,7 +75,11 @@ def _host() -> str:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()[:8]
     except OSError:
         boot = "-"
-    return f"{socket.gethostname()}+{boot}"
+    try:
+        pids = os.readlink("/proc/self/ns/pid").partition("[")[2].rstrip("]")
+    except OSError:
+        pids = "-"
+    return f"{socket.gethostname()}+{boot}+{pids}"
 
 
 def _started(pid: int) -> int | None:

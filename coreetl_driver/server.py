@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -43,21 +44,18 @@ class DriverServer:
         self._stopping = threading.Event()
         self._driver = Driver(settings)
         guard = Guard(self._driver, access, self._draining)
-        self._recover()
-        self._grpc = GrpcServer(guard, serving.host, serving.grpc_port, certificates)
-        tls = certificates.context() if certificates else None
-        try:
+        with contextlib.ExitStack() as undone:  # who cannot listen must not have taken anything over
+            undone.callback(self._driver.close)
+            self._grpc = GrpcServer(guard, serving.host, serving.grpc_port, certificates)
+            undone.callback(self._grpc.stop, 0)
             self._http = WebServer(
                 application(guard, self._is_ready),
                 name="coreetl-http",
                 host=serving.host,
                 port=serving.http_port,
-                tls=tls,
+                tls=certificates.context() if certificates else None,
             )
-        except BaseException:
-            self._grpc.stop(0)
-            self._driver.close()
-            raise
+            undone.pop_all()
         self.grpc_port, self.grpc_url = self._grpc.port, self._grpc.url
         self.http_url = self._http.url
         self._grpc.tell_health(is_serving=self._is_ready())
@@ -102,9 +100,10 @@ class DriverServer:
         return True
 
     def _keep_recovering(self) -> None:
-        while not self._stopping.wait(_RECOVERY_INTERVAL_S):
+        while not self._stopping.is_set():
             self._recover()
             self._grpc.tell_health(is_serving=self._is_ready())
+            self._stopping.wait(_RECOVERY_INTERVAL_S)
 
     def _recover(self) -> None:
         try:
