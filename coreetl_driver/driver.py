@@ -16,7 +16,6 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 from attrs import evolve
@@ -26,16 +25,14 @@ from coreetl_driver.api import Execution, ExecutionStatus, Job, JobSpec
 from coreetl_driver.catalog_abilities import check_sink
 from coreetl_driver.compute.finding import Backends
 from coreetl_driver.compute.routing import Choice, Router, check_capabilities
-from coreetl_driver.compute.tasks import Outcome, Task
+from coreetl_driver.compute.tasks import Outcome
 from coreetl_driver.job_registry import JobRegistry, Run
-from coreetl_driver.job_sources import SourceTable
 from coreetl_driver.owners import Owner
+from coreetl_driver.preparing import Tasks
 from coreetl_driver.recording import Record, reason
-from coreetl_driver.sources.connections import Connection, resolved_connection
 from coreetl_driver.specs import check_catalogs, check_connection, check_names, check_spec, chosen_parameters
 from coreetl_driver.supervising import HEARTBEAT_S, MAX_ATTEMPTS, Supervisor
 from dcp_core.errors import DcpError, PermanentError, TransientError
-from dcp_core.intervals import RESERVED
 from dcp_core.settings import Secret, Settings
 
 _LOG = logging.getLogger(__name__)
@@ -59,6 +56,7 @@ class Driver:
         self._lock = threading.RLock()
         self._me = Owner.current()
         self._record = Record(self._registry, self._me)
+        self._tasks = Tasks(settings, self._record, self._folder)
         self._running = Supervisor(self._registry, self._record, self._me)
         self._closed = False
 
@@ -167,7 +165,7 @@ class Driver:
         run = self._registry.get_run(execution_id)  # NotFoundError, before a file name is made of what the caller said
         files = sorted((self._folder / execution_id).glob("attempt-*/*.txt"))
         texts = {file.parent.name: _tail(file) for file in files}
-        current = self._attempt_folder(execution_id, run.execution.attempt).name
+        current = self._tasks.attempt_folder(execution_id, run.execution.attempt).name
         if run.handle is not None and current not in texts:  # it runs elsewhere, or ended on another driver
             texts[current] = self._log_elsewhere(run.execution.backend, run.handle)
         return "".join(f"-- {attempt}\n{text}" for attempt, text in texts.items())
@@ -240,38 +238,51 @@ class Driver:
             job = self._registry.get_job(execution.job_id, execution.environment, execution.job_version)
             backend = self._backends.get(execution.backend)
             able = backend.capabilities
+            if able.survives_driver and not run.may_run and self._is_to_stop(run):
+                self._record.finish(execution.execution_id, Outcome(ExecutionStatus.CANCELLED))
+                return self.get_execution(execution.execution_id)
             if able.acts_as_user_in(execution.environment) and user_token is None:
                 waits = f"backend {execution.backend!r} needs its user's token: run the job again to go on with it"
                 self._registry.change(execution.execution_id, self._me, owner=None, error=waits)
                 return None
-            rows = None
-            if not able.survives_driver:
-                if run.handle is not None:
-                    backend.cancel(run.handle)  # what is left of it must not write after the next attempt
-                rows = backend.committed_rows(self._task(run, job, user_token))
+            if able.survives_driver:
+                # With the user's token it is submitted again, which starts nothing: that hands the token on.
+                handle = None if able.acts_as_user_in(execution.environment) else run.handle
+                self._take_up(execution, job, user_token, handle)
+                return self.get_execution(execution.execution_id)
+            if run.handle is not None:
+                backend.cancel(run.handle)  # what is left of it must not write after the next attempt
+            rows = backend.committed_rows(self._tasks.of(run, job, user_token))
         except Exception as error:  # whatever it is, the execution must not stay with an owner who does nothing
             self._registry.change(execution.execution_id, self._me, owner=None)
             message = f"execution {execution.execution_id} cannot be taken over: {reason(error)}"
             raise TransientError(message) from error
-        if able.survives_driver:
-            # With the user's token the same attempt is submitted again: that starts nothing, and hands the token on.
-            handle = None if able.acts_as_user_in(execution.environment) else run.handle
-            self._take_up(execution, job, user_token, handle)
-        elif rows is not None:
+        if rows is not None:
             self._record.finish(execution.execution_id, Outcome(ExecutionStatus.SUCCEEDED, rows))
-        elif self._registry.get_run(execution.execution_id).stop_requested:
+        elif self._is_to_stop(run):
             self._record.finish(execution.execution_id, Outcome(ExecutionStatus.CANCELLED))
         elif execution.attempt >= MAX_ATTEMPTS:
             given_up = f"given up after {MAX_ATTEMPTS} attempts: each time the driver was lost while the job ran"
             self._record.finish(execution.execution_id, Outcome(ExecutionStatus.FAILED, error=given_up))
         else:
-            self._registry.change(execution.execution_id, self._me, attempt=execution.attempt + 1, handle=None)
+            number = execution.attempt + 1
+            again = {"attempt": number, "handle": None, "unsubmitted_attempt": number}
+            self._registry.change(execution.execution_id, self._me, **again)
             self._take_up(execution, job, user_token, None)
         return self.get_execution(execution.execution_id)
 
+    def _is_to_stop(self, run: Run) -> bool:
+        return self._registry.get_run(run.execution.execution_id).stop_requested
+
     def _take_up(self, execution: Execution, job: Job, user_token: Secret | None, handle: str | None) -> None:
-        """Go on with a recovered execution; later ones of its job wait for it."""
-        self._recovered.setdefault((execution.environment, execution.job_id), []).append(execution.execution_id)
+        """Go on with a recovered execution; later ones of its job wait for it.
+
+        Raises:
+            Exception: What goes wrong with one that may run elsewhere, before it is followed.
+        """
+        recovered = self._recovered.setdefault((execution.environment, execution.job_id), [])
+        if execution.execution_id not in recovered:
+            recovered.append(execution.execution_id)
         self._start(self._registry.get_run(execution.execution_id), job, user_token, handle)
 
     def _needs_token(self, execution: Execution) -> bool:
@@ -297,7 +308,7 @@ class Driver:
                 recovered[:] = [each for each in recovered if not self.get_execution(each).status.is_final]
                 earlier = [each for each in recovered if each != execution.execution_id]
         except Exception as error:
-            self._running.fail(execution.execution_id, error)
+            self._cannot_begin(run, error)
             return
         if not earlier or handle is not None:
             self._begin(run, job, user_token, handle)
@@ -316,57 +327,41 @@ class Driver:
         try:
             for each in earlier:
                 while not self._closed and not self.wait(each, self._own.poll_interval_s).status.is_final:
-                    if self._registry.get_run(execution_id).stop_requested:
+                    if self._is_to_stop(run):
                         break
                     if time.monotonic() - beaten_at > HEARTBEAT_S:
                         beaten_at = time.monotonic()
                         if not self._record.heartbeat(execution_id):
                             return  # somebody else runs it now
-            if self._registry.get_run(execution_id).stop_requested:
+            if self._is_to_stop(run) and not self._may_run(run):
                 self._record.finish(execution_id, Outcome(ExecutionStatus.CANCELLED))
             elif not self._closed:
                 self._begin(run, job, user_token)
         except Exception as error:  # an execution must not stay PENDING for ever because of a bug here
-            if not self._closed:
+            if not self._closed and self._may_run(run):
+                _LOG.warning("execution %s cannot be taken over yet", execution_id, exc_info=True)
+                self._registry.change(execution_id, self._me, owner=None)
+            elif not self._closed:
                 self._running.fail(execution_id, error)
         finally:
             self._waiting.discard(execution_id)
 
     def _begin(self, run: Run, job: Job, user_token: Secret | None, handle: str | None = None) -> None:
         try:
-            check_catalogs(job.environment, job.spec, self._settings)  # again: a recovered run may be an old one
-            task = evolve(self._task(run, job, user_token), connection=self._connection(job.spec))
-            backend = self._backends.get(run.execution.backend)
+            task = evolve(self._tasks.of(run, job, user_token), may_run=self._may_run(run))
+            self._running.begin(self._backends.get(run.execution.backend), task, self._tasks.ready, handle)
         except Exception as error:
-            self._running.fail(run.execution.execution_id, error)
-        else:
-            self._running.begin(backend, task, handle)
+            self._cannot_begin(run, error)
 
-    def _task(self, run: Run, job: Job, user_token: Secret | None) -> Task:
-        execution = run.execution
-        return Task(
-            execution_id=execution.execution_id,
-            job_id=execution.job_id,
-            environment=execution.environment,
-            spec=job.spec,
-            params={name: value for name, value in run.params.items() if name not in RESERVED},
-            # By name, of this driver's own settings: what a caller wrote is never resolved or opened.
-            catalogs={name: self._settings.catalog_properties(name) for name in job.spec.catalogs},
-            folder=self._attempt_folder(execution.execution_id, execution.attempt),
-            user_token=user_token,
-            attempt=execution.attempt,
-            may_commit=partial(self._record.may_commit, execution.execution_id),
-            handle=run.handle,
-        )
+    def _may_run(self, run: Run) -> bool:
+        """Whether an attempt of it may run elsewhere."""
+        return run.may_run and self._backends.get(run.execution.backend).capabilities.survives_driver
 
-    def _connection(self, spec: JobSpec) -> Connection | None:
-        """What a job that extracts reads, of this driver's own settings; resolved only when it runs."""
-        if not isinstance(spec.source, SourceTable):
-            return None
-        return resolved_connection(self._settings, spec.source.connection)
-
-    def _attempt_folder(self, execution_id: str, attempt: int) -> Path:
-        return self._folder / execution_id / f"attempt-{attempt}"
+    def _cannot_begin(self, run: Run, error: Exception) -> None:
+        """End an execution of which nothing runs; raise the error for one that may go on without this driver."""
+        if self._may_run(run):
+            raise error
+        self._running.fail(run.execution.execution_id, error)
 
 
 def _tail(file: Path) -> str:

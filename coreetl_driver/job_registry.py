@@ -34,6 +34,7 @@ class Run:
 
     Args:
         heartbeat_at: When its owner was last heard of, by the clock of this machine.
+        unsubmitted_attempt: The attempt that has certainly not been submitted yet; None where it may have been.
     """
 
     execution: Execution
@@ -42,6 +43,12 @@ class Run:
     owner: Owner | None
     heartbeat_at: datetime.datetime | None
     handle: str | None
+    unsubmitted_attempt: int | None = None
+
+    @property
+    def may_run(self) -> bool:
+        """Whether the attempt may have been submitted, though its handle may not be known."""
+        return self.handle is not None or self.unsubmitted_attempt != self.execution.attempt
 
 
 class JobRegistry:
@@ -172,6 +179,7 @@ class JobRegistry:
             "backend": execution.backend,
             "status": execution.status.value,
             "attempt": execution.attempt,
+            "unsubmitted_attempt": execution.attempt,
             "params": json.dumps(dict(params)),
             "user_name": execution.user,
             "idempotency_key": execution.idempotency_key,
@@ -196,9 +204,11 @@ class JobRegistry:
                     connection.execute(EXECUTIONS.insert().values(values))
                     made = self._runs().where(EXECUTIONS.c.execution_id == execution.execution_id)
                     return _to_run(connection.execute(made).one()).execution, True
-        except sa.exc.IntegrityError:  # another process was faster with the same key
+        except sa.exc.IntegrityError:  # another process was faster with the same key, unless it is about anything else
             with self._database.writing() as connection:
-                row = connection.execute(known).one()
+                row = connection.execute(known).first() if execution.idempotency_key else None
+            if row is None:
+                raise
         return _to_run(row).execution, False
 
     def get_run(self, execution_id: str) -> Run:
@@ -252,22 +262,27 @@ class JobRegistry:
 
     def take_over(self, run: Run, owner: Owner) -> bool:
         """Become the owner of an execution, which keeps its handle; False when another process was faster."""
-        former = EXECUTIONS.c.owner.is_(None) if run.owner is None else EXECUTIONS.c.owner == str(run.owner)
-        statement = (
-            EXECUTIONS.update()
-            .where(
-                EXECUTIONS.c.execution_id == run.execution.execution_id,
-                EXECUTIONS.c.status.not_in(_FINAL),
-                EXECUTIONS.c.attempt == run.execution.attempt,
-                former,
-            )
-            .values(owner=str(owner), heartbeat_at=self._database.clock)
-        )
         with self._database.writing() as connection:
-            return bool(connection.execute(statement).rowcount == 1)
+            taken = _as_found(run).values(owner=str(owner), heartbeat_at=self._database.clock)
+            return bool(connection.execute(taken).rowcount == 1)
+
+    def leave(self, run: Run, error: str) -> bool:
+        """Note that nobody runs an execution, and why; False when another process has taken it over meanwhile."""
+        with self._database.writing() as connection:
+            return bool(connection.execute(_as_found(run).values(owner=None, error=error)).rowcount == 1)
 
     def _runs(self) -> sa.Select[Any]:
         return sa.select(EXECUTIONS, self._database.read_at)
+
+
+def _as_found(run: Run) -> sa.Update:
+    """Change an execution that belongs to whom it did when it was looked at, and is not final."""
+    return EXECUTIONS.update().where(
+        EXECUTIONS.c.execution_id == run.execution.execution_id,
+        EXECUTIONS.c.status.not_in(_FINAL),
+        EXECUTIONS.c.attempt == run.execution.attempt,
+        EXECUTIONS.c.owner.is_(None) if run.owner is None else EXECUTIONS.c.owner == str(run.owner),
+    )
 
 
 def _is_job(table: sa.Table, environment: str, job_id: str) -> sa.ColumnElement[bool]:
@@ -357,6 +372,7 @@ def _to_run(row: sa.Row[Any]) -> Run:
         Owner.parse(row.owner),
         _utc(_here(row.heartbeat_at, row.read_at)),
         row.handle,
+        row.unsubmitted_attempt,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 2  # counted up with every change of these tables, which then comes with its upgrade
+SCHEMA_VERSION = 3  # counted up with every change of these tables, which then comes with its upgrade
 
 METADATA = sa.MetaData()
 SCHEMA = sa.Table("coreetl_schema", METADATA, sa.Column("version", sa.Integer, primary_key=True))
@@ -53,6 +53,8 @@ EXECUTIONS = sa.Table(
     sa.Column("heartbeat_at", sa.DateTime),
     # What the backend calls this attempt; NULL until it has been submitted.
     sa.Column("handle", sa.Text),
+    # The attempt that has certainly not been submitted yet; NULL where it may run, without a handle too.
+    sa.Column("unsubmitted_attempt", sa.Integer),
     sa.UniqueConstraint("environment", "job_id", "idempotency_key"),
     sa.Index("coreetl_executions_by_job", "environment", "job_id", "created_at"),
 )
@@ -64,4 +66,5 @@ UPGRADES: Mapping[int, Sequence[str]] = {
         "ALTER TABLE coreetl_executions ADD COLUMN handle TEXT",
         "UPDATE coreetl_executions SET handle = worker",
     ),
+    2: ("ALTER TABLE coreetl_executions ADD COLUMN unsubmitted_attempt INTEGER",),
 }

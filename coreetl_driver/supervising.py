@@ -3,69 +3,46 @@
 A backend that does not answer is asked again, with backoff, for as long as the execution lives: first silently, then
 the execution's ``error`` says so, and it is never given up. A backend that has lost an attempt is asked what of it has
 been committed, and gets the next attempt when nothing has.
+
+Where an attempt may run elsewhere, what the driver itself lacks (credentials, settings) is waited out in the same way,
+and a refusal for good ends the execution only when its attempt has been ended.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import random
 import threading
 import time
+from collections.abc import Callable
 
-from attrs import define, evolve, field
+from attrs import evolve
 
 from coreetl_driver.api import ExecutionStatus
 from coreetl_driver.compute.finding import Backend
 from coreetl_driver.compute.routing import TOKEN_NEEDED
-from coreetl_driver.compute.tasks import Outcome, Task
+from coreetl_driver.compute.tasks import NOT_TAKEN, Outcome, Task
 from coreetl_driver.compute.worker_attempts import LOG_FILE
 from coreetl_driver.job_registry import JobRegistry, now
+from coreetl_driver.live import Live
 from coreetl_driver.owners import Owner
 from coreetl_driver.recording import Record, reason
-from dcp_core.errors import DcpError, NotFoundError, TransientError, UnauthorizedError
+from coreetl_driver.troubles import Trouble, waited_out
+from dcp_core.errors import (
+    DcpError,
+    NotFoundError,
+    PermanentError,
+    SettingsError,
+    TransientError,
+    UnauthorizedError,
+)
 
 _LOG = logging.getLogger(__name__)
 MAX_ATTEMPTS = 3
 HEARTBEAT_S = 5.0
 REPORT_AFTER_S = 30.0  # of a backend that does not answer
-_MAX_BACKOFF_S = 30.0
 _WAIT_S = 2.0  # how long a poll may take
 _FIRST_LOOK_S, _LAST_LOOK_S, _SLOWER = 0.1, 5.0, 1.5  # between two polls of a backend that does not wait
-
-
-@define
-class Live:
-    """An execution that this driver runs.
-
-    Args:
-        survives: Whether its attempt goes on without this process.
-    """
-
-    backend: Backend
-    task: Task
-    survives: bool
-    handle: str | None = None
-    is_cancelled: bool = False
-    handed_over: bool = False
-    thread: threading.Thread | None = None
-    wake: threading.Event = field(factory=threading.Event)
-    ended: threading.Event = field(factory=threading.Event)
-
-    def cancel(self) -> None:
-        """End the attempt; a backend that is away is asked again by the execution's thread."""
-        try:
-            if self.handle is not None:
-                self.backend.cancel(self.handle)
-                self.is_cancelled = True
-        finally:
-            self.wake.set()
-
-    def paused(self, seconds: float) -> bool:
-        """Wait; whether somebody has woken it."""
-        is_woken = self.wake.wait(seconds)
-        self.wake.clear()
-        return is_woken
 
 
 class Supervisor:
@@ -83,14 +60,20 @@ class Supervisor:
         """An execution of this process that has not ended."""
         return self._live.get(execution_id)
 
-    def begin(self, backend: Backend, task: Task, handle: str | None = None) -> None:
+    def begin(self, backend: Backend, task: Task, ready: Callable[[Task], Task], handle: str | None = None) -> None:
         """Submit a task, or take up one that runs as ``handle``, and watch it from now on.
 
         The first try of the submission is made here, so that what fails at once has failed when this returns.
+
+        Args:
+            ready: Makes a task ready to begin; asked before each submission, and never for what is only followed.
+
+        Raises:
+            Exception: What goes wrong with an attempt that may run: the execution has not ended, and is to be left.
         """
         execution_id = task.execution_id
+        live = Live(backend, task, backend.capabilities.survives_driver, ready, handle)
         try:
-            live = Live(backend, task, backend.capabilities.survives_driver, handle)
             with self._lock:
                 is_open = not self._closed
                 if is_open:
@@ -99,14 +82,13 @@ class Supervisor:
                 self._registry.change(execution_id, self._me, owner=None)
                 return
             task.folder.mkdir(parents=True, exist_ok=True)
-            trouble = _Trouble(execution_id, backend.name)
-            try:
-                self._submit(live)
-            except TransientError as error:
-                trouble.note(error)
-            except UnauthorizedError as error:
-                if not self._waits_for_user(execution_id, error):
-                    raise
+            trouble = Trouble(execution_id, backend.name)
+            outcome = self._try(live, trouble, self._submit)
+            if live.failure is not None:  # nobody would watch it: its attempt ends, and so does the execution
+                outcome = self._try(live, trouble, self._end)
+            if outcome is not None:
+                self._record.finish(execution_id, outcome)
+            if outcome is not None or live.is_left:
                 self._forget(execution_id, live)
                 return
             thread = threading.Thread(
@@ -115,16 +97,18 @@ class Supervisor:
             with self._lock:  # ``close`` joins it, and a thread can be joined only once it has started
                 thread.start()
                 live.thread = thread
-        except Exception as error:  # nobody would watch it: its attempt ends, and so does the execution
+        except Exception as error:
+            if live.may_run and not isinstance(error, PermanentError):
+                self._forget(execution_id, live)
+                raise
             self.fail(execution_id, error)
 
     def fail(self, execution_id: str, error: Exception) -> None:
-        """End an execution that could not begin."""
+        """End an execution that could not begin: nothing of it runs."""
         if not isinstance(error, (DcpError, OSError)):
             _LOG.error("execution %s cannot begin", execution_id, exc_info=error)
-        live = self._live.get(execution_id)
-        self._record.finish(execution_id, _failed(error, live))
-        self._forget(execution_id, live)
+        self._record.finish(execution_id, _failed(error))
+        self._forget(execution_id, self._live.get(execution_id))
 
     def close(self) -> None:
         """Let go of what still runs: attempts that survive go on, others end, and the next driver takes them over."""
@@ -151,14 +135,46 @@ class Supervisor:
     def _submit(self, live: Live) -> None:
         execution_id = live.task.execution_id
         if live.handle is None:
-            live.handle = live.backend.submit(live.task)
-            if live.handed_over and not live.survives:  # meanwhile
-                live.cancel()
+            self._ask(live)
+            if live.is_left:
+                return
         changes = {"status": ExecutionStatus.RUNNING.value, "handle": live.handle, "error": None}
         started = {} if self._registry.get_run(execution_id).execution.started_at else {"started_at": now()}
         self._registry.change(execution_id, self._me, **changes, **started)
+        live.is_noted = True
 
-    def _supervise(self, live: Live, trouble: _Trouble) -> None:
+    def _ask(self, live: Live) -> None:
+        """Hand the task to the backend; that this may have started something is noted before."""
+        execution_id, was_asked = live.task.execution_id, live.task.may_run
+        task = self._made_ready(live)
+        if (
+            live.survives
+            and not was_asked
+            and not self._registry.change(execution_id, self._me, unsubmitted_attempt=None)
+        ):
+            live.is_left = True  # somebody else runs it now
+            return
+        try:
+            live.handle = live.backend.submit(task)
+        except TransientError as error:
+            if error.code != NOT_TAKEN:
+                live.task = evolve(live.task, may_run=True)
+            elif live.survives and not was_asked:
+                self._registry.change(execution_id, self._me, unsubmitted_attempt=task.attempt)
+            raise
+        if live.handed_over and not live.survives:  # meanwhile
+            live.cancel()
+
+    @staticmethod
+    def _made_ready(live: Live) -> Task:
+        try:
+            return live.ready(live.task)
+        except DcpError as error:
+            if live.may_run:  # settings may have changed since it was submitted, and may become right again
+                raise waited_out(error) from error
+            raise
+
+    def _supervise(self, live: Live, trouble: Trouble) -> None:
         execution_id = live.task.execution_id
         try:
             outcome = self._follow(live, trouble)
@@ -170,50 +186,115 @@ class Supervisor:
             self._record.finish(execution_id, _counted(outcome, live))
         except Exception as error:  # an execution must not stay RUNNING for ever because of a bug here
             _LOG.exception("supervising execution %s failed", execution_id)
-            self._record.finish(execution_id, _failed(error, live))
+            if live.may_run and not isinstance(error, PermanentError):
+                self._registry.change(execution_id, self._me, owner=None)  # it goes on; the next round takes it up
+                return
+            with contextlib.suppress(Exception):
+                live.cancel()
+            self._record.finish(execution_id, _failed(error))
         finally:
             self._forget(execution_id, live)
 
-    def _follow(self, live: Live, trouble: _Trouble) -> Outcome | None:
+    def _follow(self, live: Live, trouble: Trouble) -> Outcome | None:
         """The outcome; None when somebody else follows the execution from now on."""
         execution_id, pace, beaten_at = live.task.execution_id, _FIRST_LOOK_S, time.monotonic()
-        is_stopping = self._record.stop_requested(execution_id)
+        self._look_for_stop(live, trouble)
         while not (live.handed_over and (live.survives or live.handle is None)):
             if time.monotonic() - beaten_at > HEARTBEAT_S:
                 beaten_at = time.monotonic()
                 if not self._record.heartbeat(execution_id):
                     self._let_go(live)
                     return None
-                is_stopping = self._record.stop_requested(execution_id)
+                self._look_for_stop(live, trouble)
+            if live.is_stopping and live.handle is None and not live.may_run:
+                return Outcome(ExecutionStatus.CANCELLED)  # without a submission, which would start it
             if trouble.left_s > 0:
                 if live.paused(min(trouble.left_s, HEARTBEAT_S)):  # in between it is still alive
-                    is_stopping = self._record.stop_requested(execution_id)
+                    self._look_for_stop(live, trouble)
                 continue
-            try:
-                if live.handle is None:
-                    self._submit(live)
-                if is_stopping and not live.is_cancelled:
-                    live.cancel()  # asked for where the backend could not be reached
-                looked_at = time.monotonic()
-                outcome = self._look(live)
-            except TransientError as error:
-                trouble.note(error)
-                if trouble.is_lasting:
-                    self._report(execution_id, trouble.report())
-                continue
-            except UnauthorizedError as error:
-                if not self._waits_for_user(execution_id, error):
-                    raise
-                return None
-            if outcome is not None:
+            looked_at = time.monotonic()
+            outcome = self._try(live, trouble, self._advance if live.failure is None else self._end)
+            if outcome is not None or live.is_left:
                 return outcome
-            if trouble.is_over():
-                self._report(execution_id, None)
-            if time.monotonic() - looked_at < pace:  # it only looked
+            if trouble.lasts_s is not None:
+                if trouble.lasts_s >= REPORT_AFTER_S or live.failure is not None:
+                    self._report(execution_id, _told(live, trouble))
+            elif live.failure is None and time.monotonic() - looked_at < pace:  # it only looked
                 if live.paused(pace):
-                    is_stopping = self._record.stop_requested(execution_id)
+                    self._look_for_stop(live, trouble)
                 pace = min(_LAST_LOOK_S, pace * _SLOWER)
         return None
+
+    def _try(self, live: Live, trouble: Trouble, step: Callable[[Live], Outcome | None]) -> Outcome | None:
+        """One step of an execution. What may be tried again is noted, what may not is the execution's ``failure``.
+
+        Raises:
+            Exception: It cannot go on, and nothing of it runs.
+        """
+        try:
+            outcome = step(live)
+        except TransientError as error:
+            trouble.note(error)
+            return None
+        except (UnauthorizedError, SettingsError) as error:
+            if self._waits_for_user(live, error):
+                return None
+            if live.may_run:
+                trouble.note(waited_out(error))
+            else:
+                self._to_end(live, error)
+            return None
+        except Exception as error:
+            self._to_end(live, error)
+            return None
+        if trouble.is_over():
+            self._report(live.task.execution_id, None)
+        return outcome
+
+    @staticmethod
+    def _to_end(live: Live, error: Exception) -> None:
+        if live.handle is None or live.failure is not None:
+            raise error
+        if not isinstance(error, DcpError):
+            _LOG.error("supervising execution %s failed", live.task.execution_id, exc_info=error)
+        live.failure = error
+
+    def _advance(self, live: Live) -> Outcome | None:
+        if live.handle is None or not live.is_noted:
+            self._submit(live)
+            if live.is_left:
+                return None
+        if live.is_stopping and not live.is_cancelled:
+            live.cancel()  # asked for where the backend could not be reached
+        return self._look(live)
+
+    def _end(self, live: Live) -> Outcome:
+        """End the attempt of an execution that something went wrong with, which then has failed, unless it committed.
+
+        Raises:
+            TransientError: Nobody knows yet whether it has ended.
+        """
+        assert live.handle is not None, "it was submitted"
+        assert live.failure is not None, "something went wrong"
+        try:
+            live.backend.cancel(live.handle)
+            outcome = live.backend.poll(live.handle, 0.0)
+        except TransientError:
+            raise
+        except Exception as error:  # the first error is the one to tell
+            if live.may_run and isinstance(error, (UnauthorizedError, SettingsError)):
+                raise waited_out(error) from error
+            _LOG.exception("the attempt of execution %s cannot be ended", live.task.execution_id)
+        else:
+            if outcome is not None and outcome.status is ExecutionStatus.SUCCEEDED:
+                return _counted(outcome, live)
+        return _failed(live.failure)
+
+    def _look_for_stop(self, live: Live, trouble: Trouble) -> None:
+        """A stop is worth one try at once, however long the service wants to be left alone."""
+        if not live.is_stopping and self._record.stop_requested(live.task.execution_id):
+            live.is_stopping = True
+            trouble.hurry()
 
     def _look(self, live: Live) -> Outcome | None:
         assert live.handle is not None, "it was submitted"
@@ -238,15 +319,20 @@ class Supervisor:
         number = task.attempt + 1
         folder = task.folder.with_name(f"attempt-{number}")
         folder.mkdir(parents=True, exist_ok=True)
-        live.task, live.handle = evolve(task, attempt=number, folder=folder, handle=None), None
-        self._registry.change(task.execution_id, self._me, attempt=number, handle=None)
+        self._registry.change(task.execution_id, self._me, attempt=number, handle=None, unsubmitted_attempt=number)
+        live.task = evolve(task, attempt=number, folder=folder, handle=None, may_run=False)
+        live.handle, live.is_noted = None, False
         return None
 
-    def _waits_for_user(self, execution_id: str, error: UnauthorizedError) -> bool:
+    def _waits_for_user(self, live: Live, error: UnauthorizedError | SettingsError) -> bool:
         """Whether only its user can go on with what may run already; then it is nobody's until they run the job."""
-        if error.code != TOKEN_NEEDED:
+        acts_as_user = live.backend.capabilities.acts_as_user_in(live.task.environment)
+        is_refused = live.may_run and acts_as_user and isinstance(error, UnauthorizedError)
+        if error.code != TOKEN_NEEDED and not is_refused:
             return False
-        self._registry.change(execution_id, self._me, owner=None, error=f"{error}; to go on with it, run the job again")
+        waits = f"{error}; to go on with it, run the job again"
+        self._registry.change(live.task.execution_id, self._me, owner=None, error=waits)
+        live.is_left = True
         return True
 
     def _let_go(self, live: Live) -> None:
@@ -264,65 +350,14 @@ class Supervisor:
             live.ended.set()
 
 
-@define
-class _Trouble:
-    """A backend that does not answer: since when, what it says, and how long to wait before the next try."""
-
-    execution_id: str
-    backend: str
-    since: float | None = None
-    retry_at: float = 0.0
-    tries: int = 0
-    error: TransientError | None = None
-    is_reported: bool = False
-
-    def note(self, error: TransientError) -> None:
-        self.since = time.monotonic() if self.since is None else self.since
-        self.tries, self.error = self.tries + 1, error
-        self.retry_at = time.monotonic() + self._delay_s()
-        _LOG.warning("execution %s: backend %r does not answer: %s", self.execution_id, self.backend, error)
-
-    @property
-    def is_lasting(self) -> bool:
-        """Whether it is time to tell people."""
-        return self.since is not None and time.monotonic() - self.since >= REPORT_AFTER_S
-
-    def report(self) -> str:
-        """What the execution says of it."""
-        self.is_reported = True
-        return f"backend {self.backend!r} does not answer, and is asked again and again: {self.error}"
-
-    @property
-    def left_s(self) -> float:
-        """Until the next try; not positive when it is time."""
-        return self.retry_at - time.monotonic()
-
-    def _delay_s(self) -> float:
-        """What the service asks for, else exponential with jitter."""
-        asked = self.error.retry_after_s if self.error is not None else None
-        if asked is not None:
-            return asked
-        return random.uniform(0.5, 1.0) * min(_MAX_BACKOFF_S, 0.25 * 2.0 ** min(self.tries, 10))
-
-    def is_over(self) -> bool:
-        """It answers: forget the trouble. Whether it had been reported."""
-        was_reported, self.is_reported = self.is_reported, False
-        self.since, self.tries, self.error = None, 0, None
-        return was_reported
-
-
-def _failed(error: Exception, live: Live | None) -> Outcome:
-    """The end of an execution that something went wrong with: its attempt is ended, unless it has committed."""
-    if live is not None and live.handle is not None:
-        try:
-            live.backend.cancel(live.handle)
-            outcome = live.backend.poll(live.handle, 0.0)
-        except Exception:  # the first error is the one to tell
-            _LOG.exception("the attempt of execution %s cannot be ended", live.task.execution_id)
-        else:
-            if outcome is not None and outcome.status is ExecutionStatus.SUCCEEDED:
-                return _counted(outcome, live)
+def _failed(error: Exception) -> Outcome:
     return Outcome(ExecutionStatus.FAILED, error=reason(error))
+
+
+def _told(live: Live, trouble: Trouble) -> str:
+    """What is wrong, for people."""
+    told = trouble.report()
+    return told if live.failure is None else f"{reason(live.failure)}; its attempt is to be ended, but {told}"
 
 
 def _counted(outcome: Outcome, live: Live) -> Outcome:

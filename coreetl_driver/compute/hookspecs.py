@@ -43,8 +43,12 @@ class ComputeSpec:
         Where a backend acts as the user, ``task.handle`` is of an attempt that runs, and the token of its user is new.
 
         Raises:
-            UnauthorizedError: With code ``coreetl.token_needed`` where the attempt may run, and only its user can go
-                on with it: it then waits for them instead of having failed.
+            TransientError: The attempt may have been started nevertheless, and the driver acts on that; with code
+                ``NOT_TAKEN`` (see ``tasks.taking_nothing``) this call has certainly started nothing.
+            UnauthorizedError: The driver's credentials, or the user's, are refused. That ends the execution, but where
+                ``task.may_run``: there the driver waits until they are renewed, or until the user comes with a new
+                token. With code ``coreetl.token_needed`` it waits for the user in any case.
+            SettingsError: The settings are wrong; where ``task.may_run``, that is waited out too.
         """
         raise NotImplementedError
 
@@ -57,6 +61,8 @@ class ComputeSpec:
 
         Raises:
             NotFoundError: There is no such attempt any more: the driver asks ``committed_rows``, then begins again.
+            UnauthorizedError: Of an attempt that survives the driver, waited out; ``SettingsError`` and ``cancel`` too.
+            PermanentError: Any other: the attempt is cancelled, and has failed when that has been done.
         """
         raise NotImplementedError
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +11,28 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from coreetl_driver.api import ExecutionStatus, JobSpec, SinkMode
+from dcp_core.errors import TransientError
 
 if TYPE_CHECKING:
     from coreetl_driver.sources.connections import Connection
     from dcp_core.settings import Secret
 
 MAX_HANDLE_LENGTH = 2000
+NOT_TAKEN = "coreetl.not_taken"  # of a TransientError of ``submit``: this call has started nothing
+
+
+@contextmanager
+def taking_nothing() -> Iterator[None]:
+    """The part of a ``submit`` that starts no attempt yet: what may be tried again in here says so.
+
+    Raises:
+        TransientError: With code ``NOT_TAKEN``.
+    """
+    try:
+        yield
+    except TransientError as error:
+        after, where, hint = error.retry_after_s, error.where, error.hint
+        raise TransientError(error.message, retry_after_s=after, code=NOT_TAKEN, where=where, hint=hint) from error
 
 
 def _always() -> bool:
@@ -35,6 +52,9 @@ class Task:
         may_commit: Asks whether this driver still owns the execution. A backend that makes the commit itself asks just
             before: a driver that stood still for a while may have been taken for dead, and another one runs it now.
         handle: Of this attempt, where it was submitted already and its user has come with a token again.
+        may_run: Whether this attempt may have been submitted before, by this driver or an earlier one, and nobody has
+            noted an answer. What ``submit`` then refuses for the driver's credentials or settings does not end the
+            execution: the driver waits until they are right again.
     """
 
     execution_id: str
@@ -49,6 +69,7 @@ class Task:
     attempt: int = 1
     may_commit: Callable[[], bool] = field(default=_always, repr=False, eq=False)
     handle: str | None = None
+    may_run: bool = False
 
     @property
     def key(self) -> str:

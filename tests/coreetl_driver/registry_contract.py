@@ -174,11 +174,13 @@ class RegistryContract:
         engine = sa.create_engine(url)
         with engine.begin() as connection:
             connection.exec_driver_sql("ALTER TABLE coreetl_executions DROP COLUMN handle")
+            connection.exec_driver_sql("ALTER TABLE coreetl_executions DROP COLUMN unsubmitted_attempt")
             connection.exec_driver_sql("ALTER TABLE coreetl_executions ADD COLUMN worker TEXT")
             connection.exec_driver_sql("UPDATE coreetl_executions SET worker = 'its/process'")
             connection.exec_driver_sql("UPDATE coreetl_schema SET version = 1")
         runs = at_once(lambda each, _: each.get_run("e1"))
         assert {run.handle for run in runs} == {"its/process"}
+        assert all(run.may_run for run in runs), "what an older driver has not noted may run"
         with engine.begin() as connection:
             found = connection.exec_driver_sql("SELECT version FROM coreetl_schema").all()
             assert [tuple(row) for row in found] == [(SCHEMA_VERSION,)]

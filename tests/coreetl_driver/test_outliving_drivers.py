@@ -316,6 +316,7 @@ def test_a_registry_of_the_first_version_is_upgraded_and_keeps_what_runs(
     done = driver.wait(driver.run_job("a_job", ENVIRONMENT).execution_id, 60)
     driver.close()
     sql(project, "ALTER TABLE coreetl_executions RENAME COLUMN handle TO worker")
+    sql(project, "ALTER TABLE coreetl_executions DROP COLUMN unsubmitted_attempt")
     sql(project, "UPDATE coreetl_executions SET worker = ?", str(Owner.current()))
     sql(project, "UPDATE coreetl_schema SET version = 1")
     registry = JobRegistry(f"sqlite:///{project.settings.state}/coreetl.db")

@@ -26,7 +26,7 @@ from coreetl_driver.compute.databricks.submitting import run_request
 from coreetl_driver.compute.interfaces import ComputeBackend
 from coreetl_driver.compute.results import judged, result_in
 from coreetl_driver.compute.spark_submit import submission
-from coreetl_driver.compute.tasks import Capabilities, Outcome, Task
+from coreetl_driver.compute.tasks import Capabilities, Outcome, Task, taking_nothing
 from dcp_core.errors import (
     DcpError,
     NotFoundError,
@@ -93,6 +93,9 @@ class DatabricksBackend(ComputeBackend):
         except DcpError as error:
             if asked_by is None and (isinstance(error, PermanentError) or error.code == THROTTLED):
                 asked.unlink(missing_ok=True)  # it says itself that it has not taken it
+            if isinstance(error, TransientError) and not asked.exists():
+                with taking_nothing():
+                    raise
             if isinstance(error, PermanentError):
                 self._actors.forget(task.key)
             if isinstance(error, SettingsError) and asked_by is not None:

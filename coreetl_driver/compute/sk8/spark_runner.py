@@ -23,6 +23,7 @@ from coreetl_driver.compute.artifacts import Program
 from coreetl_driver.compute.sk8 import resources
 from coreetl_driver.compute.sk8.kubernetes_api import GoneError, KubernetesApi
 from coreetl_driver.compute.sk8.resources import Application
+from coreetl_driver.compute.tasks import taking_nothing
 from dcp_core.errors import ConflictError, NotFoundError, PermanentError, TransientError
 
 _MANAGER = resources.MANAGER
@@ -60,9 +61,10 @@ class SparkRunner:
             PermanentError: The cluster refuses it, or somebody else's resource has the name.
             TransientError: Try again: whatever was done counts.
         """
-        self._put_program(program)
         name = application["metadata"]["name"]
-        fence = self._put_specification(name, specification)
+        with taking_nothing():
+            self._put_program(program)
+            fence = self._put_specification(name, specification)
         if _is_cancelled(fence):
             return
         made = self._found(name)
