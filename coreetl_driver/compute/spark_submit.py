@@ -33,7 +33,7 @@ from typing import Any
 
 from attrs import evolve, field, fields, frozen
 
-from coreetl_driver.compute.routing import SIZES
+from coreetl_driver.compute.routing import DEFAULT_SIZE, SIZES
 from coreetl_driver.compute.sections import section_for
 from coreetl_driver.compute.tasks import Task
 from dcp_core.errors import SettingsError
@@ -42,7 +42,10 @@ from dcp_core.settings import Settings, masked
 _MEMORY = re.compile(r"[1-9]\d*[kmgt]")
 _PACKAGE = re.compile(r"[^\s:]+:[^\s:]+:[^\s:]+")
 _DATABRICKS_SECRET = re.compile(r"\{\{secrets/[^/{}]+/[^/{}]+\}\}")
-_DEFAULT_SIZE = "medium"
+# Kubernetes' own: the name and the key of a Secret, or the path where one is mounted.
+_KUBERNETES_SECRET = re.compile(
+    r"spark\.kubernetes\.(?:driver|executor)\.(?:secretKeyRef\.\w+=[\w.-]+:[\w.-]+|secrets\.[\w.-]+=/[\w./-]+)"
+)
 
 
 @frozen
@@ -149,6 +152,13 @@ def submission(settings: Settings, task: Task) -> Submission:
     return Submission(_resources(section, task.spec.compute, where), {**conf, **own}, section.packages, section.python)
 
 
+def shows_secret(name: str, value: str) -> bool:
+    """Whether a setting would be a secret written out, and not the name of where Databricks or Kubernetes keeps one."""
+    if _DATABRICKS_SECRET.fullmatch(value) or _KUBERNETES_SECRET.fullmatch(f"{name}={value}"):
+        return False
+    return masked(name, value) != value
+
+
 def _resources(section: SparkSettings, compute: Mapping[str, Any], where: str | None) -> Resources:
     for name, changes in section.sizes.items():
         if name not in SIZES:
@@ -157,7 +167,7 @@ def _resources(section: SparkSettings, compute: Mapping[str, Any], where: str | 
             )
         for key, value in changes.items():
             _check(name, key, value, where)
-    size = str(compute.get("size") or _DEFAULT_SIZE)
+    size = str(compute.get("size") or DEFAULT_SIZE)
     return evolve(_SIZES[size], **section.sizes.get(size, {}))
 
 
@@ -175,9 +185,10 @@ def _check(size: str, key: str, value: Any, where: str | None) -> None:
 
 def _refuse_secrets(conf: Mapping[str, str], where: str | None) -> None:
     for name, value in conf.items():
-        if masked(name, value) != value and not _DATABRICKS_SECRET.fullmatch(value):
+        if shows_secret(name, value):
             raise SettingsError(
                 f"[spark.conf] {name} would show a secret to everybody who may look at the cluster",
                 where=where,
-                hint="let the cluster's own role or environment hold it; on Databricks write {{secrets/scope/key}}",
+                hint="let the cluster's own role or environment hold it; Databricks has {{secrets/scope/key}}, Kubernetes "
+                'spark.kubernetes.driver.secretKeyRef.NAME = "secret:key"',
             )

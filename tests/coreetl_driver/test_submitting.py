@@ -125,6 +125,7 @@ def test_a_job_cannot_be_let_read_files_by_their_paths() -> None:
         ({"packages": ["iceberg"]}, "is not group:artifact:version"),
         ({"conf": {"spark.sql.catalog.pedregal.token": SECRET}}, "would show a secret"),
         ({"conf": {"spark.sql.catalog.pedregal.header.Authorization": f"Bearer {SECRET}"}}, "would show a secret"),
+        ({"conf": {"spark.kubernetes.driver.secretKeyRef.TOKEN": SECRET}}, "would show a secret"),
         ({"conf": {"fs.azure.account.key.store.dfs.core.windows.net": SECRET}}, "would show a secret"),
         ({"conf": {"spark.hadoop.fs.s3a.encryption.key": SECRET}}, "would show a secret"),
         ({"conf": {"spark.sql.catalog.pedregal.uri": f"https://me:{SECRET}@catalog"}}, "would show a secret"),
@@ -153,10 +154,17 @@ def test_a_result_that_cannot_be_written_does_not_unmake_the_job(
     assert f"the result cannot be written to {place}" in told.err
 
 
-def test_a_secret_that_the_cluster_keeps_itself_may_be_named() -> None:
-    reference = "{{secrets/coreetl/catalog}}"
-    made = submission(spark({"conf": {"spark.sql.catalog.pedregal.token": reference}}), task_of())
-    assert made.conf["spark.sql.catalog.pedregal.token"] == reference
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("spark.sql.catalog.pedregal.token", "{{secrets/coreetl/catalog}}"),
+        ("spark.kubernetes.driver.secretKeyRef.CATALOG_TOKEN", "catalog:token"),
+        ("spark.kubernetes.executor.secretKeyRef.CATALOG_TOKEN", "catalog:token"),
+        ("spark.kubernetes.driver.secrets.catalog", "/etc/secrets"),
+    ],
+)
+def test_a_secret_that_the_cluster_keeps_itself_may_be_named(name: str, value: str) -> None:
+    assert submission(spark({"conf": {name: value}}), task_of()).conf[name] == value
 
 
 def test_the_specification_that_is_staged_holds_no_secret_and_no_comment() -> None:
