@@ -9,14 +9,12 @@ Source: Iceberg REST catalog specification, ``CatalogConfig.endpoints``, https:/
 from __future__ import annotations
 
 import logging
-import queue
-import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from coreetl_driver.catalog_opening import open_catalog
+from coreetl_driver.known_catalogs import OF_THIS_PROCESS, KnownCatalogs
 from dcp_core.errors import PermanentError, SettingsError
 
 if TYPE_CHECKING:
@@ -78,62 +76,23 @@ def require(catalog: Catalog, ability: Ability) -> None:
         raise refusal(catalog.name, ability)
 
 
-class CatalogAbilities:
-    """Remembers of each catalog, for the life of the process, what it can do; safe to use from several threads.
+def require_of(known: KnownCatalogs, name: str, properties: Mapping[str, str], ability: Ability) -> None:
+    """Refuse what a catalog cannot do; one that cannot be asked now is let pass, for the work itself will tell.
 
     Args:
-        timeout_s: How long a catalog may take with its answer.
+        properties: Resolved.
+
+    Raises:
+        NotOfferedError: Never retried.
     """
-
-    def __init__(self, timeout_s: float = 20.0) -> None:
-        self._timeout_s = timeout_s
-        self._known: dict[tuple[str, frozenset[tuple[str, str]]], Catalog] = {}
-        self._lock = threading.Lock()
-
-    def require(self, name: str, properties: Mapping[str, str], ability: Ability) -> None:
-        """Refuse what a catalog cannot do; one that cannot be asked now is let pass, for the work itself will tell.
-
-        Args:
-            properties: Resolved.
-
-        Raises:
-            NotOfferedError: Never retried.
-        """
-        if not is_rest(properties):
-            return
-        key = (name, frozenset(properties.items()))
-        with self._lock:
-            catalog = self._known.get(key)
-        if catalog is None:
-            catalog = self._asked(name, properties)
-            if catalog is None:
-                return
-            with self._lock:
-                self._known[key] = catalog
-        require(catalog, ability)
-
-    def _asked(self, name: str, properties: Mapping[str, str]) -> Catalog | None:
-        answers: queue.SimpleQueue[Catalog | Exception] = queue.SimpleQueue()
-
-        def ask() -> None:
-            try:
-                answers.put(open_catalog(name, properties))
-            except Exception as error:
-                answers.put(error)
-
-        # pyiceberg waits for ever; whoever asks for a run must not.
-        threading.Thread(target=ask, name="coreetl-catalog-config", daemon=True).start()
-        try:
-            answer = answers.get(timeout=self._timeout_s)
-        except queue.Empty:
-            answer = TimeoutError()
-        if isinstance(answer, Exception):  # its text may hold what the properties hold
-            _LOG.warning("catalog %r cannot be asked what it offers: %s", name, type(answer).__name__)
-            return None
-        return answer
-
-
-_OF_THIS_PROCESS = CatalogAbilities()
+    if not is_rest(properties):
+        return
+    try:
+        catalog = known.opened(name, properties)
+    except Exception as error:  # its text may hold what the properties hold
+        _LOG.warning("catalog %r cannot be asked what it offers: %s", name, type(error).__name__)
+        return
+    require(catalog, ability)
 
 
 def check_sink(catalog: str, settings: Settings) -> None:
@@ -146,7 +105,7 @@ def check_sink(catalog: str, settings: Settings) -> None:
         properties = settings.catalog_properties(catalog)
     except SettingsError:
         return  # a variable is not set: the execution says which, as it does of every catalog
-    _OF_THIS_PROCESS.require(catalog, properties, CHANGE_TABLE)
+    require_of(OF_THIS_PROCESS, catalog, properties, CHANGE_TABLE)
 
 
 def is_rest(properties: Mapping[str, str]) -> bool:

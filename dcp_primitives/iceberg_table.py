@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from coreetl_driver.catalog_abilities import CHANGE_TABLE, CREATE_TABLE, DROP_TABLE, require
+from coreetl_driver.catalog_abilities import (
+    CHANGE_TABLE,
+    CREATE_NAMESPACE,
+    CREATE_TABLE,
+    DROP_TABLE,
+    offers,
+    refusal,
+    require,
+)
 from dcp_core.context import Context
 from dcp_core.errors import ConflictError, DestructiveError, InvalidSpecError, PermanentError, TransientError
 from dcp_core.interfaces import Primitive
@@ -122,7 +130,7 @@ class IcebergTablePrimitive(Primitive):
 
         Raises:
             ConflictError: Somebody else created it meanwhile.
-            NotOfferedError: The catalog cannot create tables.
+            NotOfferedError: The catalog cannot create tables, or the namespace that is missing.
             TransientError: The catalog cannot be reached.
         """
         from pyiceberg.exceptions import NoSuchNamespaceError, TableAlreadyExistsError
@@ -361,6 +369,10 @@ def _fresh_location(catalog: Catalog, resource: Resource, ctx: Context) -> str |
 
 
 def _ensure_namespace(catalog: Catalog, resource: Resource) -> None:
+    if not offers(catalog, CREATE_NAMESPACE):
+        if not catalog.namespace_exists(_namespace(resource)):
+            raise refusal(catalog.name, CREATE_NAMESPACE)
+        return
     try:
         catalog.create_namespace_if_not_exists(_namespace(resource))
     except Exception:

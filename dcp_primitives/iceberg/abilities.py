@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from coreetl_driver import catalog_abilities as abilities
 from coreetl_driver.catalog_abilities import Ability
+from coreetl_driver.known_catalogs import OF_THIS_PROCESS
 from dcp_core.context import Context
 from dcp_core.digests import JsonValue
 from dcp_core.model import Effect, FieldChange, State
@@ -26,15 +27,17 @@ _NEEDS: Mapping[str, Ability] = {
 def facts(ctx: Context) -> dict[str, JsonValue]:
     """For a table's ``info``: why each change of it is not possible in this catalog; {} when all are.
 
-    Only a REST catalog has to be asked.
+    Only a REST catalog has to be asked; who has been asked within some minutes is not asked again.
 
     Raises:
-        TransientError: It cannot be reached.
+        TransientError: It cannot be reached, or does not answer.
     """
     name = ctx.environment.catalog
     if not abilities.is_rest(ctx.settings.catalog_properties(name, resolve=False)):
         return {}
-    catalog = catalogs.connect(ctx)
+    properties = ctx.settings.catalog_properties(name)
+    with catalogs.reaching(name):
+        catalog = OF_THIS_PROCESS.opened(name, properties)
     lacks: dict[str, JsonValue] = {}
     for change, ability in _NEEDS.items():
         if not abilities.offers(catalog, ability):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlparse
 
 from coreetl_driver.catalog_abilities import NotOfferedError
-from coreetl_driver.catalog_opening import open_catalog
+from coreetl_driver.catalog_opening import open_catalog, open_in_time
 from coreetl_driver.embedded import sqlite_file
 from dcp_core.context import Context
 from dcp_core.errors import DcpError, PermanentError, TransientError
@@ -97,8 +97,10 @@ def _load(name: str, properties: dict[str, str]) -> Catalog:
         if file is not None:
             # SQLite makes the file on the first look; only a caller that is about to write gets here.
             file.parent.mkdir(parents=True, exist_ok=True)
+        with reaching(name):
+            return open_catalog(name, properties)
     with reaching(name):
-        return open_catalog(name, properties)
+        return open_in_time(name, properties)
 
 
 def exists(properties: Mapping[str, str]) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,12 +17,13 @@ from coreetl_driver.catalog_abilities import (
     CREATE_NAMESPACE,
     CREATE_TABLE,
     DROP_TABLE,
-    CatalogAbilities,
     NotOfferedError,
     is_rest,
     offers,
+    require_of,
 )
-from coreetl_driver.catalog_opening import open_catalog
+from coreetl_driver.catalog_opening import open_catalog, open_in_time
+from coreetl_driver.known_catalogs import KnownCatalogs
 from dcp_core.errors import SettingsError
 from tests.unity import OPEN_SOURCE, READS, TOKEN, UnityCatalog, serving
 
@@ -42,7 +46,7 @@ def test_a_sql_catalog_can_do_everything_and_is_not_asked(tmp_path: Path) -> Non
     catalog.create_namespace("raw")
     assert catalog.list_namespaces() == [("raw",)]
     assert all(offers(catalog, ability) for ability in ALL)
-    CatalogAbilities().require("nobody", {"type": "sql", "uri": "sqlite:////nowhere/c.db"}, CHANGE_TABLE)
+    require_of(KnownCatalogs(), "nobody", {"type": "sql", "uri": "sqlite:////nowhere/c.db"}, CHANGE_TABLE)
 
 
 def test_a_rest_catalog_can_do_what_it_lists(unity: UnityCatalog) -> None:
@@ -55,34 +59,100 @@ def test_a_rest_catalog_can_do_what_it_lists(unity: UnityCatalog) -> None:
     assert all(offers(open_catalog("unity", properties(unity)), ability) for ability in ALL)
 
 
-def test_a_catalog_is_asked_once_a_process_and_again_when_its_properties_change(unity: UnityCatalog) -> None:
-    known = CatalogAbilities()
+def test_a_catalog_is_asked_once_in_a_while_and_again_when_its_properties_change(unity: UnityCatalog) -> None:
+    known = KnownCatalogs()
     for _ in range(3):
         with pytest.raises(NotOfferedError, match="catalog 'unity' cannot change tables or write rows: it does not"):
-            known.require("unity", properties(unity), CHANGE_TABLE)
+            require_of(known, "unity", properties(unity), CHANGE_TABLE)
     assert len(unity.requests) == 1
     with pytest.raises(NotOfferedError):
-        known.require("unity", {**properties(unity), "scope": "other"}, CHANGE_TABLE)
+        require_of(known, "unity", {**properties(unity), "scope": "other"}, CHANGE_TABLE)
     assert len(unity.requests) == 2
 
 
 def test_a_catalog_that_cannot_be_asked_is_left_to_the_work_and_asked_again(
     unity: UnityCatalog, caplog: pytest.LogCaptureFixture
 ) -> None:
-    known = CatalogAbilities()
+    known = KnownCatalogs()
     denied = {**properties(unity), "token": "wrong-canary-token"}
-    known.require("unity", denied, CHANGE_TABLE)
-    known.require("unity", denied, CHANGE_TABLE)
+    require_of(known, "unity", denied, CHANGE_TABLE)
+    require_of(known, "unity", denied, CHANGE_TABLE)
     assert len(unity.requests) == 2
     assert "wrong-canary-token" not in caplog.text
     assert caplog.text.count("cannot be asked what it offers") == 2
 
 
-def test_a_catalog_that_never_answers_keeps_nobody_waiting(caplog: pytest.LogCaptureFixture) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        CatalogAbilities(timeout_s=0.2).require("silent", {"type": "rest", "uri": uri}, CHANGE_TABLE)
-    assert "cannot be asked what it offers: TimeoutError" in caplog.text
+@pytest.fixture
+def silent() -> Iterator[dict[str, str]]:
+    """A catalog that takes calls and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield {"type": "rest", "uri": f"http://127.0.0.1:{server.getsockname()[1]}"}
+
+
+def asking() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "coreetl-catalog-config"}
+
+
+def test_a_catalog_that_never_answers_keeps_the_first_who_asks_waiting_and_nobody_else(
+    silent: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    times, before = [0.0], asking()
+    known = KnownCatalogs(timeout_s=0.5, clock=lambda: times[0])
+    began = time.monotonic()
+    for _ in range(5):
+        require_of(known, "silent", silent, CHANGE_TABLE)
+        times[0] += 10.0
+    assert 0.5 <= time.monotonic() - began < 1.0
+    assert len(asking() - before) == 1
+    assert caplog.text.count("cannot be asked what it offers: TimeoutError") == 5
+    times[0] += 15.0
+    require_of(known, "silent", silent, CHANGE_TABLE)
+    assert len(asking() - before) == 2, "a minute later"
+    with pytest.raises(TimeoutError, match=r"no answer within 0\.1 s"):
+        open_in_time("silent", silent, timeout_s=0.1)
+
+
+def test_all_who_ask_at_a_time_wait_for_one_answer(silent: dict[str, str]) -> None:
+    known, before = KnownCatalogs(timeout_s=0.5), asking()
+    threads = [threading.Thread(target=require_of, args=(known, "silent", silent, CHANGE_TABLE)) for _ in range(8)]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert time.monotonic() - began < 2.0
+    assert len(asking() - before) == 1
+
+
+def test_an_answer_that_comes_late_is_used() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+        held, known = {"type": "rest", "uri": f"http://127.0.0.1:{slow.getsockname()[1]}"}, KnownCatalogs(timeout_s=0.2)
+        with pytest.raises(TimeoutError):
+            known.opened("slow", held)
+        connection, _ = slow.accept()
+        with connection:
+            connection.recv(65536)
+            body = b'{"defaults": {}, "overrides": {}}'
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + body)
+            deadline = time.monotonic() + 10.0
+            while time.monotonic() < deadline:
+                with contextlib.suppress(TimeoutError):
+                    assert known.opened("slow", held).name == "slow"
+                    return
+                time.sleep(0.02)
+    pytest.fail("the answer was thrown away")
+
+
+def test_what_a_catalog_offers_is_asked_again_after_some_minutes(unity: UnityCatalog) -> None:
+    times = [0.0]
+    known = KnownCatalogs(clock=lambda: times[0])
+    with pytest.raises(NotOfferedError):
+        require_of(known, "unity", properties(unity), CHANGE_TABLE)
+    unity.endpoints = (*READS, CHANGE_TABLE.endpoint)
+    times[0] = 601.0
+    require_of(known, "unity", properties(unity), CHANGE_TABLE)
+    assert len(unity.requests) == 2
 
 
 @pytest.mark.parametrize(
