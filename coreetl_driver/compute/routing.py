@@ -19,13 +19,13 @@ Source: design.md section 10.
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, fields, frozen
 
+from coreetl_driver.compute.suggesting import nearest
 from coreetl_driver.compute.tasks import Capabilities
 from dcp_core.errors import NotSupportedError, SettingsError, UnauthorizedError
 from dcp_core.settings import CONFIG_FILE
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _BACKEND_VARIABLE = "DCP_COREETL_BACKEND"
 SIZES = ("small", "medium", "large", "xlarge")
+DEFAULT_SIZE = "medium"
 TOKEN_NEEDED = "coreetl.token_needed"  # of an error: the backend acts as the user  # noqa: S105  # a name
 
 
@@ -140,7 +141,7 @@ class Router:
                 raise SettingsError(
                     f"{place} is {backend!r}, and no such compute backend is installed",
                     where=self.where,
-                    hint=_nearest(backend, sorted(installed), "installed"),
+                    hint=nearest(backend, sorted(installed), "installed"),
                 )
 
 
@@ -177,14 +178,14 @@ def _route(number: int, given: Mapping[str, Any], where: str | None) -> Route:
     known = [each.name for each in fields(Route)]
     for key in given:
         if key not in known:
-            raise SettingsError(f"{place} has no setting {key!r}", where=where, hint=_nearest(key, known, "settings"))
+            raise SettingsError(f"{place} has no setting {key!r}", where=where, hint=nearest(key, known, "settings"))
     backend = given.get("backend")
     if not isinstance(backend, str) or not backend:
         raise SettingsError(f"{place} names no backend", where=where, hint='backend = "local"')
     values = {key: _several(place, key, given[key], where) for key in given if key != "backend"}
     for size in values.get("size", ()):
         if size not in SIZES:
-            hint = _nearest(str(size), SIZES, "sizes")
+            hint = nearest(str(size), SIZES, "sizes")
             raise SettingsError(f"{place}: there is no size {size!r}", where=where, hint=hint)
     return Route(backend, **values)
 
@@ -196,8 +197,3 @@ def _several(place: str, key: str, value: Any, where: str | None) -> tuple[Any, 
         expected = "a whole number, or several" if wanted is int else "a text, or several"
         raise SettingsError(f"{place}: {key} is {value!r}, expected {expected}", where=where)
     return tuple(items)
-
-
-def _nearest(name: str, known: Sequence[str], what: str) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f'did you mean "{close[0]}"?' if close else f"{what}: {', '.join(known)}"

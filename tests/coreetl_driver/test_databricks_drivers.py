@@ -187,7 +187,7 @@ def test_a_token_that_is_refused_fails_the_execution_before_anything_runs(place:
 
 @pytest.mark.parametrize("way", driving.WAYS)
 def test_the_token_goes_to_the_driver_when_it_asks_for_it_over_any_way_and_lies_nowhere(
-    place: Place, settings: Settings, tmp_path: Path, way: str
+    place: Place, settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture, way: str
 ) -> None:
     sent: list[bool] = []
     with driving.driven(way, tmp_path, settings.values) as values:
@@ -219,6 +219,7 @@ def test_the_token_goes_to_the_driver_when_it_asks_for_it_over_any_way_and_lies_
             place.scripts.end(rows=3)
             assert driver.wait(done.execution_id, 60).status is ExecutionStatus.SUCCEEDED
             assert sent == [False, True]
+            assert "denied" not in caplog.text, "it was only asked for a token"
             assert {run.owner for run in place.workspace.submitted.values()} == {ALICE}
         finally:
             driver.close()

@@ -1,7 +1,8 @@
 """Who acts: a user by the token that came with a run, or an environment's service principal.
 
 A user's token is kept in memory, for as long as something of that user runs, under the name that Databricks has for
-its owner. So a newer token of theirs, which comes with any run, serves what runs already too.
+its owner. So a newer token of theirs, which comes with any run, serves what runs already too. That a run is left to
+another driver no backend is told: the token then stays until this driver ends, which forgets all of them.
 """
 
 from __future__ import annotations

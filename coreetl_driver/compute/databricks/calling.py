@@ -5,6 +5,7 @@ The SDK would try again by itself, sleep as long as the service says, and hide i
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
 import re
 from collections.abc import Callable, Iterator
@@ -55,10 +56,16 @@ def opened(section: DatabricksSettings, token: Secret) -> WorkspaceClient:
         debug_headers=False,
         clock=_Impatient(),
         product=_PRODUCT,
-        product_version="0.1.0",
+        product_version=_version(),
         **credentials,
     )
     return WorkspaceClient(config=config)
+
+
+def _version() -> str:
+    """This driver's, as the SDK takes it: three numbers."""
+    found = re.match(r"\d+\.\d+\.\d+", importlib.metadata.version(_PRODUCT))
+    return found.group() if found else "0.0.0"
 
 
 def waiting(message: str, **details: Any) -> UnauthorizedError:

@@ -19,8 +19,6 @@ Source: https://docs.databricks.com/api/workspace/jobs/submit.
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -29,15 +27,16 @@ from attrs import field, frozen
 
 from coreetl_driver.compute.routing import SIZES
 from coreetl_driver.compute.sections import section_for
+from coreetl_driver.compute.spark_submit import shows_secret
+from coreetl_driver.compute.suggesting import nearest
+from coreetl_driver.loopback import is_loopback
 from dcp_core.errors import SettingsError
-from dcp_core.settings import CONFIG_FILE, Secret, Settings, masked
+from dcp_core.settings import CONFIG_FILE, Secret, Settings
 
 SECTION = "databricks"
 USER = "user"
 ENVIRONMENTS = {"production": "production", "playground": "playground_*"}  # by the name of their settings
 _AUTH_VARIABLE = "DCP_DATABRICKS_AUTH"
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_SECRET_REFERENCE = re.compile(r"\{\{secrets/[^/{}]+/[^/{}]+\}\}")
 # What the program decides, or what has a place of its own; the rest is whatever Databricks takes.
 _ELSEWHERE = {
     "num_workers": "executors in [spark.sizes.SIZE], or autoscale in [databricks.cluster]",
@@ -130,7 +129,7 @@ def _of_host(section: DatabricksSettings) -> list[tuple[str, str]]:
         return [("host is not set", 'host = "https://….cloud.databricks.com"')]
     if place.username or place.password:
         return [("host holds a password", "the address alone, without a name")]
-    if place.scheme == "https" or (place.scheme == "http" and place.hostname in _LOOPBACK):
+    if place.scheme == "https" or (place.scheme == "http" and is_loopback(place.hostname or "")):
         return []
     return [(f"host is {section.host!r}, which would show tokens to the network", 'host = "https://…"')]
 
@@ -162,18 +161,14 @@ def _of_compute(section: DatabricksSettings) -> list[tuple[str, str]]:
         (f"cluster.spark_env_vars {name} would show a secret to everybody who may look at the cluster",
          "write {{secrets/scope/key}}")
         for name, value in dict(section.cluster.get("spark_env_vars") or {}).items()
-        if masked(name, str(value)) != str(value) and not _SECRET_REFERENCE.fullmatch(str(value))
+        if shows_secret(name, str(value))
     ]  # fmt: skip
     problems += [
-        (f"node_types names size {size!r}", nearest(size, SIZES)) for size in section.node_types if size not in SIZES
+        (f"node_types names size {size!r}", nearest(size, SIZES, "sizes"))
+        for size in section.node_types
+        if size not in SIZES
     ]
     if not section.workspace_path.startswith("/Workspace/") or "/../" in f"{section.workspace_path}/":
         hint = 'workspace_path = "/Workspace/Users/{me}/.coreetl"'
         problems.append((f"workspace_path {section.workspace_path!r} does not begin with /Workspace/", hint))
     return problems
-
-
-def nearest(name: str, known: Any) -> str:
-    """What may have been meant."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f'did you mean "{close[0]}"?' if close else f"there are: {', '.join(known)}"

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from coreetl_driver.compute.databricks.settings import SECTION, DatabricksSettings, nearest
+from coreetl_driver.compute.databricks.settings import SECTION, DatabricksSettings
 from coreetl_driver.compute.databricks.staging import Staged
+from coreetl_driver.compute.routing import DEFAULT_SIZE
 from coreetl_driver.compute.spark_submit import Submission
+from coreetl_driver.compute.suggesting import nearest
 from coreetl_driver.compute.tasks import Task
 from dcp_core.errors import SettingsError
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 TASK_KEY = "coreetl"
 _ENVIRONMENT_KEY = "coreetl"
 _MAX_NAME_LENGTH = 200
-_DEFAULT_SIZE = "medium"
 
 
 def run_request(task: Task, section: DatabricksSettings, submission: Submission, staged: Staged) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def new_cluster(task: Task, section: DatabricksSettings, submission: Submission)
     from databricks.sdk.service.compute import ClusterSpec
 
     wanted = dict(section.cluster)
-    size = str(task.spec.compute.get("size") or _DEFAULT_SIZE)
+    size = str(task.spec.compute.get("size") or DEFAULT_SIZE)
     if size in section.node_types:
         wanted["node_type_id"] = section.node_types[size]
     if "autoscale" not in wanted:
@@ -104,7 +105,7 @@ def _require_known(cls: Any, given: Mapping[str, Any]) -> None:
     known = [each.name for each in fields(cls)]
     for name in given:
         if name not in known:
-            raise SettingsError(f"[{SECTION}.cluster] has no setting {name!r}", hint=nearest(name, known))
+            raise SettingsError(f"[{SECTION}.cluster] has no setting {name!r}", hint=nearest(name, known, "settings"))
     understood = cls.from_dict(dict(given)).as_dict()
     for name, value in given.items():
         if understood.get(name) != value:
