@@ -26,6 +26,10 @@ MAX_LENGTH = 200  # of one macro: what a person writes; the parser's depth is bo
 MAX_MACROS = 50  # in one text: whoever may run a job must not keep the driver busy with reading it
 _MACRO = re.compile(r"""\{\{(?P<inside>(?:'[^']*'|"[^"]*"|\}(?!\})|[^'"}])*)\}\}""")
 _OPENING = re.compile(r"\{[{%#]")
+_QUOTES = ("'", '"')
+_TEXT = re.compile(r"'[^'\n]*'" r'|"[^"\n]*"')
+_NUMBER_IN_WORD = re.compile(r"\b\d[\d_]*[^\W\d_]")
+_PREFIX = re.compile(r"\w'")
 _DIRECTIVES = re.compile(r"(?:[^%]|%[YmdHMSjyGuVBbAa%])*")
 _MAX_DAYS = 4_000_000  # more than the calendar has
 _SAMPLE = Interval.of_day(date(2026, 1, 1))
@@ -150,14 +154,28 @@ def _filled_in(inside: str, interval: Interval) -> str:
     source = inside.strip()
     if len(source) > MAX_LENGTH:
         raise _MacroError(f"longer than {MAX_LENGTH} characters")
-    if "\\" in source:  # Python warns of escapes that it does not know, on standard error
+    if "\\" in source:
         raise _MacroError("a backslash has no meaning here", _AVAILABLE)
+    if _has_warnings(source):
+        raise _MacroError("this cannot be read", _AVAILABLE)
     try:
         tree = ast.parse(source, mode="eval").body
         value = _value(tree, _names(interval))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise _MacroError("this cannot be read", _AVAILABLE) from None
     return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _has_warnings(source: str) -> bool:
+    """Whether Python might warn of it on standard error; what catches warnings is not for several threads.
+
+    It warns of numbers that run into a word, as in ``1if``, also within a text with a prefix, ``f'…'``.
+    """
+    if any(quote * 3 in source for quote in _QUOTES):  # these texts end elsewhere than one would think
+        return True
+    rest = _TEXT.sub("''", source)
+    is_open = any(quote in rest.replace("''", "") for quote in _QUOTES)
+    return is_open or _NUMBER_IN_WORD.search(rest) is not None or _PREFIX.search(rest) is not None
 
 
 _AVAILABLE = f"there are: {', '.join(NAMES)}, {', '.join(f'macros.{name}' for name in FUNCTIONS)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -127,6 +128,40 @@ def test_every_problem_of_a_text_is_told_at_its_place() -> None:
         (0, "{{ one }}"),
         (19, "{{ two }}"),
     ]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "1if 1else 2",
+        "0x1for x in ds",
+        "1_0or 2",
+        "f'{1if 1else 2}'",
+        "rb'1'",
+        "'''a' '''1if 1else'",
+        "ds # '\n1if '",
+        "'1if",
+    ],
+)
+def test_what_python_would_warn_of_is_refused_in_silence(source: str) -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        (problem,) = macros.check(f"{{{{ {source} }}}}")
+    assert told == []
+    assert "this cannot be read" in problem.message or "the braces are not closed" in problem.message
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(["1", "if ", "else ", "0x1", "f", "'", '"', "ds", " ", "_", "#", "\n", "(", ")"]), max_size=12
+    )
+)
+def test_nothing_that_is_typed_makes_python_warn(pieces: list[str]) -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        macros.check(f"{{{{ {''.join(pieces)} }}}}")
+    assert told == []
 
 
 @settings(max_examples=300, deadline=None)
