@@ -271,15 +271,17 @@ def test_settings_that_are_wrong_now_end_nothing_that_runs(tmp_path: Path) -> No
             following.get("databricks").submit(task_of(place))
 
 
-def test_settings_that_are_wrong_when_an_answer_was_lost_end_nothing_that_may_run(place: Place) -> None:
+def test_an_answer_that_was_lost_is_not_forgotten_while_the_settings_are_wrong(place: Place) -> None:
     task = task_of(place)
     fault(place, f"{RUNS}/submit", LOSE)
     with pytest.raises(TransientError):
         place.backend().submit(task)
     values = {**place.bench.settings.values, "spark": {"packages": ["not-a-coordinate"]}}
     place.opened.append(evolve(place.bench, settings=evolve(place.bench.settings, values=values)).driver())
-    with pytest.raises(TransientError, match="not-a-coordinate"):
-        place.opened[-1].get("databricks").submit(task)
+    with pytest.raises(SettingsError, match="not-a-coordinate"):  # which the driver waits out, for what may run
+        place.opened[-1].get("databricks").submit(evolve(task, may_run=True))
+    assert place.backend().submit(evolve(task, may_run=True))
+    assert place.submissions == 1
 
 
 def test_an_attempt_that_the_service_lost_is_not_found_and_stays_so(place: Place) -> None:
@@ -336,7 +338,7 @@ def test_an_end_is_told_although_the_files_cannot_be_removed(place: Place, caplo
     backend = place.backend()
     handle = backend.submit(task_of(place))
     fault(place, "workspace/delete", 403, code="PERMISSION_DENIED", message="no")
-    with caplog.at_level(logging.WARNING, "dcp"):
+    with caplog.at_level(logging.WARNING):
         assert ended(backend, handle) == Outcome(ExecutionStatus.SUCCEEDED, 3)
     assert "stays in the workspace" in caplog.text
 

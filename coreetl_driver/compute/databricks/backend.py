@@ -18,7 +18,7 @@ from coreetl_driver.api import ExecutionStatus
 from coreetl_driver.compute.commits import rows_known_to_be_committed
 from coreetl_driver.compute.databricks import runs
 from coreetl_driver.compute.databricks.acting import Actor, Actors
-from coreetl_driver.compute.databricks.calling import THROTTLED, waiting
+from coreetl_driver.compute.databricks.calling import REFUSED, THROTTLED, waiting
 from coreetl_driver.compute.databricks.runs import End, Handle
 from coreetl_driver.compute.databricks.settings import ENVIRONMENTS, environments_of_principals, settings_for
 from coreetl_driver.compute.databricks.staging import attempt_folder, places, remove, stage
@@ -40,8 +40,8 @@ from dcp_core.settings import Settings
 if TYPE_CHECKING:
     from databricks.sdk.service.jobs import Run
 
-_LOG = logging.getLogger("dcp")
-_ASKED = "databricks-was-asked"  # in the attempt's folder: a run may have been started
+_LOG = logging.getLogger(__name__)
+_ASKER = "databricks-was-asked"  # in the attempt's folder: by whom; other machines ask Databricks
 _SETTLE_S = 1.0  # for a commit that was on its way to the catalog when its run ended
 _FIRST_LOOK_S, _LAST_LOOK_S = 0.1, 2.0
 _KEPT = 1000  # ends that are remembered
@@ -86,20 +86,14 @@ class DatabricksBackend(ComputeBackend):
         known = Handle.parsed(task.handle or "")
         if known is not None:
             return self._taken_up(task, known)
-        asked = task.folder / _ASKED
-        asked_by = asked.read_text(encoding="utf-8") if asked.exists() else None
+        note = task.folder / _ASKER
+        asker = note.read_text(encoding="utf-8") if note.exists() else None
         try:
-            return self._submitted(task, asked, asked_by)
-        except DcpError as error:
-            if asked_by is None and (isinstance(error, PermanentError) or error.code == THROTTLED):
-                asked.unlink(missing_ok=True)  # it says itself that it has not taken it
-            if isinstance(error, TransientError) and not asked.exists():
-                with taking_nothing():
-                    raise
-            if isinstance(error, PermanentError):
-                self._actors.forget(task.key)
-            if isinstance(error, SettingsError) and asked_by is not None:
-                raise TransientError(str(error), hint=error.hint) from error  # they end nothing that may run
+            return self._submitted(task, note, asker)
+        except PermanentError as error:
+            if asker is None:
+                note.unlink(missing_ok=True)  # it says itself that it has not taken it
+            self._actors.forget(task.key)
             if isinstance(error, NotFoundError):  # of the workspace, not of an attempt
                 raise PermanentError(error.message, where=error.where, hint=error.hint) from None
             raise
@@ -111,7 +105,7 @@ class DatabricksBackend(ComputeBackend):
         if ended is None:
             actor = self._actors.of_attempt(known.environment, known.me)
             try:
-                run = _run(actor, known)
+                run = _run(actor, known.run_id)
             except NotFoundError:
                 self._actors.forget(known.key)
                 raise
@@ -130,7 +124,7 @@ class DatabricksBackend(ComputeBackend):
             return
         actor = self._actors.of_attempt(known.environment, known.me)
         try:
-            if runs.end_of(_run(actor, known)) is not None:
+            if runs.end_of(_run(actor, known.run_id)) is not None:
                 return
             with actor.asks(f"does not end run {known.run_id}"):
                 actor.client.jobs.cancel_run(known.run_id)
@@ -145,32 +139,48 @@ class DatabricksBackend(ComputeBackend):
         if ended is not None:
             return ended.log
         actor = self._actors.of_attempt(known.environment, known.me)
-        return _log(actor, _run(actor, known))[0]
+        return _log(actor, _run(actor, known.run_id))[0]
 
     def close(self) -> None:
         """Runs go on; the tokens are forgotten."""
         self._actors.forget_all()
 
-    def _submitted(self, task: Task, asked: Path, asked_by: str | None) -> str:
+    def _submitted(self, task: Task, note: Path, asker: str | None) -> str:
         """The handle of the run.
 
         Args:
-            asked: Where it is noted, before the service is asked, who asks: after that a run may have been started.
-            asked_by: Who did before.
+            note: Where it is kept, before the service is asked, who asks.
+            asker: Who has asked before, as far as this machine knows.
         """
-        # Where a run may have been started, credentials that are refused must not have it declared failed.
-        may_run = waiting if self.capabilities().acts_as_user_in(task.environment) else TransientError
-        refusal: Callable[..., DcpError] = UnauthorizedError if asked_by is None else may_run
-        actor = self._actors.of_task(task, refusal, asked_by)
-        section = self._section_of(task.environment)
-        staged = places(task, actor, section.workspace_path)
-        request = run_request(task, section, submission(self._settings, task), staged)
-        if asked_by is None:
-            with actor.asks(f"does not take the program's files in {section.workspace_path}", refusal):
-                stage(task, actor, staged)
-        asked.write_text(actor.me, encoding="utf-8")
-        with actor.asks("does not take the run", refusal):
-            submitted: Any = actor.client.jobs.submit(**request).response
+        acts_as_user = self.capabilities().acts_as_user_in(task.environment)
+        may_run = task.may_run or asker is not None
+        refusal: Callable[..., DcpError] = waiting if may_run and acts_as_user else UnauthorizedError
+        with taking_nothing():
+            actor = self._actors.of_task(task, refusal, asker)
+            if asker not in (None, actor.me):
+                raise refusal(
+                    f"a run of it may be of {asker}, and the credentials that are there now are of {actor.me}"
+                )
+            section = self._section_of(task.environment)
+            staged = places(task, actor, section.workspace_path)
+            request = run_request(task, section, submission(self._settings, task), staged)
+            if asker is None:
+                with actor.asks(f"does not take the program's files in {section.workspace_path}", refusal):
+                    stage(task, actor, staged, has_begun=may_run)
+        if not may_run:
+            note.write_text(actor.me, encoding="utf-8")
+        try:
+            with actor.asks("does not take the run", refusal):
+                submitted: Any = actor.client.jobs.submit(**request).response
+        except TransientError as error:
+            if error.code != THROTTLED:
+                raise
+            if asker is None:
+                note.unlink(missing_ok=True)
+            with taking_nothing():  # it says so itself
+                raise
+        if may_run and asker is None and acts_as_user:
+            _require_own(actor, submitted.run_id)
         sink = task.spec.sink
         return Handle(submitted.run_id, task.environment, actor.me, task.key, sink.catalog, sink.table).text
 
@@ -185,7 +195,7 @@ class DatabricksBackend(ComputeBackend):
     def _wait_for_end(self, actor: Actor, known: Handle) -> None:
         deadline = time.monotonic() + self._actors.section_of_running(known.environment).cancel_timeout_s
         pause = _FIRST_LOOK_S
-        while runs.end_of(_run(actor, known)) is None:
+        while runs.end_of(_run(actor, known.run_id)) is None:
             if time.monotonic() > deadline:
                 raise TransientError(f"run {known.run_id} of Databricks was told to end, and has not yet ended")
             time.sleep(pause)
@@ -232,9 +242,28 @@ def _known(handle: str) -> Handle:
     return known
 
 
-def _run(actor: Actor, known: Handle) -> Run:
-    with actor.asks(f"does not show run {known.run_id}"):
-        return actor.client.jobs.get_run(known.run_id)
+def _run(actor: Actor, run_id: int) -> Run:
+    with actor.asks(f"does not show run {run_id}"):
+        return actor.client.jobs.get_run(run_id)
+
+
+def _require_own(actor: Actor, run_id: int) -> None:
+    """Refuse a run that somebody else has started for the same attempt: it is theirs, and they alone may follow it.
+
+    Raises:
+        UnauthorizedError: It waits for their token.
+        TransientError: It cannot be found out yet.
+    """
+    try:
+        owner = _run(actor, run_id).creator_user_name or ""
+    except NotFoundError:  # ``poll`` will say so
+        return
+    except TransientError as error:
+        if error.code != REFUSED:
+            raise
+        raise waiting(error.message, where=error.where) from None
+    if owner.casefold() != actor.me.casefold():
+        raise waiting(f"run {run_id} is of {owner}, and the token that came along of {actor.me}")
 
 
 def _log(actor: Actor, run: Run) -> tuple[str, str]:

@@ -53,13 +53,18 @@ def places(task: Task, actor: Actor, workspace_path: str) -> Staged:
     )
 
 
-def stage(task: Task, actor: Actor, staged: Staged) -> None:
-    """Write what is not there yet; again and again is fine."""
+def stage(task: Task, actor: Actor, staged: Staged, *, has_begun: bool) -> None:
+    """Write what is not there yet; again and again is fine.
+
+    Args:
+        has_begun: Whether the attempt may run: a specification that it may be reading then stays as it is.
+    """
     program = job_program()
     if not _exists(actor, staged.main):  # written last: where it is, the archive is too
         _write(actor, staged.archive, program.archive)
         _write(actor, staged.main, program.main)
-    _write(actor, staged.specification, job_specification(task))
+    if not (has_begun and _exists(actor, staged.specification)):
+        _write(actor, staged.specification, job_specification(task))
 
 
 def attempt_folder(key: str, actor: Actor, workspace_path: str) -> str:
