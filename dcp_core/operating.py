@@ -229,8 +229,8 @@ class Operator:
             UnauthorizedError: Denied; recorded.
             DcpError: The run could not be started or watched; recorded.
         """
-        status: OperationStatus | None = None
-        error: str | None = None
+        # What holds until something better is known: a second Ctrl-C may come between any two lines.
+        status, error = OperationStatus.FAILED, LEFT
         executions: tuple[Execution, ...] = ()
         executor: applying.JournalledExecutor | None = None
         ctx = self.make_context(Environment.named(operation.environment))
@@ -250,32 +250,31 @@ class Operator:
                         ctx=attrs.evolve(ctx, executor=executor),
                     )
                 )
+            failed = [each.error or each.status for each in executions if each.status != "SUCCEEDED"]
+            status, error = applying.outcome_of_run(executions), failed[0] if failed else ""
             return executions
         except DcpError as failure:
             error = str(failure)
             status = OperationStatus.REFUSED if isinstance(failure, UnauthorizedError) else OperationStatus.FAILED
             raise
         except KeyboardInterrupt:
+            # Said before stopping, which takes its time and may be interrupted itself.
+            error, status = "interrupted", OperationStatus.CANCELLED
             # Nobody waits for it any more; left alone, the next run would find it lost and run it once more.
             self._stop(executor.begun if executor else [], ctx)
-            error, status = "interrupted", OperationStatus.CANCELLED
             raise
         except BaseException as failure:
             error, status = f"{type(failure).__name__}: {failure}", OperationStatus.FAILED
             raise
         finally:
-            failed = error or next(
-                (each.error or each.status for each in executions if each.status != "SUCCEEDED"), None
-            )
-            status = status or applying.outcome_of_run(executions)
-            record = self.audit_record(operation, status, (), failed)
+            record = self.audit_record(operation, status, (), error)
             rows = [f"RUN {each.resource.name} {each.status}" for each in executions]
             record = attrs.evolve(record, actions=tuple(rows))
             self.store.append_audit(record)
             self.registry.broadcast("audit", record=record)
             self.registry.broadcast(
                 "operation_finished",
-                operation=attrs.evolve(operation, status=status, error=failed, finished_at=self.clock()),
+                operation=attrs.evolve(operation, status=status, error=error or None, finished_at=self.clock()),
             )
 
     def audit_record(

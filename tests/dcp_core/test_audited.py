@@ -90,6 +90,29 @@ def test_a_run_that_its_user_interrupts_is_cancelled(desk: Desk) -> None:
     assert (record.kind, record.outcome, record.message) == ("run", OperationStatus.CANCELLED, "interrupted")
 
 
+@pytest.mark.parametrize("second", [KeyboardInterrupt, SystemExit])
+def test_a_run_that_is_interrupted_again_while_it_stops_its_job_is_cancelled(
+    desk: Desk, second: type[BaseException]
+) -> None:
+    apply(desk.open(), WANTED)
+
+    class Impatient(AfterStart):
+        @hookimpl(wrapper=True)
+        def stop(self) -> Generator[None, Any, Any]:
+            yield
+            raise second
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    dcp = with_extension(desk, Impatient(interrupt))
+    with pytest.raises(second):
+        dcp.run(WANTED)
+    record = last(dcp)
+    assert (record.kind, record.outcome, record.message) == ("run", OperationStatus.CANCELLED, "interrupted")
+    assert desk.store._announced == {}
+
+
 def test_a_failure_among_what_was_stopped_is_a_failure(desk: Desk) -> None:
     failing = shelf("a", item("x", runnable=True, text="fails"))
     dcp = desk.open()
