@@ -45,6 +45,11 @@ class Run:
     handle: str | None
     unsubmitted_attempt: int | None = None
 
+    @classmethod
+    def new(cls, execution: Execution, owner: Owner) -> Run:
+        """One that its owner has just recorded."""
+        return cls(execution, execution.params, False, owner, None, None, execution.attempt)
+
     @property
     def may_run(self) -> bool:
         """Whether the attempt may have been submitted, though its handle may not be known."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
+from coreetl_driver import holding
 from coreetl_driver.compute.tasks import Outcome
 from coreetl_driver.job_registry import JobRegistry, now
 from coreetl_driver.owners import Owner
@@ -51,25 +52,40 @@ class Record:
 
         Nobody else does it: to other processes the execution has an owner that lives.
         """
+        holding.hold(execution_id)  # until then it is not lost
         try:
             self._note(execution_id, outcome)
         except Exception:
             _LOG.exception("the end of execution %s cannot be noted yet", execution_id)
             name = f"coreetl-{execution_id[:8]}-ends"
             threading.Thread(target=self._later, args=(execution_id, outcome), name=name, daemon=True).start()
+        else:
+            holding.release(execution_id)
+
+    def leave(self, execution_id: str, **told: str | None) -> bool:
+        """Give it up; whether the registry knows. Where it does not, nobody here holds it, and it is found by that."""
+        try:
+            self._registry.change(execution_id, self._me, owner=None, **told)
+        except Exception as error:
+            _LOG.warning("that execution %s is given up cannot be noted: %s", execution_id, reason(error))
+            return False
+        return True
 
     def close(self) -> None:
         """Try no longer."""
         self._closed.set()
 
     def _later(self, execution_id: str, outcome: Outcome) -> None:
-        while not self._closed.wait(_RETRY_S):
-            try:
-                self._note(execution_id, outcome)
-            except Exception as error:
-                _LOG.warning("the end of execution %s cannot be noted yet: %s", execution_id, reason(error))
-            else:
-                return
+        try:
+            while not self._closed.wait(_RETRY_S):
+                try:
+                    self._note(execution_id, outcome)
+                except Exception as error:
+                    _LOG.warning("the end of execution %s cannot be noted yet: %s", execution_id, reason(error))
+                else:
+                    return
+        finally:
+            holding.release(execution_id)
 
     def _note(self, execution_id: str, outcome: Outcome) -> None:
         self._registry.change(

@@ -43,6 +43,7 @@ class DriverServer:
         self._draining = Draining()
         self._stopping = threading.Event()
         self._driver = Driver(settings)
+        self._was_handed_over = False
         guard = Guard(self._driver, access, self._draining)
         with contextlib.ExitStack() as undone:  # who cannot listen must not have taken anything over
             undone.callback(self._driver.close)
@@ -84,11 +85,12 @@ class DriverServer:
         closing = threading.Thread(target=self._close, name="coreetl-closing", daemon=True)
         closing.start()
         closing.join(max(0.0, ends_at - time.monotonic()))
-        return were_answered and not closing.is_alive()
+        return were_answered and not closing.is_alive() and self._was_handed_over
 
     def _close(self) -> None:
         self._thread.join(_RECOVERY_END_S)
         self._driver.close()
+        self._was_handed_over = self._driver.was_handed_over
 
     def _is_ready(self) -> bool:
         """Whether the registry answers."""

@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 from attrs import evolve
 
+from coreetl_driver import holding
 from coreetl_driver.api import ExecutionStatus
 from coreetl_driver.compute.finding import Backend
 from coreetl_driver.compute.routing import TOKEN_NEEDED
@@ -78,8 +79,9 @@ class Supervisor:
                 is_open = not self._closed
                 if is_open:
                     self._live[execution_id] = live
+                    holding.hold(execution_id)
             if not is_open:  # it was closed meanwhile: the next driver begins it
-                self._registry.change(execution_id, self._me, owner=None)
+                self._record.leave(execution_id)
                 return
             task.folder.mkdir(parents=True, exist_ok=True)
             trouble = Trouble(execution_id, backend.name)
@@ -110,8 +112,12 @@ class Supervisor:
         self._record.finish(execution_id, _failed(error))
         self._forget(execution_id, self._live.get(execution_id))
 
-    def close(self) -> None:
-        """Let go of what still runs: attempts that survive go on, others end, and the next driver takes them over."""
+    def close(self) -> bool:
+        """Let go of what still runs: attempts that survive go on, others end, and the next driver takes them over.
+
+        Returns:
+            Whether the registry knows of each.
+        """
         with self._lock:
             self._closed = True
             live = dict(self._live)
@@ -124,13 +130,15 @@ class Supervisor:
                 running.cancel()
             except DcpError:
                 _LOG.exception("execution %s cannot be ended", running.task.execution_id)
+        were_left = []
         for execution_id, running in live.items():
             with self._lock:
                 thread = running.thread
             if thread is not None:
                 thread.join(timeout=10.0)
             kept = {} if running.survives else {"handle": None}
-            self._registry.change(execution_id, self._me, owner=None, **kept)
+            were_left.append(self._record.leave(execution_id, **kept))
+        return all(were_left)
 
     def _submit(self, live: Live) -> None:
         execution_id = live.task.execution_id
@@ -140,7 +148,9 @@ class Supervisor:
                 return
         changes = {"status": ExecutionStatus.RUNNING.value, "handle": live.handle, "error": None}
         started = {} if self._registry.get_run(execution_id).execution.started_at else {"started_at": now()}
-        self._registry.change(execution_id, self._me, **changes, **started)
+        if not self._registry.change(execution_id, self._me, **changes, **started):
+            live.is_left = True  # somebody else runs it now
+            self._let_go(live)
         live.is_noted = True
 
     def _ask(self, live: Live) -> None:
@@ -187,7 +197,7 @@ class Supervisor:
         except Exception as error:  # an execution must not stay RUNNING for ever because of a bug here
             _LOG.exception("supervising execution %s failed", execution_id)
             if live.may_run and not isinstance(error, PermanentError):
-                self._registry.change(execution_id, self._me, owner=None)  # it goes on; the next round takes it up
+                self._record.leave(execution_id)  # it goes on; the next round takes it up
                 return
             with contextlib.suppress(Exception):
                 live.cancel()
@@ -331,7 +341,7 @@ class Supervisor:
         if error.code != TOKEN_NEEDED and not is_refused:
             return False
         waits = f"{error}; to go on with it, run the job again"
-        self._registry.change(live.task.execution_id, self._me, owner=None, error=waits)
+        self._record.leave(live.task.execution_id, error=waits)
         live.is_left = True
         return True
 
@@ -345,7 +355,8 @@ class Supervisor:
             self._registry.change(execution_id, self._me, error=trouble)
 
     def _forget(self, execution_id: str, live: Live | None) -> None:
-        self._live.pop(execution_id, None)
+        if self._live.pop(execution_id, None) is not None:
+            holding.release(execution_id)
         if live is not None:
             live.ended.set()
 

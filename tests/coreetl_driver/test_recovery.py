@@ -13,9 +13,10 @@ import attrs
 
 from coreetl_driver import ExecutionStatus
 from coreetl_driver.catalog_endpoint import CatalogEndpoint
-from coreetl_driver.driver import MAX_ATTEMPTS, Driver
+from coreetl_driver.driver import Driver
 from coreetl_driver.job_registry import JobRegistry
 from coreetl_driver.owners import Owner
+from coreetl_driver.supervising import MAX_ATTEMPTS
 from tests.coreetl_driver.conftest import ENDLESS, ENVIRONMENT, PLAYGROUND, PRODUCTION, Project
 
 SQL = "SELECT order_id, qty FROM raw.orders"

@@ -19,7 +19,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from coreetl_driver import CoreETLDriver, ExecutionStatus, owners, server
-from coreetl_driver import driver as driver_module
+from coreetl_driver import recovering
 from coreetl_driver.client import DriverClient
 from coreetl_driver.driver import Driver
 from coreetl_driver.job_registry import JobRegistry
@@ -155,7 +155,7 @@ def test_a_driver_of_another_machine_waits_until_the_lease_is_over_and_then_take
 ) -> None:
     """This process says that it is another machine: of the others it knows only when they were last heard of."""
     monkeypatch.setattr(owners, "_host", lambda: "elsewhere+00000000")
-    monkeypatch.setattr(driver_module, "LEASE_S", 8.0)  # of heartbeats each five seconds
+    monkeypatch.setattr(recovering, "LEASE_S", 8.0)  # of heartbeats each five seconds
     served[1].process.kill()
     make_table(project, "dd.slow")
     drivers[0].create_job("a_job", ENVIRONMENT, "a", project.spec(ENDLESS, "dd.slow", mode="append"), {})
@@ -200,7 +200,7 @@ def test_a_driver_that_stood_still_and_was_taken_for_dead_commits_nothing_when_i
 
     with monkeypatch.context() as patched:
         patched.setattr(owners, "_host", lambda: "elsewhere+00000000")
-        patched.setattr(driver_module, "LEASE_S", 8.0)
+        patched.setattr(recovering, "LEASE_S", 8.0)
         patched.setattr(shutil, "rmtree", lambda *_, **__: None)  # another machine does not clear this one's folders
         elsewhere = Driver(attrs.evolve(project.settings, values={"coreetl": {"store": store}}))
         until(lambda: bool(elsewhere.recover()))
