@@ -18,8 +18,7 @@ import attrs
 import pytest
 from grpc_health.v1 import health_pb2
 
-from coreetl_driver import CoreETLDriver, ExecutionStatus, owners, server
-from coreetl_driver import recovering
+from coreetl_driver import CoreETLDriver, ExecutionStatus, owners, recovering, server
 from coreetl_driver.client import DriverClient
 from coreetl_driver.driver import Driver
 from coreetl_driver.job_registry import JobRegistry
