@@ -10,8 +10,8 @@ Source: design.md section 9.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import attrs
 
@@ -19,8 +19,9 @@ from dcp_core.errors import ConflictError, SettingsError, TransientError
 from dcp_core.model import PRODUCTION, Environment
 from dcp_core.settings import Settings
 from dcp_graph_runner.audit import AuditLog
-from dcp_graph_runner.audit_chain import Break, Damage, Head, Link, Verdict, misfit
+from dcp_graph_runner.audit_chain import Break, Damage, Head, Link, Verdict, chain_hash, misfit
 from dcp_graph_runner.audit_settings import AuditSettings
+from dcp_graph_runner.audit_table import AuditTable, row_of
 
 RECORDS_AT_A_TIME = 5_000
 """In one commit: a year's records of a team fit into a few."""
@@ -44,8 +45,8 @@ class Sink(Protocol):
         """Add records behind the last ``position``, all or none; False when somebody else wrote meanwhile."""
         ...
 
-    def links(self, log_id: str) -> Sequence[Head]:
-        """Number and hash of every record of this log that is there, in order of their numbers."""
+    def rows(self, log_id: str) -> Iterator[Mapping[str, Any]]:
+        """Every record of this log that is there, column by column, in order of their numbers."""
         ...
 
 
@@ -83,8 +84,6 @@ class Outbox:
         Raises:
             SettingsError: It names none, or pyiceberg is not installed.
         """
-        from dcp_graph_runner.audit_table import AuditTable
-
         name = settings.section("audit", AuditSettings).table
         if not name:
             raise SettingsError(
@@ -120,40 +119,48 @@ class Outbox:
         return Delivery(self.sink.where, brought, last.sequence)
 
     def compare(self, verdict: Verdict) -> Verdict:
-        """``verdict`` on the log, or what the table contradicts it in: each of its records has to be in the log."""
+        """``verdict`` on the log, or what the table contradicts it in.
+
+        Each record that is there has to be in the log, and every column of it as the log's record makes it.
+        """
         if verdict.broken is not None:
             return verdict
-        log_id = self.log.outgoing().log_id
+        log_id, number, of_log = self.log.outgoing().log_id, 0, self._links()
         last = self.sink.position(log_id)
-        delivered = self.sink.links(log_id)
-        known = {link.sequence: link.hash for link in self._all(delivered[-1].sequence if delivered else 0)}
-        for number, there in enumerate(delivered, 1):
-            words = None
-            if there.sequence > number:
-                words = f"record {number} is missing in {self.sink.where}"
-            elif there.sequence < number:
-                words = f"record {there.sequence} is in {self.sink.where} twice"
-            elif there.sequence not in known:
-                words = f"record {there.sequence} was delivered to {self.sink.where} and is gone from the log"
-            elif known[there.sequence] != there.hash:
-                words = (
-                    f"record {there.sequence} was delivered to {self.sink.where} with another hash: it was rewritten"
-                )
+        for number, row in enumerate(self.sink.rows(log_id), 1):
+            words = self._difference(number, row, log_id, of_log)
             if words is not None:
-                broken = Break(Damage.DELIVERED, there.sequence, None, words)
-                return attrs.evolve(verdict, broken=broken)
-        if len(delivered) < last.sequence:
-            words = f"records after {len(delivered)} were delivered to {self.sink.where} and are gone there"
-            return attrs.evolve(verdict, broken=Break(Damage.DELIVERED, len(delivered) + 1, None, words))
+                return attrs.evolve(verdict, broken=Break(Damage.DELIVERED, row["sequence"], None, words))
+        if number < last.sequence:
+            words = f"records after {number} were delivered to {self.sink.where} and are gone there"
+            return attrs.evolve(verdict, broken=Break(Damage.DELIVERED, number + 1, None, words))
         return verdict
 
-    def _all(self, until: int) -> list[Link]:
-        found: list[Link] = []
-        while links := self.log.links(found[-1].sequence if found else 0, RECORDS_AT_A_TIME):
-            found.extend(links)
-            if found[-1].sequence >= until:
-                break
-        return found
+    def _difference(self, number: int, row: Mapping[str, Any], log_id: str, of_log: Iterator[Link]) -> str | None:
+        """What is wrong with the row that should be the ``number``-th; None when nothing is."""
+        there, where = row["sequence"], self.sink.where
+        if there > number:
+            return f"record {number} is missing in {where}"
+        if there < number:
+            return f"record {there} is in {where} twice"
+        link = next(of_log, None)
+        if link is None or link.sequence != there:
+            return f"record {there} was delivered to {where} and is gone from the log"
+        # Its hash is the log's word for it: with that and another document, it is the copy that was changed.
+        if row["hash"] != link.hash and row["hash"] == chain_hash(there, row["prev_hash"], row["document"]):
+            return f"record {there} was delivered to {where} with another hash: it was rewritten"
+        wanted = row_of(log_id, link)
+        altered = [name for name in wanted if row[name] != wanted[name]]
+        if altered:
+            return f"record {there} was changed in {where}: {', '.join(altered)} there is not what was delivered"
+        return None
+
+    def _links(self) -> Iterator[Link]:
+        """The whole log, a few at a time."""
+        last = 0
+        while links := self.log.links(last, RECORDS_AT_A_TIME):
+            yield from links
+            last = links[-1].sequence
 
     def _check_agrees(self, last: Head) -> None:
         if last.sequence == 0:

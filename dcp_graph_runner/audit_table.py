@@ -8,13 +8,16 @@ Source: design.md section 9; https://iceberg.apache.org/spec/#snapshots.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from dcp_core.errors import ConflictError, DcpError, PermanentError, SettingsError, TransientError
+from dcp_core.settings import MASK, masked
 from dcp_graph_runner.audit_chain import Head, Link
 
 if TYPE_CHECKING:
@@ -29,6 +32,9 @@ _PROPERTIES = {
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "20",
 }
+_ROWS_AT_A_TIME = 1_000
+# As in ``dcp_core.settings``: a password that nobody escaped holds / and @ too, so it ends at the last @.
+_URI_PASSWORD = re.compile(r"://[^/@:\s]*:(.*)@", re.DOTALL)
 _PASSING = ("ServerError", "ServiceUnavailable", "CommitStateUnknown", "OperationalError", "Timeout", "Connection")
 
 
@@ -67,8 +73,9 @@ class AuditTable:
                 summary = snapshot.summary.additional_properties if snapshot.summary is not None else {}
                 if f"{key}.sequence" in summary:
                     return Head(int(summary[f"{key}.sequence"]), summary[f"{key}.hash"])
-        # Expired snapshots take their summaries with them; the records stay.
-        return next(iter(reversed(self.links(log_id))), Head(0, ""))
+            # Expired snapshots take their summaries with them; the records stay.
+            found = self._rows(log_id, ("sequence", "hash"))
+        return Head(found["sequence"][-1].as_py(), found["hash"][-1].as_py()) if found.num_rows else Head(0, "")
 
     def append(self, log_id: str, links: Sequence[Link]) -> bool:
         """See ``Sink.append``."""
@@ -79,7 +86,7 @@ class AuditTable:
         summary = {f"{key}.sequence": str(last.sequence), f"{key}.hash": last.hash}
         with self._reaching():
             transaction = self._table.transaction()
-            transaction.append(_rows(log_id, links), snapshot_properties=summary)
+            transaction.append(_arrow(log_id, links), snapshot_properties=summary)
             # pyiceberg would try an append again on top of what others committed meanwhile, and bring records twice
             # when that was another delivery. It would also delete the files of a commit that is refused, although a
             # commit whose answer was lost is refused when the connection sends it again. Without its producers it
@@ -91,13 +98,16 @@ class AuditTable:
                 return False
         return True
 
-    def links(self, log_id: str) -> Sequence[Head]:
-        """See ``Sink.links``; reads two columns of this log's rows."""
+    def rows(self, log_id: str) -> Iterator[Mapping[str, Any]]:
+        """See ``Sink.rows``; reads every column."""
         with self._reaching():
-            scan = self._load().scan(f"log_id = '{log_id}'", ("sequence", "hash", "log_id"))
-            found = scan.to_arrow().sort_by("sequence")
-        columns = (found["sequence"].to_pylist(), found["hash"].to_pylist())
-        return [Head(sequence, hash) for sequence, hash in zip(*columns, strict=True)]
+            found = self._rows(log_id, tuple(field.name for field in _schema().fields))
+        for batch in found.to_batches(max_chunksize=_ROWS_AT_A_TIME):
+            yield from batch.to_pylist()
+
+    def _rows(self, log_id: str, columns: tuple[str, ...]) -> Any:
+        scan = self._load().scan(f"log_id = '{log_id}'", columns)
+        return scan.to_arrow().sort_by("sequence")
 
     def _load(self) -> Table:
         from pyiceberg.exceptions import NoSuchTableError
@@ -137,10 +147,11 @@ class AuditTable:
         except DcpError:
             raise
         except Exception as error:
-            name = type(error).__name__
-            said = str(error).strip().partition("\n")[0][:300]
-            hidden = any(len(value) > 3 and value in said for value in self._properties.values())
-            words = name if hidden or not said else f"{name}: {said}"
+            name, text = type(error).__name__, str(error).strip()
+            # Looked for in all of it: of a secret that the cut goes through, a part would show.
+            hidden = any(each in text for item in self._properties.items() for each in _unsaid(*item))
+            said = "" if hidden else masked("", text.partition("\n")[0])[:300]
+            words = f"{name}: {said}" if said else name
             passing = isinstance(error, OSError) or any(each in name for each in _PASSING)
             kind = TransientError if passing else PermanentError
             verb = "cannot be reached now" if passing else "cannot be used"
@@ -173,30 +184,47 @@ def _schema() -> Schema:
     )
 
 
-def _rows(log_id: str, links: Sequence[Link]) -> Any:
+def _unsaid(name: str, value: str) -> Iterator[str]:
+    """What no message may hold of a property: its value, and what services that refuse it may say of it alone."""
+    is_secret = masked(name, "value") == MASK
+    parts = [value]
+    if "://" in value:
+        password = _URI_PASSWORD.search(value)
+        parts += [password[1], unquote(password[1])] if password else []
+        is_secret = is_secret or password is not None
+    else:
+        parts += re.split(r"[:\s]+", value)  # id:secret, Bearer token
+    for part in parts:
+        # A short word that is no secret is part of many others.
+        if part and (is_secret or len(part) > 3):
+            yield part
+
+
+def row_of(log_id: str, link: Link) -> dict[str, Any]:
+    """One record as the table has it: what is made of it to be searched for, and everything the hash covers."""
+    record = link.record
+    return {
+        "log_id": log_id,
+        "sequence": link.sequence,
+        "at": record.at,
+        "user": record.user,
+        "kind": record.kind,
+        "environment": record.environment,
+        "manifest_id": record.manifest_id,
+        "outcome": record.outcome.value,
+        "operation_id": record.operation_id,
+        "plan_digest": record.plan_digest,
+        "actions": list(record.actions),
+        "message": record.message,
+        "document": link.document,
+        "prev_hash": link.prev_hash,
+        "hash": link.hash,
+    }
+
+
+def _arrow(log_id: str, links: Sequence[Link]) -> Any:
     import pyarrow as pa
     from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-    rows = []
-    for link in links:
-        record = link.record
-        rows.append(
-            {
-                "log_id": log_id,
-                "sequence": link.sequence,
-                "at": record.at,
-                "user": record.user,
-                "kind": record.kind,
-                "environment": record.environment,
-                "manifest_id": record.manifest_id,
-                "outcome": record.outcome.value,
-                "operation_id": record.operation_id,
-                "plan_digest": record.plan_digest,
-                "actions": list(record.actions),
-                "message": record.message,
-                "document": link.document,
-                "prev_hash": link.prev_hash,
-                "hash": link.hash,
-            }
-        )
+    rows = [row_of(log_id, link) for link in links]
     return pa.Table.from_pylist(rows, schema=schema_to_pyarrow(_schema(), include_field_ids=False))

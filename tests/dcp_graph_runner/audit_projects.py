@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +105,8 @@ class Interrupted:
         self.before_append()
         return self.sink.append(log_id, links)
 
-    def links(self, log_id: str) -> Sequence[Head]:
-        return self.sink.links(log_id)
+    def rows(self, log_id: str) -> Iterator[Mapping[str, Any]]:
+        return self.sink.rows(log_id)
 
 
 # In processes of their own (``tests.warm``)

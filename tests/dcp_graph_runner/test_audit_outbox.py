@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,38 @@ def test_a_catalog_that_does_not_answer_is_told_without_its_secrets(site: Site) 
     assert "hunter2" not in told
 
 
+LONG = "x" * 295
+
+
+@pytest.mark.parametrize(
+    ("properties", "said", "never"),
+    [
+        ({"token": "hunter2-hunter2"}, f"{LONG}hunter2-hunter2 was refused", "hunt"),
+        ({"token": "first line\nsecond line"}, "bad token first line\nsecond line", "first"),
+        ({"credential": "client:hunter2"}, "secret hunter2 is wrong", "hunter2"),
+        ({"credential": "client:pw"}, "secret pw is wrong", "pw"),
+        ({"header.Authorization": "Bearer hunter2"}, "hunter2 has expired", "hunter2"),
+        ({"basic": "client:hunter2"}, "secret hunter2 is wrong", "hunter2"),
+        ({"uri": "postgresql://dcp:p%40ss@db/catalog"}, "password p@ss is wrong", "p@ss"),
+        ({"uri": "postgresql://dcp:a/b@db/catalog"}, "password a/b is wrong", "a/b"),
+        ({}, "cannot open postgresql://dcp:hunter2@db", "hunter2"),
+    ],
+)
+def test_no_part_of_a_secret_is_in_what_is_said_of_a_failure(properties: dict[str, str], said: str, never: str) -> None:
+    with pytest.raises(PermanentError) as failed, AuditTable(TABLE, CATALOG, properties)._reaching():
+        raise RuntimeError(said)
+    told = f"{failed.value} {failed.value.hint} {failed.value!r}"
+    assert never not in told
+    assert "RuntimeError" in told
+
+
+def test_a_failure_that_names_no_secret_is_told_in_its_own_words() -> None:
+    properties = {"type": "sql", "credential": "client:hunter2", "uri": "sqlite:////srv/catalog.db"}
+    table = AuditTable(TABLE, CATALOG, properties)
+    with pytest.raises(PermanentError, match="RuntimeError: no such catalog"), table._reaching():
+        raise RuntimeError("no such catalog\nat line 3")
+
+
 def test_records_come_in_several_commits_when_there_are_many(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dcp_graph_runner.audit_outbox.RECORDS_AT_A_TIME", 2)
     assert site.deliver().delivered == 3
@@ -251,6 +284,37 @@ def test_a_row_that_was_put_into_the_table_twice_is_found(site: Site) -> None:
     site.deliver()
     site.iceberg().append(site.iceberg().scan("sequence = 2").to_arrow())
     assert "record 2 is in pedregal.ops.dcp_audit twice" in verdict(site).broken.message
+
+
+def test_a_copy_that_was_changed_by_hand_is_found_whichever_column_it_is(site: Site) -> None:
+    site.deliver()
+    table = site.iceberg()
+    there = table.scan().to_arrow().sort_by("sequence")
+    forged: dict[str, Any] = {
+        "at": datetime(2020, 1, 1, tzinfo=UTC),
+        "user": "mallory@example.com",
+        "kind": "run",
+        "environment": "production",
+        "manifest_id": "x/y",
+        "outcome": "REFUSED",
+        "operation_id": "op_x",
+        "plan_digest": "sha256:x",
+        "actions": [],
+        "message": "it was not me",
+        "document": '{"forged":true}',
+        "prev_hash": "sha256:x",
+        "hash": "sha256:x",
+    }
+    assert {*forged, "log_id", "sequence"} == set(there.column_names)
+    for column, value in forged.items():
+        rows = there.to_pylist()
+        rows[1][column] = value
+        table.overwrite(pa.Table.from_pylist(rows, schema=there.schema))
+        broken = verdict(site).broken
+        assert (broken.damage, broken.sequence) == (Damage.DELIVERED, 2), column
+        assert f"record 2 was changed in pedregal.ops.dcp_audit: {column} there" in broken.message
+    table.overwrite(there)
+    assert verdict(site).broken is None
 
 
 # Where to
