@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from coreetl_driver.compute.tasks import NOT_TAKEN
 from dcp_core.errors import DcpError, NotFoundError, PermanentError, SettingsError, TransientError, UnauthorizedError
 
 _CONNECT_TIMEOUT_S = 10.0
@@ -34,11 +35,11 @@ _DENIED = (
     "SignatureDoesNotMatch", "InvalidSignatureException", "MissingAuthenticationToken", "OptInRequired",
     "AllAccessDisabled", "KMS.AccessDeniedException",
 )  # fmt: skip
-_BUSY = (
+_THROTTLED = (
     "ThrottlingException", "Throttling", "ThrottledException", "TooManyRequestsException", "RequestLimitExceeded",
-    "SlowDown", "ServiceUnavailable", "ServiceUnavailableException", "LimitExceededException",
-    "ServiceQuotaExceededException", "ConditionalRequestConflict", "RequestTimeout",
+    "SlowDown", "LimitExceededException", "ServiceQuotaExceededException",
 )  # fmt: skip
+_BUSY = ("ServiceUnavailable", "ServiceUnavailableException", "ConditionalRequestConflict", "RequestTimeout")
 _CLOCK = ("RequestTimeTooSkewed", "RequestInTheFuture")
 _PROXY = 407
 _FORBIDDEN = (401, 403, _PROXY)
@@ -145,8 +146,10 @@ class Aws:
         status, headers = answered.get("HTTPStatusCode", 0), answered.get("HTTPHeaders", {})
         # Of a signature that does not fit, the lines below quote the request with its session token.
         message = f"{code}: {said.partition(_NEWLINE)[0][:_MAX_CHARACTERS]}"
-        if code in _BUSY or status in (429, 503):
-            return TransientError(message, where=what, retry_after_s=_seconds(headers.get("retry-after")))
+        if code in (*_THROTTLED, *_BUSY) or status in (429, 503):
+            is_refused = code in _THROTTLED or status == 429
+            after_s, told = _seconds(headers.get("retry-after")), NOT_TAKEN if is_refused else None
+            return TransientError(message, where=what, retry_after_s=after_s, code=told)
         if code in (*_EXPIRED, *_DENIED, *_CLOCK) or status in _FORBIDDEN:
             return self._unauthorized(message, what, has_begun, _hint(code, status))
         if code in _BROKEN or status >= 500:

@@ -36,6 +36,11 @@ def judged(has_succeeded: bool, result: str | None, otherwise: str) -> Outcome:
     return Outcome(ExecutionStatus.FAILED, error=str(said.get("error") or otherwise))
 
 
+def says_ok(result: str | None) -> bool:
+    """Whether the program says that it has done its job, whatever the service says of it."""
+    return _read(result).get("ok") is True
+
+
 def _read(result: str | None) -> dict[str, Any]:
     try:
         said = json.loads(result or "{}")

@@ -11,15 +11,14 @@ READING = "s3 get_object"
 _SCHEMES = ("s3", "s3a", "s3n")
 
 
-def put(aws: Aws, uri: str, content: bytes, *, has_begun: bool, **conditions: str) -> None:
-    """Write an object.
+def put(aws: Aws, uri: str, content: bytes, **conditions: str) -> None:
+    """Write an object, which starts no attempt.
 
     Args:
-        has_begun: As ``Aws.call`` has it.
         conditions: Of S3, such as ``IfNoneMatch``.
     """
     bucket, key = _bucket_and_key(uri)
-    aws.call("s3", "put_object", has_begun=has_begun, Bucket=bucket, Key=key, Body=content, **conditions)
+    aws.call("s3", "put_object", has_begun=False, Bucket=bucket, Key=key, Body=content, **conditions)
 
 
 def size_bytes(aws: Aws, uri: str) -> int | None:

@@ -46,23 +46,22 @@ class S3Staging:
             if program.digest not in self._staged:
                 for uri, artifact in ((archive, program.archive), (main, program.main)):
                     if s3_objects.size_bytes(self._aws, uri) != len(artifact.content):
-                        s3_objects.put(self._aws, uri, artifact.content, has_begun=False)
+                        s3_objects.put(self._aws, uri, artifact.content)
                 self._staged.add(program.digest)
         return main, archive
 
-    def specification(self, key: str, artifact: Artifact, *, has_begun: bool) -> tuple[str, bool]:
+    def specification(self, key: str, artifact: Artifact) -> tuple[str, bool]:
         """Stage an attempt's specification.
 
         Args:
             key: ``Task.key``.
-            has_begun: Whether the attempt may run already.
 
         Returns:
             Its URI, and whether this is the first time.
         """
         uri = f"{self._folder(key)}/{artifact.name}"
         try:
-            s3_objects.put(self._aws, uri, artifact.content, has_begun=has_begun, IfNoneMatch="*")
+            s3_objects.put(self._aws, uri, artifact.content, IfNoneMatch="*")
         except PermanentError as error:
             if "PreconditionFailed" not in error.message:
                 raise
@@ -71,7 +70,7 @@ class S3Staging:
 
     def replace_specification(self, key: str, artifact: Artifact) -> None:
         """Stage another one in its place: a job that was told of the earlier one will refuse it by its digest."""
-        s3_objects.put(self._aws, f"{self._folder(key)}/{artifact.name}", artifact.content, has_begun=True)
+        s3_objects.put(self._aws, f"{self._folder(key)}/{artifact.name}", artifact.content)
 
     def result_uri(self, key: str) -> str:
         """Where the program is to write how an attempt ended."""

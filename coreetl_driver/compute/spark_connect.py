@@ -24,6 +24,7 @@ from typing import Any
 
 from coreetl_driver import CoreetlSettings
 from coreetl_driver.api import ExecutionStatus
+from coreetl_driver.compute.endings import SETTLE_S
 from coreetl_driver.compute.interfaces import ComputeBackend
 from coreetl_driver.compute.tasks import Capabilities, Outcome, Task
 from coreetl_driver.compute.worker_attempts import LOG_FILE, WorkerAttempt, WorkerAttempts, job_request
@@ -35,7 +36,6 @@ _LOG = logging.getLogger(__name__)
 _SESSIONS = uuid.UUID("6f0d4a0e-3f4b-4c35-9a59-0e4c1b0b7c11")  # the namespace of session ids
 _RELEASE_TIMEOUT_S = 60.0
 _CLOSE_TIMEOUT_S = 5.0
-_SETTLE_S = 1.0  # a commit that was on its way to the catalog when its operation was interrupted
 
 
 class SparkConnectBackend(ComputeBackend):
@@ -118,7 +118,7 @@ class SparkConnectBackend(ComputeBackend):
             shutil.rmtree(folder, ignore_errors=True)
         if not answer["ok"]:
             raise TransientError(f"session {session} on the cluster cannot be ended: {answer['error']}")
-        time.sleep(_SETTLE_S)
+        time.sleep(SETTLE_S)
 
 
 class SparkConnectAttempt(WorkerAttempt):

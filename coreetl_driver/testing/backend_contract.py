@@ -124,7 +124,7 @@ class BackendContract:
         assert bench.rows() == list(OLD_ROWS)
         for told in (handle, sut.logs(handle), str(outcome.error), repr(task)):
             assert CANARY not in told
-        another = sut.submit(evolve(bench.task(_ORDERS), attempt=2))
+        another = sut.submit(evolve(bench.task(_ORDERS), attempt=2, may_run=True))  # it may, and does not
         assert another != handle
         self._succeeded(sut, another)
 
@@ -150,7 +150,9 @@ class BackendContract:
         try:
             other = following.get(self.backend.name)
             if survives:
-                assert other.submit(task) == handle, "the driver may have died before it noted the handle"
+                unsure = evolve(task, may_run=True)
+                assert other.submit(unsure) == handle, "the driver may have died before it noted the handle"
+                assert other.submit(task) == handle, "and whoever does not know that it may have been submitted"
                 self._succeeded(other, handle)
                 assert len(bench.rows()) == len(ROWS) + len(OLD_ROWS)
             else:

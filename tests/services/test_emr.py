@@ -16,7 +16,7 @@ from attrs import evolve, frozen
 from coreetl_driver.api import ExecutionStatus, SinkMode
 from coreetl_driver.compute.emr import EmrBackend
 from coreetl_driver.compute.finding import Backend
-from coreetl_driver.compute.tasks import Outcome
+from coreetl_driver.compute.tasks import NOT_TAKEN, Outcome
 from coreetl_driver.testing import BackendContract
 from coreetl_driver.testing.bench import CANARY, OLD_ROWS, ROWS, Bench, outcome_of, project
 from dcp_core.errors import TransientError, UnauthorizedError
@@ -142,12 +142,13 @@ def test_an_attempt_whose_answer_is_lost_is_found_again_and_runs_once(
 ) -> None:
     task = bench.task(ORDERS)
     shim.drop(START[kind])
-    with pytest.raises(TransientError):
+    with pytest.raises(TransientError) as lost:
         sut.submit(task)
-    shim.fail("PutObject", 400, "ExpiredToken")
-    with pytest.raises(TransientError, match="credentials"):  # it may run: the execution must not end for that
-        sut.submit(task)
-    handle = sut.submit(task)
+    assert lost.value.code != NOT_TAKEN
+    unsure = evolve(task, may_run=True)  # as the driver hands it on from now on
+    shim.fail("PutObject", 400, "ExpiredToken", times=100)  # what runs is found without it
+    handle = sut.submit(unsure)
+    shim.faults.clear()
     assert sut.submit(task) == handle
     assert outcome_of(sut, handle, 120) == DONE
     assert (len(shim.jobs), shim.count(START[kind])) == (1, 1)
@@ -159,8 +160,9 @@ def test_an_attempt_that_was_staged_and_never_started_is_started(
 ) -> None:
     task = bench.task(ORDERS, SinkMode.OVERWRITE)
     shim.drop("PutObject")  # the specification, which comes first
-    with pytest.raises(TransientError):
+    with pytest.raises(TransientError) as lost:
         sut.submit(task)
+    assert lost.value.code == NOT_TAKEN, "the file may be there, and nothing runs"
     assert outcome_of(sut, sut.submit(task), 120) == DONE
     assert shim.count(START[kind]) == 1
 
@@ -196,7 +198,7 @@ def test_a_service_that_is_busy_is_asked_again_when_it_wants_to_be(
     shim.fail(START[kind], 429, "TooManyRequestsException", retry_after="7")
     with pytest.raises(TransientError) as told:
         sut.submit(task)
-    assert told.value.retry_after_s == 7.0
+    assert (told.value.retry_after_s, told.value.code) == (7.0, NOT_TAKEN)
     shim.fail(START[kind], 400, "ThrottlingException")
     with pytest.raises(TransientError) as told:
         sut.submit(task)
@@ -235,7 +237,7 @@ def test_expired_credentials_stop_no_attempt_that_runs(sut: Backend, bench: Benc
         assert "renew them" in str(told.value.hint)
     quoted = f"The signature does not match.\n\nThe canonical string was\nx-amz-security-token:{SECRET}"
     shim.fail(START[kind], 403, "InvalidSignatureException", message=quoted)
-    with pytest.raises(TransientError, match="does not match") as refused:  # after the first answer, it may run
+    with pytest.raises(UnauthorizedError, match="does not match") as refused:
         sut.submit(task)
     assert SECRET not in str(refused.value)
     assert not shim.jobs
@@ -364,6 +366,7 @@ def test_a_driver_brings_an_execution_through_all_of_it(bench: Bench, shim: Shim
     driver.create_job("orders_job", ENVIRONMENT, "orders", spec, {})
     shim.fail(START[kind], 429, "ThrottlingException", retry_after="1")
     shim.drop(START[kind])
+    shim.fail("ListJobRuns", 403, "ExpiredTokenException")  # whether it runs is asked first
     shim.fail(LOOK[kind], 403, "ExpiredTokenException", times=2)
     shim.fail(LOOK[kind], 503, "ServiceUnavailable", retry_after="1")
     try:

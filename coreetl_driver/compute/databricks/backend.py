@@ -23,6 +23,7 @@ from coreetl_driver.compute.databricks.runs import End, Handle
 from coreetl_driver.compute.databricks.settings import ENVIRONMENTS, environments_of_principals, settings_for
 from coreetl_driver.compute.databricks.staging import attempt_folder, places, remove, stage
 from coreetl_driver.compute.databricks.submitting import run_request
+from coreetl_driver.compute.endings import SETTLE_S, last_look
 from coreetl_driver.compute.interfaces import ComputeBackend
 from coreetl_driver.compute.results import judged, result_in
 from coreetl_driver.compute.spark_submit import submission
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _ASKER = "databricks-was-asked"  # in the attempt's folder: by whom; other machines ask Databricks
-_SETTLE_S = 1.0  # for a commit that was on its way to the catalog when its run ended
-_FIRST_LOOK_S, _LAST_LOOK_S = 0.1, 2.0
 _KEPT = 1000  # ends that are remembered
 
 
@@ -131,7 +130,7 @@ class DatabricksBackend(ComputeBackend):
             self._wait_for_end(actor, known)
         except NotFoundError:
             return
-        time.sleep(_SETTLE_S)
+        time.sleep(SETTLE_S)
 
     def logs(self, handle: str) -> str:
         known = _known(handle)
@@ -193,13 +192,10 @@ class DatabricksBackend(ComputeBackend):
         return known.text
 
     def _wait_for_end(self, actor: Actor, known: Handle) -> None:
-        deadline = time.monotonic() + self._actors.section_of_running(known.environment).cancel_timeout_s
-        pause = _FIRST_LOOK_S
-        while runs.end_of(_run(actor, known.run_id)) is None:
-            if time.monotonic() > deadline:
-                raise TransientError(f"run {known.run_id} of Databricks was told to end, and has not yet ended")
-            time.sleep(pause)
-            pause = min(_LAST_LOOK_S, pause * 1.5)
+        timeout_s = self._actors.section_of_running(known.environment).cancel_timeout_s
+        run = last_look(lambda: _run(actor, known.run_id), lambda run: runs.end_of(run) is not None, timeout_s)
+        if runs.end_of(run) is None:
+            raise TransientError(f"run {known.run_id} of Databricks was told to end, and has not yet ended")
 
     def _judged(self, actor: Actor, known: Handle, run: Run, end: End) -> _Ended:
         """What became of the attempt: what it has committed counts, whatever the service says of its end.
@@ -210,7 +206,7 @@ class DatabricksBackend(ComputeBackend):
         log, otherwise = _log(actor, run)
         if end.kind == runs.SUCCEEDED:
             return _Ended(judged(True, result_in(log), ""), log)
-        time.sleep(_SETTLE_S)
+        time.sleep(SETTLE_S)
         committed = rows_known_to_be_committed(self._settings, known.catalog, known.table, known.execution_id)
         if committed is not None:
             return _Ended(Outcome(ExecutionStatus.SUCCEEDED, committed), log)

@@ -3,21 +3,20 @@
 The program and the job's specification are staged in S3; the program writes how it ended beside them. A handle names
 the environment, the service's own id, the execution and its table, so that any driver with the same settings can go on.
 
-Once only: a specification that was staged before says that the attempt may have been submitted, and then the service
-is asked for its name before anything is started. EMR Serverless takes the execution's key as a client token too. A
-cluster knows no tokens: there a driver whose execution another one has taken over meanwhile must not start it any more,
-and where it does so nevertheless, its step fails, for the specification is not the one that it has staged.
+Once only: where the driver does not know whether the attempt was submitted, and where its specification was staged
+before, the service is asked for its name before anything is started. EMR Serverless takes the execution's key as a
+client token too. A cluster knows no tokens: there a driver whose execution another one has taken over must not
+start it any more, and where it does so nevertheless, its step fails, for the specification is not the one that it has
+staged.
 
 Source: design.md section 10.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import time
-from collections.abc import Callable
 
 from attrs import frozen
 
@@ -27,14 +26,15 @@ from coreetl_driver.compute.aws import Aws, require_client
 from coreetl_driver.compute.commits import rows_known_to_be_committed
 from coreetl_driver.compute.emr.logs import end_of_log
 from coreetl_driver.compute.emr.serverless import Serverless
-from coreetl_driver.compute.emr.service import Files, Look, Phase, Service
+from coreetl_driver.compute.emr.service import Files, Phase, Service
 from coreetl_driver.compute.emr.settings import EmrSettings, emr_settings
 from coreetl_driver.compute.emr.steps import Steps
+from coreetl_driver.compute.endings import SETTLE_S, last_look
 from coreetl_driver.compute.interfaces import ComputeBackend
-from coreetl_driver.compute.results import judged
+from coreetl_driver.compute.results import judged, says_ok
 from coreetl_driver.compute.s3_staging import S3Staging
 from coreetl_driver.compute.spark_submit import submission
-from coreetl_driver.compute.tasks import Capabilities, Outcome, Task
+from coreetl_driver.compute.tasks import Capabilities, Outcome, Task, taking_nothing
 from dcp_core.errors import NotFoundError, PermanentError, SettingsError, TransientError
 from dcp_core.model import Environment
 from dcp_core.settings import Settings
@@ -42,8 +42,6 @@ from dcp_core.settings import Settings
 _HANDLE = re.compile(
     r"(serverless|step)/(production|playground_[a-z0-9_]{1,32})/([^/]+)/([^/]+)/([^/]+)-(\d+)/([\w.]+)", re.ASCII
 )
-_FIRST_LOOK_S, _LAST_LOOK_S, _SLOWER = 0.2, 5.0, 1.5  # between two looks at a job that is being cancelled
-_SETTLE_S = 1.0  # a commit that was on its way to the catalog when its process was killed
 
 
 class EmrBackend(ComputeBackend):
@@ -59,7 +57,6 @@ class EmrBackend(ComputeBackend):
         super().__init__(settings)
         require_client(self.name)
         self._places: dict[str, _Place] = {}
-        self._unsure: set[str] = set()  # attempts that have been asked for without an answer: they may run
         self._lock = threading.Lock()
 
     def capabilities(self) -> Capabilities:
@@ -67,33 +64,18 @@ class EmrBackend(ComputeBackend):
         return Capabilities(kinds=("query",), survives_driver=True)
 
     def submit(self, task: Task) -> str:
-        place = self._place(task.environment)
-        wanted = submission(self._settings, task)  # before anything is staged: it may be refused
-        with self._lock:
-            may_run = task.key in self._unsure
-        name, artifact = f"coreetl-{task.key}", job_specification(task)
-        uri, is_first = place.staging.specification(task.key, artifact, has_begun=may_run)
-        may_run = may_run or not is_first
-        job = place.service.find(name) if may_run else None
-        if job is None and not is_first:
-            # The driver may have changed since an earlier one was put, which nobody has submitted.
-            artifact = artifact if place.service.takes_tokens else artifact.unique()
-            place.staging.replace_specification(task.key, artifact)
-            if not place.service.takes_tokens:  # one that was added before the replacement may run
-                job = place.service.find(name)
-        if job is None:
-            main, archive = place.staging.program(job_program())
-            files = Files(main, archive, uri, artifact.sha256, place.staging.result_uri(task.key))
-            if not task.may_commit():  # it stood still, or the upload took long
+        name = f"coreetl-{task.key}"
+        with taking_nothing():
+            place = self._place(task.environment)
+            # First of all: what runs needs nothing of what may have changed since it was submitted.
+            job = place.service.find(name) if task.may_run else None
+            if job is None:
+                wanted = submission(self._settings, task)  # before anything is staged: it may be refused
+                files, job = _staged(place, task, name)
+            if job is None and not task.may_commit():  # it stood still, or the upload took long
                 raise TransientError(f"execution {task.execution_id} is another driver's now, or nobody can tell")
-            with self._lock:
-                self._unsure.add(task.key)
-            try:
-                job = place.service.start(name, task, files, wanted, has_begun=may_run)
-            except PermanentError:
-                self._settled(task)
-                raise
-        self._settled(task)
+        if job is None:
+            job = place.service.start(name, task, files, wanted)
         service, table = place.service, task.spec.sink.table
         return "/".join((service.kind, task.environment, service.target, job, task.key, table))
 
@@ -105,7 +87,7 @@ class EmrBackend(ComputeBackend):
         if look.phase is Phase.LOST:
             raise NotFoundError(f"{job.what} was lost: {look.why or look.state}")
         result = place.staging.result(job.key)
-        if look.phase is Phase.SUCCEEDED or _says_ok(result):
+        if look.phase is Phase.SUCCEEDED or says_ok(result):
             return judged(True, result, "")
         rows = rows_known_to_be_committed(self._settings, job.catalog, job.table, job.execution_id)
         if rows is not None:  # it was killed after its commit, before it could say so
@@ -130,10 +112,6 @@ class EmrBackend(ComputeBackend):
             raise TransientError(f"the log of {job.what} has not come to {uris[0]} yet; EMR takes some minutes")
         return "".join(text for text in texts if text)
 
-    def _settled(self, task: Task) -> None:
-        with self._lock:
-            self._unsure.discard(task.key)
-
     def close(self) -> None:
         with self._lock:
             places = tuple(self._places.values())
@@ -156,11 +134,12 @@ class EmrBackend(ComputeBackend):
                 look = place.service.look(job.target, job.id)
                 if not look.phase.is_over and not look.is_ending:  # it may have ended at this very moment
                     raise TransientError(f"{job.what} cannot be cancelled: {error}") from None
-        look = _waited(lambda: place.service.look(job.target, job.id), place.settings.cancel_timeout_s)
+        timeout_s = place.settings.cancel_timeout_s
+        look = last_look(lambda: place.service.look(job.target, job.id), lambda look: look.phase.is_over, timeout_s)
         if not look.phase.is_over:
             raise TransientError(f"{job.what} is still {look.state} after it was cancelled")
         if first.has_started:
-            time.sleep(_SETTLE_S)
+            time.sleep(SETTLE_S)
 
     def _job(self, handle: str) -> tuple[_Place, _Job]:
         """What a handle names.
@@ -242,18 +221,17 @@ def _service(kind: str, aws: Aws, settings: EmrSettings) -> Service:
     return Steps(aws, settings, settings.logs)
 
 
-def _says_ok(result: str | None) -> bool:
-    try:
-        said = json.loads(result or "{}")
-    except ValueError:  # cut off
-        return False
-    return isinstance(said, dict) and said.get("ok") is True
-
-
-def _waited(look: Callable[[], Look], timeout_s: float) -> Look:
-    """The last look: the first that sees the end, or the one when time is up."""
-    deadline, pause = time.monotonic() + timeout_s, _FIRST_LOOK_S
-    while not (found := look()).phase.is_over and time.monotonic() < deadline:
-        time.sleep(pause)
-        pause = min(_LAST_LOOK_S, pause * _SLOWER)
-    return found
+def _staged(place: _Place, task: Task, name: str) -> tuple[Files, str | None]:
+    """The files of an attempt, and the job, if it is found to have been started before."""
+    artifact, job = job_specification(task), None
+    uri, is_first = place.staging.specification(task.key, artifact)
+    if not is_first:
+        job = place.service.find(name)
+    if job is None and not is_first:
+        # The driver may have changed since an earlier one was put, which nobody has submitted.
+        artifact = artifact if place.service.takes_tokens else artifact.unique()
+        place.staging.replace_specification(task.key, artifact)
+        if not place.service.takes_tokens:  # one that was added before the replacement may run
+            job = place.service.find(name)
+    main, archive = place.staging.program(job_program())
+    return Files(main, archive, uri, artifact.sha256, place.staging.result_uri(task.key)), job

@@ -55,7 +55,7 @@ class Serverless:
                 return None
             more = {"nextToken": page["nextToken"]}
 
-    def start(self, name: str, task: Task, files: Files, submission: Submission, *, has_begun: bool) -> str:
+    def start(self, name: str, task: Task, files: Files, submission: Submission) -> str:
         """Start a job run. The service takes a client token, and gives the same one for the same token."""
         request: dict[str, Any] = {
             "applicationId": self.target,
@@ -78,7 +78,7 @@ class Serverless:
         if self._settings.policy:
             request["executionIamPolicy"] = {"policy": self._settings.policy}
         try:
-            return str(self._call("start_job_run", has_begun=has_begun, **request)["jobRunId"])
+            return str(self._call("start_job_run", has_begun=False, **request)["jobRunId"])
         except PermanentError as error:
             # The token is known with another request: settings or versions have changed since it was first sent.
             found = self.find(name) if "ConflictException" in error.message else None

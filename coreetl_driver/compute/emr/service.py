@@ -89,12 +89,8 @@ class Service(Protocol):
     def find(self, name: str) -> str | None:
         """The job of this name, whatever has become of it."""
 
-    def start(self, name: str, task: Task, files: Files, submission: Submission, *, has_begun: bool) -> str:
-        """Start a job; its id.
-
-        Args:
-            has_begun: Whether it may run already: an earlier answer was lost.
-        """
+    def start(self, name: str, task: Task, files: Files, submission: Submission) -> str:
+        """Start a job; its id."""
 
     def look(self, target: str, job: str) -> Look:
         """Where a job is.

@@ -18,7 +18,7 @@ from coreetl_driver.compute.aws import Aws
 from coreetl_driver.compute.emr.service import Files, Look, Phase
 from coreetl_driver.compute.emr.settings import EmrSettings
 from coreetl_driver.compute.spark_submit import Submission
-from coreetl_driver.compute.tasks import Task
+from coreetl_driver.compute.tasks import NOT_TAKEN, Task
 from dcp_core.errors import NotFoundError, PermanentError, TransientError
 
 _SERVICE = "emr"
@@ -64,7 +64,7 @@ class Steps:
                 return None
             more = {"Marker": page["Marker"]}
 
-    def start(self, name: str, task: Task, files: Files, submission: Submission, *, has_begun: bool) -> str:
+    def start(self, name: str, task: Task, files: Files, submission: Submission) -> str:
         """Add a step. The service knows no client tokens: whoever may have added it before looks for its name."""
         command = ["spark-submit", "--deploy-mode", "client", *submission.arguments, "--py-files", files.archive]
         step = {
@@ -74,10 +74,11 @@ class Steps:
         }
         role = {"ExecutionRoleArn": self._settings.role} if self._settings.role else {}
         try:
-            added = self._call("add_job_flow_steps", has_begun=has_begun, JobFlowId=self.target, Steps=[step], **role)
+            added = self._call("add_job_flow_steps", has_begun=False, JobFlowId=self.target, Steps=[step], **role)
         except PermanentError as error:
             if _FULL in error.message:
-                raise TransientError(error.message, where=error.where, retry_after_s=_FULL_RETRY_S) from None
+                full = {"where": error.where, "code": NOT_TAKEN}
+                raise TransientError(error.message, retry_after_s=_FULL_RETRY_S, **full) from None
             raise
         return str(added["StepIds"][0])
 
