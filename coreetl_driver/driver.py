@@ -184,9 +184,13 @@ class Driver:
         return self._registry.get_run(execution_id).execution
 
     def list_executions(
-        self, job_id: str | None = None, environment: str | None = None, limit: int = 100
+        self,
+        job_id: str | None = None,
+        environment: str | None = None,
+        limit: int = 100,
+        sees: Callable[[str], bool] | None = None,
     ) -> tuple[Execution, ...]:
-        return self._registry.list_executions(job_id, environment, limit)
+        return self._registry.list_executions(job_id, environment, limit, sees)
 
     def get_logs(self, execution_id: str) -> str:
         run = self._registry.get_run(execution_id)  # NotFoundError, before a file name is made of what the caller said

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -229,14 +229,19 @@ class JobRegistry:
             raise NotFoundError(f"there is no execution {execution_id!r}")
         return _to_run(row)
 
-    def list_executions(self, job_id: str | None, environment: str | None, limit: int) -> tuple[Execution, ...]:
-        """Executions, the newest first."""
+    def list_executions(
+        self, job_id: str | None, environment: str | None, limit: int, sees: Callable[[str], bool] | None = None
+    ) -> tuple[Execution, ...]:
+        """Executions, the newest first; where no environment is named, of those that ``sees`` lets through."""
         query = self._runs().order_by(EXECUTIONS.c.created_at.desc(), EXECUTIONS.c.execution_id)
         if job_id is not None:
             query = query.where(EXECUTIONS.c.job_id == job_id)
         if environment is not None:
             query = query.where(EXECUTIONS.c.environment == environment)
         with self._database.reading() as connection:
+            if environment is None and sees is not None:
+                found = connection.scalars(sa.select(EXECUTIONS.c.environment).distinct())
+                query = query.where(EXECUTIONS.c.environment.in_([each for each in found if sees(each)]))
             return tuple(_to_run(row).execution for row in connection.execute(query.limit(limit)))
 
     def unfinished(self, job_id: str | None = None, environment: str | None = None) -> tuple[Run, ...]:

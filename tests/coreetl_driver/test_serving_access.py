@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 import attrs
@@ -248,6 +250,16 @@ def test_lists_hold_what_may_be_seen_though_others_have_newer_ones(served: Serve
     assert [each.execution_id for each in served.grpc(READER)["ListExecutions"][1].executions] == [DONE]
     assert [each["execution_id"] for each in served.http(READER)["GET /v1/executions"][1]["executions"]] == [DONE]
     assert [each.environment for each in served.grpc(READER)["ListJobs"][1].jobs] == [ENVIRONMENT]
+
+
+def test_any_number_of_others_executions_hides_none_that_may_be_seen(served: Served) -> None:
+    with closing(sqlite3.connect(served.project.settings.state / "coreetl.db")) as database, database:
+        database.row_factory = sqlite3.Row
+        row = dict(database.execute("SELECT * FROM coreetl_executions WHERE execution_id = 'of-bob-8'").fetchone())
+        columns, places = ", ".join(row), ", ".join("?" * len(row))
+        copies = [tuple({**row, "execution_id": f"copy-{number}"}.values()) for number in range(50_001)]
+        database.executemany(f"INSERT INTO coreetl_executions ({columns}) VALUES ({places})", copies)
+    assert [each.execution_id for each in served.grpc(READER)["ListExecutions"][1].executions] == [DONE]
 
 
 def test_what_was_denied_is_in_the_log_without_any_token(served: Served, caplog: pytest.LogCaptureFixture) -> None:
