@@ -8,7 +8,7 @@ Source: design.md section 9.
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
@@ -16,20 +16,40 @@ import attrs
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from dcp_core.digests import canonical_json
-from dcp_core.documents import from_json, to_json
-from dcp_core.errors import NotSupportedError
+from dcp_core.documents import to_json
+from dcp_core.errors import ConflictError, NotSupportedError
 from dcp_core.records import AuditRecord, OperationStatus
 from dcp_core.store import Holder, Store
 from dcp_graph_runner import holder as processes
-from dcp_graph_runner.audit_chain import Break, Damage, Head, Link, Verdict, chain_hash, follow
+from dcp_graph_runner.audit_chain import Break, Damage, Head, Link, Verdict, chain_hash, follow, read_record
 from dcp_graph_runner.database import Database
 from dcp_graph_runner.tables import audit, audit_announced, audit_head, audit_outbox, operations
 
+LOG = logging.getLogger("dcp")
 ANNOUNCEMENT = timedelta(minutes=5)
 """How long a process on another machine may be silent before its record is written for it."""
 
 _HEAD = audit_head.c.id == 1
 _ROWS_AT_A_TIME = 1_000
+
+
+@attrs.frozen
+class Unreadable:
+    """What is in the log and is no record of this version: changed by hand, or written by a newer one.
+
+    Args:
+        sequence: Its number.
+        operation_id: As kept beside it; likewise the environment and the manifest.
+        environment: Where.
+        manifest_id: What it concerned.
+        problem: Why it cannot be read.
+    """
+
+    sequence: int
+    operation_id: str
+    environment: str
+    manifest_id: str
+    problem: str
 
 
 @attrs.frozen
@@ -130,7 +150,10 @@ class AuditLog:
         self._database.settle(write)
 
     def settle(self) -> tuple[AuditRecord, ...]:
-        """See ``Store.settle_audit``. Of several processes that look at once, one gets each record."""
+        """See ``Store.settle_audit``. Of several processes that look at once, one gets each record.
+
+        What cannot be read (a newer version may have announced it) is left to who can, and keeps nobody from work.
+        """
         waiting = select(audit_announced).order_by(audit_announced.c.announced_at, audit_announced.c.operation_id)
         with self._database.reading() as connection:
             rows = connection.execute(waiting).all()
@@ -138,8 +161,11 @@ class AuditLog:
         for row in rows:
             if not self._is_over(row):
                 continue
-            record = from_json(json.loads(row.document), AuditRecord)
-            record = attrs.evolve(record, at=self._clock())
+            try:
+                record = attrs.evolve(read_record(row.document), at=self._clock())
+            except ConflictError as error:
+                LOG.warning("the end of %s is not recorded yet: %s", row.operation_id, error.message)
+                continue
             with self._database.writing() as connection:
                 # The head first, as ``append`` does: whoever locks in another order may wait for ever.
                 connection.execute(select(audit_head).where(_HEAD).with_for_update())
@@ -157,14 +183,27 @@ class AuditLog:
             return len(connection.execute(select(audit_announced.c.operation_id)).all())
 
     def records(self, environment: str | None, manifest_id: str | None, limit: int) -> tuple[AuditRecord, ...]:
-        """See ``Store.audit_records``."""
+        """See ``Store.audit_records``.
+
+        Raises:
+            ConflictError: One of them is no record of this version; ``listed`` gives the others all the same.
+        """
+        return tuple(link.record for link in self._newest(environment, manifest_id, limit))
+
+    def listed(
+        self, environment: str | None, manifest_id: str | None, limit: int
+    ) -> tuple[AuditRecord | Unreadable, ...]:
+        """Newest first; for people, who want to see the rest when somebody has changed one by hand."""
+        return tuple(_listed(link) for link in self._newest(environment, manifest_id, limit))
+
+    def _newest(self, environment: str | None, manifest_id: str | None, limit: int) -> tuple[Link, ...]:
         query = select(audit).order_by(audit.c.sequence.desc()).limit(limit)
         if environment is not None:
             query = query.where(audit.c.environment == environment)
         if manifest_id is not None:
             query = query.where(audit.c.manifest_id == manifest_id)
         with self._database.reading() as connection:
-            return tuple(_link(row).record for row in connection.execute(query))
+            return tuple(_link(row) for row in connection.execute(query))
 
     def verify(self, noted: str | None = None) -> Verdict:
         """Follow the whole chain; then look for operations that have ended and are not in it.
@@ -215,6 +254,16 @@ def log_of(store: Store) -> AuditLog:
     return log
 
 
+def listed(
+    store: Store, environment: str | None = None, manifest_id: str | None = None, limit: int = 100
+) -> tuple[AuditRecord | Unreadable, ...]:
+    """As ``Store.audit_records``; of a store that keeps a chain, what cannot be read is shown as such."""
+    log = getattr(store, "audit_log", None)
+    if isinstance(log, AuditLog):
+        return log.listed(environment, manifest_id, limit)
+    return store.audit_records(environment, manifest_id, limit)
+
+
 def _links(connection: Connection, after: int, limit: int | None = None) -> Iterator[Link]:
     # From the very first row when all are asked for: one numbered 0 or less was put in.
     query = select(audit).order_by(audit.c.sequence).limit(limit)
@@ -226,6 +275,13 @@ def _links(connection: Connection, after: int, limit: int | None = None) -> Iter
 
 def _link(row: Row[tuple[object, ...]]) -> Link:
     return Link(row.sequence, row.operation_id, row.environment, row.manifest_id, row.document, row.prev_hash, row.hash)
+
+
+def _listed(link: Link) -> AuditRecord | Unreadable:
+    try:
+        return link.record
+    except ConflictError as error:
+        return Unreadable(link.sequence, link.operation_id, link.environment, link.manifest_id, error.message)
 
 
 def _unrecorded(connection: Connection) -> Break | None:

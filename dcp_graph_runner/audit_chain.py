@@ -24,6 +24,19 @@ from dcp_core.records import AuditRecord
 ALGORITHM = "sha256:"
 
 
+def read_record(document: str) -> AuditRecord:
+    """A record from its canonical JSON.
+
+    Raises:
+        ConflictError: It is none, or not one of this version.
+    """
+    try:
+        plain = json.loads(document)
+    except (ValueError, RecursionError) as error:
+        raise ConflictError(f"the document is not an AuditRecord: {error}", code="document.shape") from None
+    return from_json(plain, AuditRecord)
+
+
 def chain_hash(sequence: int, prev_hash: str, document: str) -> str:
     """The hash of one record.
 
@@ -59,8 +72,8 @@ class Link:
 
     @property
     def record(self) -> AuditRecord:
-        """The record itself. Raises ValueError and others when it is none any more."""
-        return from_json(json.loads(self.document), AuditRecord)
+        """The record itself. Raises ConflictError when it is none any more, or not one of this version."""
+        return read_record(self.document)
 
     @property
     def is_intact(self) -> bool:

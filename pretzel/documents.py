@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from dcp_core.registry import Registered
     from dcp_core.running import RunResult
+    from dcp_graph_runner.audit import Unreadable
 
 _WORST_FIRST = ("FAILED", "PARTIAL", "CANCELLED", "SUCCEEDED")
 
@@ -224,6 +225,22 @@ def audit_document(record: AuditRecord) -> dict[str, Any]:
         "actions": list(record.actions),
         "message": record.message,
         "at": record.at.isoformat(),
+    }
+
+
+def unreadable_document(found: Unreadable) -> dict[str, Any]:
+    """One line of the log that is no record; has the fields of one, as far as they are known."""
+    return {
+        "operation_id": found.operation_id,
+        "kind": None,
+        "manifest": found.manifest_id,
+        "environment": found.environment,
+        "user": None,
+        "outcome": "UNREADABLE",
+        "plan_digest": None,
+        "actions": [],
+        "message": f"record {found.sequence}: {found.problem}",
+        "at": None,
     }
 
 

@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
 def _list(session: Session, manifest: str | None, limit: int, everywhere: bool) -> int:
     """List what was done in an environment, newest first."""
-    from pretzel.documents import audit_document
+    from dcp_graph_runner.audit import Unreadable, listed
+    from pretzel.documents import audit_document, unreadable_document
     from pretzel.rendering.operations import STYLES
 
     where = None if everywhere else session.environment.name
     session.control_plane.settle_audit()
-    records = session.control_plane.store.audit_records(where, manifest, limit)
-    documents = [audit_document(each) for each in records]
+    records = listed(session.control_plane.store, where, manifest, limit)
+    documents = [
+        unreadable_document(each) if isinstance(each, Unreadable) else audit_document(each) for each in records
+    ]
     for document in documents:
         session.output.event("record", document)
 
@@ -32,6 +35,12 @@ def _list(session: Session, manifest: str | None, limit: int, everywhere: bool) 
         if not records:
             screen.line(f"Nothing was done{f' in {where}' if where else ''} yet.")
         for each in records:
+            if isinstance(each, Unreadable):
+                words = f"record {each.sequence}  {each.operation_id}  {each.manifest_id}".rstrip()
+                place = f" in {each.environment}" if everywhere else ""
+                screen.line(("UNREADABLE", "bold red"), f"  {words}{place}")
+                screen.line(f"{each.problem} (`pretzel audit verify` tells whether it was altered)", indent=4)
+                continue
             at = each.at.strftime("%Y-%m-%d %H:%M:%SZ")
             outcome = each.outcome.value
             place = f" in {each.environment}" if everywhere else ""

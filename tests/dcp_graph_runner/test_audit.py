@@ -15,13 +15,13 @@ from dcp_core.memory_store import MemoryStore
 from dcp_core.records import OperationStatus
 from dcp_core.store import Holder
 from dcp_graph_runner import current_holder
-from dcp_graph_runner.audit import log_of
+from dcp_graph_runner.audit import Unreadable, listed, log_of
 from dcp_graph_runner.audit_chain import Damage, chain_hash
 from dcp_graph_runner.database import Database
 from dcp_graph_runner.schema import ensure_current
 from dcp_graph_runner.sql_store import SqlStore
 from tests.dcp_graph_runner import chains, processes
-from tests.dcp_graph_runner.store_contract import FIRST, START, Clock, apply, operation, record
+from tests.dcp_graph_runner.store_contract import ALICE, FIRST, START, Clock, apply, operation, record
 
 COUNT = 5
 
@@ -209,6 +209,43 @@ def test_killed_at_any_statement_of_a_run_s_record_nothing_is_lost_and_nothing_t
             break
         killed += 1
     assert 8 < killed < 59
+
+
+@pytest.mark.parametrize("document", ['{"of": "a newer version"}', "{", "[" * 100_000])
+def test_an_announcement_that_cannot_be_read_is_left_alone_and_keeps_no_other_from_being_settled(
+    store: SqlStore, document: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone = attrs.evolve(current_holder("alice"), started="1")
+    for name in ("op_newer", "op_ours"):
+        store.announce_audit(record(operation(name), OperationStatus.FAILED), gone)
+    with store._database.writing() as connection:
+        connection.exec_driver_sql(
+            "UPDATE dcp_audit_announced SET document = ? WHERE operation_id = 'op_newer'", (document,)
+        )
+    assert [each.operation_id for each in store.settle_audit()] == ["op_ours"]
+    assert "the end of op_newer is not recorded yet: the document is not a" in caplog.text
+    assert store.audit_log.announced() == 1
+    store.append_audit(record(operation("op_newer")))  # whoever announced it lives after all
+    assert store.audit_log.announced() == 0
+
+
+def test_a_record_that_was_changed_is_listed_as_such_among_the_others(store: SqlStore) -> None:
+    with store._database.writing() as connection:
+        connection.exec_driver_sql("UPDATE dcp_audit SET document = '{}' WHERE sequence = 4")
+    with pytest.raises(ConflictError, match="not a AuditRecord"):
+        store.audit_records()
+    newest, unreadable, *_ = found = listed(store)
+    assert (len(found), newest) == (COUNT, record(operation("op_4")))
+    assert isinstance(unreadable, Unreadable)
+    assert (unreadable.sequence, unreadable.operation_id, unreadable.environment) == (4, "op_3", ALICE)
+    assert listed(store, "production") == ()
+    assert listed(store, limit=1) == (newest,)
+
+
+def test_a_store_without_a_chain_is_listed_too() -> None:
+    plain = MemoryStore()
+    plain.append_audit(record(operation("op_1")))
+    assert listed(plain, ALICE) == (record(operation("op_1")),)
 
 
 def test_a_holder_elsewhere_is_settled_by_its_silence_alone(store: SqlStore) -> None:

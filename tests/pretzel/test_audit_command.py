@@ -75,6 +75,37 @@ def test_a_record_altered_by_hand_is_named_and_the_exit_status_says_so(
     assert (ended.document["ok"], ended.document["records"]) == (False, 1)
 
 
+def test_a_record_that_cannot_be_read_any_more_is_listed_as_such_and_hides_no_other(
+    project: Path, pretzel: Pretzel, note: Note
+) -> None:
+    for name in "ab":
+        pretzel("apply", note(name))
+    altered = recorded(pretzel)[0]["operation_id"]
+    tamper(project, "UPDATE dcp_audit SET document = '{}' WHERE sequence = 1")
+    text, (first, second) = pretzel("audit", "list", "--all"), recorded(pretzel)
+    assert text.status == 0
+    assert f"UNREADABLE  record 1  {altered}  sticky_note/a in playground_alice" in text.out
+    assert "apply sticky_note/b in playground_alice: SUCCEEDED" in text.out
+    assert (first["outcome"], first["operation_id"], first["manifest"]) == ("UNREADABLE", altered, "sticky_note/a")
+    assert first["message"].startswith("record 1: the document is not a")
+    assert set(first) == set(second)
+
+
+def test_what_another_version_announced_stops_no_command(project: Path, pretzel: Pretzel, note: Note) -> None:
+    path = note("a")
+    pretzel("apply", path)
+    tamper(
+        project,
+        "INSERT INTO dcp_audit_announced SELECT 'op_newer', '{\"new\":1}', created_at, created_at, 'x', 1, '1', 'bob' "
+        "FROM dcp_operations LIMIT 1",
+    )
+    for words in (["run", path], ["apply", path], ["audit", "list"], ["playground", "destroy", "--yes"]):
+        ended = pretzel(*words)
+        assert ended.status == 0, ended
+        assert "the end of op_newer is not recorded yet" in ended.err
+    assert "1 more under way" in pretzel("audit", "verify").out
+
+
 def test_a_log_that_was_cut_off_lacks_the_noted_head_or_an_operation_s_record(
     project: Path, pretzel: Pretzel, note: Note
 ) -> None:
