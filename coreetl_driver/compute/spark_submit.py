@@ -189,6 +189,6 @@ def _refuse_secrets(conf: Mapping[str, str], where: str | None) -> None:
             raise SettingsError(
                 f"[spark.conf] {name} would show a secret to everybody who may look at the cluster",
                 where=where,
-                hint="let the cluster's own role or environment hold it; Databricks has {{secrets/scope/key}}, Kubernetes "
-                'spark.kubernetes.driver.secretKeyRef.NAME = "secret:key"',
+                hint="let the cluster's own role or environment hold it; Databricks has {{secrets/scope/key}}, "
+                'Kubernetes spark.kubernetes.driver.secretKeyRef.NAME = "secret:key"',
             )
