@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 import yaml
 from attrs import define, field
 
-from coreetl_driver.compute.sk8.kubernetes_api import GoneError, KubernetesApi
+from coreetl_driver.compute.sk8.kubernetes_api import BadRequestError, GoneError, KubernetesApi
 from dcp_core.errors import (
     ConflictError,
     DcpError,
@@ -35,6 +36,7 @@ class Server:
     Attributes:
         accepted: The token that is good; None for all.
         asked: The tokens that came.
+        open: How many connections are.
     """
 
     url: str = ""
@@ -43,6 +45,7 @@ class Server:
     headers: dict[str, str] = field(factory=dict)
     accepted: str | None = None
     asked: list[str] = field(factory=list)
+    open: int = 0
 
     def refuses(self, status: int, reason: str = "", message: str = "told to", **details: Any) -> None:
         self.status = status
@@ -56,6 +59,14 @@ def server() -> Iterator[Server]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            super().setup()
+            made.open += 1
+
+        def finish(self) -> None:
+            super().finish()
+            made.open -= 1
 
         def _answer(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -106,7 +117,7 @@ def api(tmp_path: Path, server: Server) -> Iterator[KubernetesApi]:
 @pytest.mark.parametrize(
     ("status", "reason", "details", "expected"),
     [
-        (400, "BadRequest", {}, PermanentError),
+        (400, "BadRequest", {}, BadRequestError),
         (401, "Unauthorized", {}, UnauthorizedError),
         (403, "Forbidden", {}, UnauthorizedError),
         (404, "NotFound", {}, NotFoundError),
@@ -180,6 +191,17 @@ def test_a_token_that_was_renewed_in_its_place_is_taken_up_and_one_that_was_not_
     assert api.get("/api/v1/pods") == {}
     assert api.get("/api/v1/pods") == {}
     assert server.asked[3:] == [TOKEN, "a-renewed-token", "a-renewed-token"]
+
+
+def test_signing_in_again_leaves_no_connection_behind(api: KubernetesApi, server: Server, tmp_path: Path) -> None:
+    for number in range(5):
+        server.accepted = f"token-{number}"
+        kubeconfig(tmp_path, server.url, server.accepted)
+        assert api.get("/api/v1/pods") == {}
+    deadline = time.monotonic() + 10
+    while server.open != 1:
+        assert time.monotonic() < deadline, f"{server.open} connections are open"
+        time.sleep(0.01)
 
 
 PLUGIN = """

@@ -219,6 +219,37 @@ def test_a_setting_that_is_wrong_is_refused(tmp_path: Path, wrong: Mapping[str, 
         sk8_settings(settings(tmp_path, sk8), "production")
 
 
+PRODUCTION = {"namespace": "spark-production"}
+
+
+@pytest.mark.parametrize(
+    ("sk8", "user"),
+    [
+        ({"namespace": "spark"}, "mallory"),
+        ({"production": PRODUCTION, "playground": PRODUCTION}, "mallory"),
+        ({"production": PRODUCTION, "playground": {**PRODUCTION, "service_account": "other"}}, "mallory"),
+        ({"production": PRODUCTION, "playground": {"namespace": "spark-{user}"}}, "production"),
+        ({"production": {"namespace": "spark-a-b"}, "playground": {"namespace": "spark-{user}"}}, "a_b"),
+    ],
+)
+def test_a_playground_never_runs_where_production_does(tmp_path: Path, sk8: Mapping[str, Any], user: str) -> None:
+    """Whoever makes pods in a namespace chooses which of its service accounts they have."""
+    made = settings(tmp_path, {"image": "i", "service_account": "writer", **sk8})
+    assert sk8_settings(made, "production").service_account == "writer"
+    with pytest.raises(SettingsError, match=f"playground_{user} would run in namespace .* production's") as refused:
+        sk8_settings(made, f"playground_{user}")
+    assert "[sk8.playground]" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize("own", [{"context": "playgrounds"}, {"kubeconfig": "/k"}, {"namespace": "spark-{user}"}])
+def test_a_playground_with_a_cluster_or_a_namespace_of_its_own_is_apart(tmp_path: Path, own: Mapping[str, Any]) -> None:
+    shared = {"image": "i", "service_account": "writer"}
+    made = settings(tmp_path, {**shared, "production": PRODUCTION, "playground": {**PRODUCTION, **own}})
+    assert sk8_settings(made, "playground_alice").service_account == "writer"
+    alone = settings(tmp_path, {**shared, "namespace": "spark-{user}"})
+    assert sk8_settings(alone, "playground_alice").namespace == "spark-alice", "there is no production"
+
+
 def test_credentials_that_are_not_there_are_said_with_the_place_to_look(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="credentials for Kubernetes cannot be had") as missing:
         KubernetesApi(tmp_path / "kubeconfig")

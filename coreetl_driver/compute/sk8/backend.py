@@ -23,7 +23,7 @@ from attrs import frozen
 from coreetl_driver.api import ExecutionStatus
 from coreetl_driver.compute.artifacts import job_program, job_specification
 from coreetl_driver.compute.interfaces import ComputeBackend
-from coreetl_driver.compute.results import judged, result_in
+from coreetl_driver.compute.results import judged, result_in, says_ok
 from coreetl_driver.compute.sk8 import resources
 from coreetl_driver.compute.sk8.kubernetes_api import KubernetesApi
 from coreetl_driver.compute.sk8.resources import Application
@@ -36,6 +36,7 @@ from dcp_core.model import Environment
 from dcp_core.settings import Settings
 
 _LAST_LINES = 200  # Spark says goodbye after the program
+_POD_IS_THERE = "already exist"  # of a submission that a restarted operator makes again: the first one ran
 
 
 @frozen
@@ -98,7 +99,9 @@ class Sk8Backend(ComputeBackend):
                 if runner.is_cancelled(place.name):
                     raise NotFoundError(f"attempt {handle} was cancelled") from None
                 raise
-            return _outcome(runner, application, handle) if application.has_ended else None
+            if not application.has_ended or (application.has_failed and runner.may_still_run(place.name)):
+                return None
+            return _outcome(runner, application, handle)
 
     def cancel(self, handle: str) -> None:
         try:
@@ -149,11 +152,11 @@ def _outcome(runner: SparkRunner, application: Application, handle: str) -> Outc
     pod = runner.driver_pod(application)
     result = _whole(resources.last_words(pod)) if pod is not None else None
     result = result or result_in(runner.log(application, _LAST_LINES))
-    has_succeeded = application.has_succeeded or _says_ok(result)
+    has_succeeded = application.has_succeeded or says_ok(result)
     if has_succeeded or result is not None:
         return judged(has_succeeded, result, application.error)
     why = application.error or "its driver pod failed"
-    if not application.was_run and pod is None:
+    if not application.was_run and pod is None and _POD_IS_THERE not in why:
         return Outcome(ExecutionStatus.FAILED, error=f"the Spark operator could not submit it: {why}")
     raise NotFoundError(f"Kubernetes has lost attempt {handle}: {why}")
 
@@ -164,10 +167,6 @@ def _whole(text: str) -> str | None:
         return text if isinstance(json.loads(text), dict) else None
     except ValueError:
         return None
-
-
-def _says_ok(result: str | None) -> bool:
-    return result is not None and _whole(result) is not None and bool(json.loads(result).get("ok"))
 
 
 @contextmanager

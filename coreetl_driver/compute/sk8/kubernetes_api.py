@@ -48,6 +48,12 @@ class GoneError(TransientError):
     code = "kubernetes.gone"
 
 
+class BadRequestError(PermanentError):
+    """What is asked makes no sense now, such as the log of a container that has not begun, or is not there (400)."""
+
+    code = "kubernetes.bad_request"
+
+
 @frozen
 class Event:
     """One event of a watch.
@@ -217,13 +223,17 @@ class KubernetesApi:
     def _sign_in_again(self, generation: int) -> None:
         with self._lock:
             if self._generation == generation:
-                self._client, self._generation = _client(self._kubeconfig, self._context), generation + 1
+                replaced, self._client = self._client, _client(self._kubeconfig, self._context)
+                self._generation = generation + 1
+                replaced.close()  # a connection that another thread uses is closed when it is given back
 
     def _refusal(self, method: str, path: str, response: Any) -> DcpError:
         """Source: https://kubernetes.io/docs/reference/generated/kubernetes-api/v1.36/#status-v1-meta."""
         status, content = response.status, _status(response)
         said = " ".join(str(content.get("message") or f"status {status}").split())[:_LONGEST_MESSAGE]
         what = f"{method} {path}: {said}"
+        if status == 400:
+            return BadRequestError(what, where=self.server)
         if status == 401:
             return UnauthorizedError(
                 f"Kubernetes does not accept the credentials any more: {self.credentials} (401: {said})",

@@ -38,6 +38,7 @@ JOB = "coreetl.job"
 ENVIRONMENT = "coreetl.environment"
 CANCELLED = "coreetl.cancelled-at"
 APP_LABEL = "sparkoperator.k8s.io/app-name"
+DRIVER_ROLE = "spark-role=driver"  # a selector; Spark labels its pods so
 # Where the kubelet looks for a container's last words, at most 4,096 bytes, which outlive its log.
 TERMINATION_LOG = "/dev/termination-log"
 _PROGRAM_FOLDER = "/opt/coreetl/program"
@@ -111,15 +112,20 @@ def cancelling_patch(at: str) -> dict[str, Any]:
     }
 
 
-def owning_patch(application: Mapping[str, Any]) -> dict[str, Any]:
-    """What has a ConfigMap deleted with its application, as a merge patch."""
+def owning_patch(application: Mapping[str, Any], fence: Mapping[str, Any]) -> dict[str, Any]:
+    """What has a ConfigMap deleted with its application, as a merge patch.
+
+    Args:
+        fence: The ConfigMap as it was seen. One that was changed meanwhile is left alone, and it is a lost race: had it
+            been marked, its application may be gone, and the garbage collector would take the mark away too.
+    """
     owner = {
         "apiVersion": API_VERSION,
         "kind": KIND,
         "name": application["metadata"]["name"],
         "uid": application["metadata"]["uid"],
     }
-    return {"metadata": {"ownerReferences": [owner]}}
+    return {"metadata": {"ownerReferences": [owner], "resourceVersion": fence["metadata"].get("resourceVersion")}}
 
 
 def spark_application(
@@ -238,16 +244,45 @@ class Application:
 
 def last_words(pod: Mapping[str, Any]) -> str:
     """What the driver's container left in its termination log."""
-    for container in (pod.get("status") or {}).get("containerStatuses") or ():
-        if container.get("name") == DRIVER_CONTAINER:
-            terminated = (container.get("state") or {}).get("terminated") or {}
-            return str(terminated.get("message") or "")
-    return ""
+    return str((_terminated(pod) or {}).get("message") or "")
+
+
+def waits_for(pod: Mapping[str, Any]) -> str:
+    """Why a pod has not begun, a line for each reason; empty when it has, or when nobody says why."""
+    status = pod.get("status") or {}
+    lines = [
+        _reason("not scheduled", each)
+        for each in status.get("conditions") or ()
+        if each.get("type") == "PodScheduled" and each.get("status") != "True"
+    ]
+    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        waiting = (container.get("state") or {}).get("waiting")
+        if waiting is not None:
+            lines.append(_reason(f"container {container.get('name')} waits", waiting))
+    return "\n".join(lines)
 
 
 def is_alive(pod: Mapping[str, Any]) -> bool:
     """Whether anything of a pod may run, now or later."""
     return (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+
+
+def may_still_run(pod: Mapping[str, Any]) -> bool:
+    """Whether Spark's driver may, now or later; a container beside it may outlive it."""
+    return is_alive(pod) and _terminated(pod) is None
+
+
+def _terminated(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """How the driver's container ended; None when it has not."""
+    for container in (pod.get("status") or {}).get("containerStatuses") or ():
+        if container.get("name") == DRIVER_CONTAINER:
+            ended: Mapping[str, Any] | None = (container.get("state") or {}).get("terminated")
+            return ended
+    return None
+
+
+def _reason(what: str, said: Mapping[str, Any]) -> str:
+    return ": ".join(filter(None, (what, said.get("reason"), said.get("message"))))
 
 
 def _labels(task: Task) -> dict[str, str]:

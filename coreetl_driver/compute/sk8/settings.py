@@ -27,6 +27,7 @@ from attrs import evolve, frozen
 
 from coreetl_driver.compute.sections import section_for
 from dcp_core.errors import SettingsError
+from dcp_core.model import Environment
 from dcp_core.settings import CONFIG_FILE, Settings
 
 SECTION = "sk8"
@@ -75,7 +76,7 @@ def sk8_settings(settings: Settings, environment: str) -> Sk8Settings:
     Raises:
         SettingsError: Something is missing, or is no name that Kubernetes takes.
     """
-    section = section_for(settings, SECTION, Sk8Settings, environment)
+    section = _section(settings, environment)
     where = str(settings.file) if settings.file else None
     for key in ("namespace", "image", "service_account"):
         if not getattr(section, key):
@@ -85,15 +86,40 @@ def sk8_settings(settings: Settings, environment: str) -> Sk8Settings:
                 hint=f"add it to [sk8], [sk8.production] or [sk8.playground] of {CONFIG_FILE}; "
                 "docs/compute-kubernetes.md says what to set up",
             )
-    # A user's name may hold underscores, which Kubernetes does not take, and never hyphens: none become the same.
-    section = evolve(
-        section,
-        namespace=section.namespace.replace("_", "-"),
-        service_account=section.service_account.replace("_", "-"),
-    )
     for key in ("namespace", "service_account"):
         if not NAME.fullmatch(getattr(section, key)):
             raise SettingsError(f"[sk8] {key}: {getattr(section, key)!r} is no name that Kubernetes takes", where=where)
     if section.time_to_live_s < 1:
         raise SettingsError(f"[sk8] time_to_live_s: {section.time_to_live_s}, expected 1 or more", where=where)
+    if not Environment.named(environment).is_production:
+        _refuse_production_s(section, settings, environment, where)
     return section
+
+
+def _section(settings: Settings, environment: str) -> Sk8Settings:
+    section = section_for(settings, SECTION, Sk8Settings, environment)
+    # A user's name may hold underscores, which Kubernetes does not take, and never hyphens: none become the same.
+    return evolve(
+        section,
+        namespace=section.namespace.replace("_", "-"),
+        service_account=section.service_account.replace("_", "-"),
+    )
+
+
+def _refuse_production_s(section: Sk8Settings, settings: Settings, environment: str, where: str | None) -> None:
+    """A playground's pods in production's namespace could be production's: whoever makes pods there chooses as whom."""
+    try:
+        production = _section(settings, "production")
+    except SettingsError:  # there is none: nothing is shared
+        return
+    if _place(section) == _place(production):
+        raise SettingsError(
+            f"{environment} would run in namespace {section.namespace!r}, which is production's",
+            where=where,
+            hint="give playgrounds a namespace and a service account of their own in [sk8.playground], and production "
+            "its own in [sk8.production]; docs/compute-kubernetes.md has an example",
+        )
+
+
+def _place(section: Sk8Settings) -> tuple[Path | None, str, str]:
+    return section.kubeconfig_file, section.context, section.namespace

@@ -14,17 +14,17 @@ import base64
 import hashlib
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from coreetl_driver.compute.artifacts import Program
 from coreetl_driver.compute.sk8 import resources
-from coreetl_driver.compute.sk8.kubernetes_api import GoneError, KubernetesApi
+from coreetl_driver.compute.sk8.kubernetes_api import BadRequestError, GoneError, KubernetesApi
 from coreetl_driver.compute.sk8.resources import Application
 from coreetl_driver.compute.tasks import taking_nothing
-from dcp_core.errors import ConflictError, NotFoundError, PermanentError, TransientError
+from dcp_core.errors import ConflictError, DcpError, NotFoundError, PermanentError, TransientError
 
 _MANAGER = resources.MANAGER
 _LOOK_EVERY_S = 0.5
@@ -66,15 +66,14 @@ class SparkRunner:
             self._put_program(program)
             fence = self._put_specification(name, specification)
         if _is_cancelled(fence):
+            self._delete(name)  # of a submission that died before it saw that
             return
         made = self._found(name)
         if made is None:
             made = self._apply(name, application)
         if not fence["metadata"].get("ownerReferences"):
-            fence = self._api.patch(f"{self._maps}/{name}", resources.owning_patch(made), _MANAGER)
-            if _is_cancelled(fence):  # between the two
-                self._delete(name)
-                self._api.patch(f"{self._maps}/{name}", {"metadata": {"ownerReferences": None}}, _MANAGER)
+            with _begun():
+                self._own(name, fence, made)
 
     def wait(self, name: str, wait_s: float) -> Application:
         """The application when it has ended, or after ``wait_s`` seconds as it is then.
@@ -121,20 +120,30 @@ class SparkRunner:
             return None
 
     def log(self, application: Application, lines: int = _LOG_LINES) -> str:
-        """What Spark's driver has printed so far, the last lines of it; the operator's message without."""
+        """What Spark's driver has printed so far, the last lines of it; without, why there is nothing."""
         if not application.driver_pod:
-            return application.error
-        path = f"{self._pods}/{application.driver_pod}/log"
-        try:
-            return self._api.text(
-                path, container=resources.DRIVER_CONTAINER, tailLines=str(lines), limitBytes=_LOG_BYTES
+            return application.error or (
+                "The Spark operator has not submitted it yet. "
+                f"If this lasts, it does not run, or does not watch namespace {self._namespace}."
             )
+        query = {"container": resources.DRIVER_CONTAINER, "tailLines": str(lines), "limitBytes": _LOG_BYTES}
+        refusal = ""
+        try:
+            if text := self._api.text(f"{self._pods}/{application.driver_pod}/log", **query):
+                return text
         except NotFoundError:
-            return application.error
-        except PermanentError as error:
-            if "waiting to start" in str(error) or "ContainerCreating" in str(error):
-                return application.error
-            raise
+            pass
+        except BadRequestError as error:  # its container has not begun, or has ended and its node has forgotten it
+            refusal = error.message
+        return self._waits_for(application) or application.error or refusal
+
+    def may_still_run(self, name: str) -> bool:
+        """Whether Spark's driver may, whatever the operator says.
+
+        An operator that restarts while it submits submits again, finds its own pod there, and calls that a failure.
+        """
+        pods = self._api.get(self._pods, labelSelector=f"{resources.APP_LABEL}={name},{resources.DRIVER_ROLE}")
+        return any(resources.may_still_run(pod) for pod in pods["items"])
 
     def stop(self, name: str, timeout_s: float) -> None:
         """End an application, unless it has ended by itself; nothing of it runs, or can begin, when this returns.
@@ -205,6 +214,24 @@ class SparkRunner:
                 hint="install Kubeflow's Spark operator 2.x",
             ) from None
 
+    def _own(self, name: str, fence: Mapping[str, Any], made: Mapping[str, Any]) -> None:
+        """Have the ConfigMap go with its application; one that was marked meanwhile stays, and the application goes."""
+        try:
+            fence = self._api.patch(f"{self._maps}/{name}", resources.owning_patch(made, fence), _MANAGER)
+        except TransientError:
+            fence = self._api.get(f"{self._maps}/{name}")
+            if not _is_cancelled(fence):
+                raise
+        if _is_cancelled(fence):
+            self._fence(name)  # first: what is owned goes with its owner
+            self._delete(name)
+
+    def _waits_for(self, application: Application) -> str:
+        pod = None if application.has_ended else self.driver_pod(application)
+        why = resources.waits_for(pod) if pod is not None else ""
+        look = f"kubectl -n {self._namespace} describe pod {application.driver_pod}"
+        return f"The driver pod has not begun.\n{why}\nMore is in its events: {look}" if why else ""
+
     def _found(self, name: str) -> Mapping[str, Any] | None:
         try:
             return self._api.get(f"{self._applications}/{name}")
@@ -234,7 +261,7 @@ class SparkRunner:
             self._api.delete(f"{self._applications}/{name}", {"propagationPolicy": "Foreground"})
 
     def _sweep(self) -> None:
-        """Delete fences and specifications that have no application any more, now and then."""
+        """Delete fences and specifications that have had no application for long, now and then."""
         with self._lock:
             if self._swept_at is not None and time.monotonic() - self._swept_at < _SWEEP_EVERY_S:
                 return
@@ -243,13 +270,30 @@ class SparkRunner:
         oldest = datetime.now(UTC) - timedelta(seconds=self._time_to_live_s)
         for each in self._api.get(self._maps, only_metadata=True, labelSelector=selector)["items"]:
             metadata = each["metadata"]
-            if not metadata.get("ownerReferences") and _time(metadata["creationTimestamp"]) < oldest:
-                with suppress(NotFoundError):  # another driver sweeps too
-                    self._api.delete(f"{self._maps}/{metadata['name']}", {})
+            since = (metadata.get("annotations") or {}).get(resources.CANCELLED) or metadata["creationTimestamp"]
+            if metadata.get("ownerReferences") or _time(since) >= oldest or self._found(metadata["name"]) is not None:
+                continue
+            with suppress(NotFoundError):  # another driver sweeps too
+                self._api.delete(f"{self._maps}/{metadata['name']}", {})
 
 
 def _is_cancelled(document: Mapping[str, Any]) -> bool:
     return resources.CANCELLED in (document["metadata"].get("annotations") or {})
+
+
+@contextmanager
+def _begun() -> Iterator[None]:
+    """From here on the attempt may run: no refusal ends it.
+
+    Raises:
+        TransientError: For every error.
+    """
+    try:
+        yield
+    except TransientError:
+        raise
+    except DcpError as error:
+        raise TransientError(error.message, where=error.where, hint=error.hint) from error
 
 
 def _time(text: str) -> datetime:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 from attrs import evolve
 
 from coreetl_driver.api import ExecutionStatus, SinkMode
+from coreetl_driver.compute.artifacts import job_program, job_specification
 from coreetl_driver.compute.finding import Backend
 from coreetl_driver.compute.sk8 import resources
+from coreetl_driver.compute.sk8.kubernetes_api import KubernetesApi
+from coreetl_driver.compute.sk8.spark_runner import SparkRunner
 from coreetl_driver.driver import Driver
 from coreetl_driver.testing.bench import OLD_ROWS, ROWS, Bench, outcome_of
 from dcp_core.errors import NotFoundError, TransientError
@@ -26,6 +29,7 @@ from tests.services.kubernetes.bench import (
     Kubernetes,
     gone,
     job,
+    made,
     name_of,
     state_of,
     wait_until,
@@ -53,6 +57,41 @@ def test_a_job_stopped_while_the_operator_submits_it_never_begins(
     late = opened(bench)
     assert late.submit(task) == handle
     assert gone(kubernetes, f"{APPLICATIONS}/{name_of(handle)}"), "a late submission does not begin"
+
+
+class Meeting(KubernetesApi):
+    """A driver that is stopped by another one just when the API server has taken its application."""
+
+    stop: Callable[[], object]
+
+    def apply(self, path: str, document: Mapping[str, Any], manager: str) -> dict[str, Any]:
+        made = super().apply(path, document, manager)
+        self.stop()
+        return made
+
+
+def test_a_submission_that_meets_a_stop_leaves_the_mark_and_nothing_else(kubernetes: Kubernetes, plain: Bench) -> None:
+    """The garbage collector takes a ConfigMap whose application is gone: the mark never has one."""
+    plane, task = kubernetes.plane, plain.task(ORDERS)
+    file = plane.kubeconfig("meeting", plane.token(NAMESPACE, "coreetl-driver"))
+    name, first, second = resources.attempt_name(task), Meeting(file), KubernetesApi(file)
+    submitting, stopping = SparkRunner(first, NAMESPACE, 3600), SparkRunner(second, NAMESPACE, 3600)
+    first.stop = lambda: stopping.stop(name, 30.0)
+    specification = resources.specification_map(task, job_specification(task), NAMESPACE)
+    kubernetes.operator.goes_on.clear()
+    try:
+        for _ in range(2):  # it begins no more afterwards
+            submitting.start(made(plain, task), specification, job_program())
+            wait_until(lambda: gone(kubernetes, f"{APPLICATIONS}/{name}"), "it is taken back")
+        time.sleep(3.0)
+    finally:
+        kubernetes.operator.goes_on.set()
+        first.close()
+        second.close()
+    fence = plane.admin.get(f"{MAPS}/{name}")
+    assert resources.CANCELLED in fence["metadata"]["annotations"]
+    assert "ownerReferences" not in fence["metadata"]
+    assert not fence.get("data")
 
 
 def test_stopping_returns_only_when_the_driver_pod_is_gone(
