@@ -17,6 +17,8 @@ from coreetl_driver import Column, ExecutionStatus, JobSpec, Sink, SinkMode
 from coreetl_driver.driver import Driver
 from dcp_core.settings import Settings
 from tests.services.conftest import RestCatalog
+from tests.services.kubernetes import bench as kubernetes_bench
+from tests.services.kubernetes.conftest import kubernetes  # noqa: F401  # fixture
 from tests.services.spark import CATALOGS, Spark
 from tests.services.test_emr import Moto, moto, section, shim  # noqa: F401  # fixtures
 from tests.services.test_rest_catalog import OWN, empty
@@ -35,7 +37,7 @@ time.sleep(600)
 """
 
 
-@pytest.fixture(params=["spark_connect", "emr"])
+@pytest.fixture(params=["spark_connect", "emr", "sk8"])
 def settings(
     request: pytest.FixtureRequest, rest_catalog: RestCatalog, spark: Spark, tmp_path: Path, monkeypatch: Any
 ) -> Settings:
@@ -46,6 +48,10 @@ def settings(
     if request.param == "emr":
         values["emr"] = section(request.getfixturevalue("moto"), "serverless")
         request.getfixturevalue("shim")
+    if request.param == "sk8":
+        plane = request.getfixturevalue("kubernetes").plane
+        token = plane.token(kubernetes_bench.NAMESPACE, "coreetl-driver")
+        values["sk8"] = kubernetes_bench.section(plane.kubeconfig("killed", token))
     made = Settings(tmp_path, {**rest_catalog.settings, **values}, {})
     made.state.mkdir()
     return made
