@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 DAYS_AT_MOST = 365
 
 
+def _nothing() -> None:
+    """Where nobody wants to know that something begins."""
+
+
 @attrs.frozen
 class Playground:
     """What ``show`` tells.
@@ -127,12 +131,13 @@ class Playgrounds:
             measure=lambda environment: warehouse_size_bytes(dcp.settings, environment),
         )
 
-    def create(self, identity: str, user: str | None = None) -> Sandbox:
-        """Create a playground, or finish creating the one that is there; its expiry then stays as it was.
+    def create(self, identity: str, user: str | None = None, begins: Callable[[], None] = _nothing) -> Sandbox:
+        """Create a playground; the one that is there is prepared again, and its expiry stays as it was.
 
         Args:
             identity: Whose it is.
             user: Its name without ``playground_``; None derives it from the identity.
+            begins: Called before the first change, when there is none yet.
 
         Raises:
             UsageError: The name is not allowed.
@@ -150,6 +155,8 @@ class Playgrounds:
         )
         if known is not None and known.identity != identity:
             self._store.put_sandbox(sandbox)  # refuses, and says both ways out
+        if known is None:
+            begins()
         # The row comes last: while there is none, the next apply or create prepares again.
         self._create_sandbox(environment)
         if known is not None:
@@ -205,8 +212,10 @@ class Playgrounds:
         self._store.choose_sandbox(identity, None if name is None else self._get(name).id)
         return self.current(identity)
 
-    def extend(self, name: str, days: int) -> Sandbox:
+    def extend(self, name: str, days: int, begins: Callable[[], None] = _nothing) -> Sandbox:
         """Let a playground live ``days`` longer: counted from its expiry, or from now when that is past.
+
+        ``begins`` is called before the change.
 
         Raises:
             NotFoundError: There is no such playground.
@@ -216,13 +225,15 @@ class Playgrounds:
             raise UsageError(f"a playground can be extended by 1 to {DAYS_AT_MOST} days, not by {days}")
         sandbox = self._get(name)
         longer = attrs.evolve(sandbox, expires_at=max(sandbox.expires_at, self._clock()) + timedelta(days=days))
+        begins()
         self._store.put_sandbox(longer)
         return longer
 
-    def destroy(self, name: str) -> Destruction:
+    def destroy(self, name: str, begins: Callable[[], None] = _nothing) -> Destruction:
         """Delete everything in a playground, then what the plugins made for it, then the playground itself.
 
-        Whatever stops it half-way, destroying again goes on: the row goes last.
+        Whatever stops it half-way, destroying again goes on: the row goes last. ``begins`` is called before the
+        first change.
 
         Raises:
             NotFoundError: There is no such playground.
@@ -230,6 +241,7 @@ class Playgrounds:
         """
         sandbox = self._get(name)
         environment = Environment.named(sandbox.id)
+        begins()
         operations = self._destroy_environment(environment)
         destruction = Destruction(sandbox, operations, self._store.inventory(sandbox.id))
         if destruction.is_complete:

@@ -29,8 +29,8 @@ def _create(session: Session, name: str | None) -> int:
 
     identity = session.control_plane.identity
     user = _short(name) if name is not None else playground_user(identity)
-    with recorded(session.control_plane, "create", user):
-        sandbox = _playgrounds(session).create(identity, user)
+    with recorded(session.control_plane, "create", user) as deed:
+        sandbox = _playgrounds(session).create(identity, user, deed.begin)
     return _tell(session, sandbox, "Created")
 
 
@@ -101,9 +101,9 @@ def _extend(session: Session, name: str | None, days: int) -> int:
 
     playgrounds = _playgrounds(session)
     target = name or session.environment.name
-    with recorded(session.control_plane, "extend", target):
+    with recorded(session.control_plane, "extend", target) as deed:
         _check_owner(session, playgrounds, target)
-        sandbox = playgrounds.extend(target, days)
+        sandbox = playgrounds.extend(target, days, deed.begin)
     return _tell(session, sandbox, "Extended")
 
 
@@ -128,11 +128,11 @@ def _destroy(session: Session, name: str | None, yes: bool) -> int:
     if not yes and not confirm_destruction(session, playground.sandbox.id, there):
         session.notes.line("nothing was destroyed")
         return exits.FAILED
-    with session.progress, recorded(session.control_plane, "destroy", target) as ending:
-        destruction = playgrounds.destroy(target)
+    with session.progress, recorded(session.control_plane, "destroy", target) as deed:
+        destruction = playgrounds.destroy(target, deed.begin)
         if not destruction.is_complete:
-            ending.outcome = OperationStatus.PARTIAL
-            ending.message = f"{len(destruction.left)} of its resources could not be deleted"
+            deed.outcome = OperationStatus.PARTIAL
+            deed.message = f"{len(destruction.left)} of its resources could not be deleted"
     left = [inventory_document(each) for each in destruction.left]
 
     def render(screen: Screen) -> None:

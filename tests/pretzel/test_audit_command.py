@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from dcp_core.errors import ConflictError, NotFoundError
 from tests.pretzel.running import Note, Pretzel
 
 DELIVERED = '[audit]\ntable = "ops.dcp_audit"\n'
@@ -200,6 +201,41 @@ def test_what_is_done_to_a_playground_is_recorded_and_what_is_refused_too(
     assert first["actions"] == ["CREATE_PLAYGROUND playground_alice SUCCEEDED"]
     assert first["environment"] == "playground_alice"
     assert pretzel("audit", "verify").status == 0
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "outcome"),
+    [(KeyboardInterrupt, 130, "CANCELLED"), (NotFoundError, 1, "FAILED"), (ConflictError, 1, "FAILED")],
+)
+def test_a_destruction_that_ends_in_the_middle_is_recorded_as_what_it_was(
+    project: Path,
+    pretzel: Pretzel,
+    note: Note,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: type[BaseException],
+    status: int,
+    outcome: str,
+) -> None:
+    pretzel("playground", "create")
+    pretzel("playground", "create")
+    pretzel("apply", note("a"))
+
+    def destroy_sandbox(self: object, sandbox_id: str, ctx: object) -> None:
+        raise failure("something is in the way")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tests.pretzel.stranger.Note.destroy_sandbox", destroy_sandbox)
+        assert pretzel("playground", "destroy", "--yes").status == status
+    assert not (project / "papers/playground_alice/a").exists()
+    assert pretzel("playground", "destroy", "--yes").status == 0
+    ended = [(each["kind"], each["outcome"]) for each in recorded(pretzel, "--all")]
+    assert ended == [
+        ("playground_create", "SUCCEEDED"),
+        ("apply", "SUCCEEDED"),
+        ("destroy", "SUCCEEDED"),
+        ("playground_destroy", outcome),
+        ("playground_destroy", "SUCCEEDED"),
+    ]
 
 
 # Delivery
