@@ -17,12 +17,13 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from attrs import define, field
+from attrs import define, evolve, field
 
 from coreetl_driver.api import ExecutionStatus
 from coreetl_driver.compute.sk8 import resources
 from coreetl_driver.compute.sk8.backend import Sk8Backend
 from coreetl_driver.compute.tasks import NOT_TAKEN, Outcome, Task
+from coreetl_driver.driver import Driver
 from coreetl_driver.testing.bench import Bench, project
 from dcp_core.errors import NotFoundError, TransientError
 from dcp_core.model import Environment
@@ -43,8 +44,10 @@ class Cluster:
 
     Attributes:
         refusals: By method and path, each for one request.
-        meetings: What happens just after a request, by method and path, once.
+        meetings: What happens just after a request, by its method and the path of the list, once.
+        attempt: Whose application and pod ``says`` and ``has_pod`` are about.
         writes: Method and path of what was changed, in order.
+        has_expired: Nobody's credentials are good.
     """
 
     kept: dict[str, dict[str, Any]] = field(factory=dict)
@@ -54,13 +57,17 @@ class Cluster:
     writes: list[tuple[str, str]] = field(factory=list)
     versions: Iterator[int] = field(factory=itertools.count)
     url: str = ""
+    has_expired: bool = False
+    attempt: str = NAME
 
     def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
         answered = self._answer(method, path, body)
-        self.meetings.pop((method, path), lambda: None)()
+        self.meetings.pop((method, path.rpartition("/")[0]), lambda: None)()
         return answered
 
     def _answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
+        if self.has_expired:
+            return _refusal(401, "Unauthorized", "Unauthorized")
         if method != "GET":
             self.writes.append((method, path))
         if (method, path) in self.refusals:
@@ -90,12 +97,15 @@ class Cluster:
     def says(self, state: str, error: str = "", attempts: int = 1) -> None:
         """What the operator says of the application, whose driver pod has a name."""
         status = {"applicationState": {"state": state, "errorMessage": error}, "executionAttempts": attempts}
-        self.keep(APPLICATION, {"status": {**status, "driverInfo": {"podName": f"{NAME}-driver"}}})
+        self.keep(
+            f"{APPLICATIONS}/{self.attempt}",
+            {"status": {**status, "driverInfo": {"podName": f"{self.attempt}-driver"}}},
+        )
 
     def has_pod(self, phase: str, state: Mapping[str, Any] | None = None, **status: Any) -> None:
         container = {"name": resources.DRIVER_CONTAINER, "state": state}
         said_ = {"phase": phase, **({"containerStatuses": [container]} if state is not None else {}), **status}
-        self.keep(POD, {"metadata": {"labels": {"spark-role": "driver"}}, "status": said_})
+        self.keep(f"{PODS}/{self.attempt}-driver", {"metadata": {"labels": {"spark-role": "driver"}}, "status": said_})
 
 
 def _refusal(status: int, reason: str, message: str) -> tuple[int, Any]:
@@ -304,6 +314,33 @@ def test_nothing_that_is_refused_after_the_application_is_there_ends_its_executi
     assert fence_of(cluster, task)["metadata"]["ownerReferences"]
 
 
+def test_an_attempt_that_may_run_is_taken_up_by_the_next_driver_when_the_credentials_are_renewed(
+    cluster: Cluster, bench: Bench, task: Task
+) -> None:
+    """They expire just as the API server takes the application, and nobody hears of it."""
+    cluster.meetings["PATCH", APPLICATIONS] = lambda: setattr(cluster, "has_expired", True)
+    driver = Driver(bench.settings)
+    driver.create_job("job", task.environment, "x", evolve(task.spec, compute={"backend": "sk8"}), {})
+    execution_id = driver.run_job("job", task.environment).execution_id
+    driver.close()
+    driver = Driver(bench.settings)
+    try:
+        driver.recover()
+        waiting = driver.wait(execution_id, 1.0)
+        assert (waiting.status.is_final, waiting.attempt) == (False, 1), waiting.error
+        cluster.attempt = resources.attempt_name(evolve(task, execution_id=execution_id))
+        cluster.says("COMPLETED")
+        cluster.has_pod("Succeeded", {"terminated": {"exitCode": 0, "message": json.dumps({"ok": True, "rows": 3})}})
+        cluster.has_expired = False
+        ended = driver.wait(execution_id, 60.0)
+        assert (ended.status, ended.rows_written, ended.attempt) == (ExecutionStatus.SUCCEEDED, 3, 1), ended.error
+    finally:
+        driver.close()
+    assert [at for at in cluster.writes if at[1].startswith(APPLICATIONS)] == [
+        ("PATCH", f"{APPLICATIONS}/{cluster.attempt}")
+    ], "it was submitted once"
+
+
 # Stopping
 
 
@@ -313,7 +350,7 @@ def test_a_submission_that_meets_a_stop_takes_back_its_application_and_leaves_th
     """The stop came between the two writes, found no application, and is over."""
     path = f"{MAPS}/{resources.attempt_name(task)}"
     application = f"{APPLICATIONS}/{resources.attempt_name(task)}"
-    cluster.meetings["PATCH", application] = lambda: mark(cluster, task)
+    cluster.meetings["PATCH", APPLICATIONS] = lambda: mark(cluster, task)
     sut.submit(task)
     assert application not in cluster.kept
     assert "ownerReferences" not in fence_of(cluster, task)["metadata"]
