@@ -173,17 +173,6 @@ class SqlStore(SqlJournal):
         """See ``Store.audit_records``."""
         return self.audit_log.records(environment, manifest_id, limit)
 
-    def verify_audit(self) -> int:
-        """Check the audit log's hash chain; gives the number of records.
-
-        Raises:
-            ConflictError: The log was tampered with; names the first record that does not fit.
-        """
-        verdict = self.audit_log.verify()
-        if verdict.broken is not None:
-            raise verdict.broken.to_error()
-        return verdict.records
-
     def put_sandbox(self, sandbox: Sandbox) -> None:
         """See ``Store.put_sandbox``."""
         values = {"identity": sandbox.identity, "created_at": sandbox.created_at, "expires_at": sandbox.expires_at}

@@ -21,6 +21,14 @@ def opened(url: str) -> SqlStore:
     return store
 
 
+def verified(store: SqlStore) -> int:
+    """How many records the log has; raises ConflictError where it does not hold together."""
+    verdict = store.audit_log.verify()
+    if verdict.broken is not None:
+        raise verdict.broken.to_error()
+    return verdict.records
+
+
 def cut_off(store: SqlStore, after: int) -> None:
     """Remove the end of the log and set the head back: the best that a forger with the database alone can do."""
     with store._database.writing() as connection:

@@ -38,13 +38,13 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
 
 
 def test_an_untouched_log_holds_together(store: SqlStore) -> None:
-    assert store.verify_audit() == COUNT
+    assert chains.verified(store) == COUNT
 
 
 def test_an_empty_log_holds_together(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/empty.db")
     ensure_current(database)
-    assert SqlStore(database, lambda: START).verify_audit() == 0
+    assert chains.verified(SqlStore(database, lambda: START)) == 0
     database.close()
 
 
@@ -67,7 +67,7 @@ def test_any_touch_breaks_the_chain_and_is_named(store: SqlStore, tampering: str
     with store._database.writing() as connection:
         connection.exec_driver_sql(tampering)
     with pytest.raises(ConflictError, match=named) as broken:
-        store.verify_audit()
+        chains.verified(store)
     assert broken.value.code == "audit.broken"
 
 
@@ -80,7 +80,7 @@ def test_a_record_rewritten_with_a_fitting_hash_breaks_the_next_link(store: SqlS
             (forged, chain_hash(2, row.prev_hash, forged)),
         )
     with pytest.raises(ConflictError, match="record 3"):
-        store.verify_audit()
+        chains.verified(store)
 
 
 def test_a_log_without_its_head_takes_no_more_records(store: SqlStore) -> None:
@@ -96,7 +96,7 @@ def test_a_log_without_its_head_takes_no_more_records(store: SqlStore) -> None:
 
 def test_a_log_cut_off_together_with_its_head_is_found_by_the_operations_that_it_lacks(store: SqlStore) -> None:
     apply(store, operation("op_last"))
-    assert store.verify_audit() == COUNT + 1
+    assert chains.verified(store) == COUNT + 1
     chains.cut_off(store, COUNT)
     broken = store.audit_log.verify().broken
     assert broken is not None
@@ -145,14 +145,14 @@ def test_verifying_while_others_append_finds_nothing_wrong(store: SqlStore) -> N
         seen.add(verdict.records)
     writer.join()
     assert len(seen) > 1
-    assert store.verify_audit() == COUNT + 60
+    assert chains.verified(store) == COUNT + 60
 
 
 def test_processes_that_append_at_once_make_one_chain(tmp_path: Path, store: SqlStore) -> None:
     url = f"sqlite:///{tmp_path}/state.db"
     crowd = [processes.start(chains.append_many, url, name, 25) for name in "abc"]
     assert [processes.ended(one) for one in crowd] == [0, 0, 0]
-    assert store.verify_audit() == COUNT + 75
+    assert chains.verified(store) == COUNT + 75
 
 
 def test_a_store_without_a_chain_says_so() -> None:
@@ -174,7 +174,7 @@ def test_of_this_machine_s_processes_only_one_that_is_gone_is_settled(store: Sql
     clock.advance(timedelta(days=1))  # the machine slept: its processes go on
     assert store.settle_audit() == ()
     assert store.audit_log.announced() == 1
-    assert store.verify_audit() == COUNT + 1
+    assert chains.verified(store) == COUNT + 1
 
 
 def test_a_process_killed_after_its_announcement_is_recorded_once_by_those_who_come(
@@ -187,7 +187,7 @@ def test_a_process_killed_after_its_announcement_is_recorded_once_by_those_who_c
     crowd = [processes.start(chains.settle_together, url, barrier) for _ in range(3)]
     assert [processes.ended(one) for one in crowd] == [0, 0, 0]
     assert [each.operation_id for each in store.audit_records(limit=1)] == ["op_killed"]
-    assert store.verify_audit() == COUNT + 1
+    assert chains.verified(store) == COUNT + 1
     assert store.audit_log.announced() == 0
 
 
@@ -200,7 +200,7 @@ def test_killed_at_any_statement_of_a_run_s_record_nothing_is_lost_and_nothing_t
         store = chains.opened(url)
         settled = store.settle_audit()
         outcomes = [each.outcome for each in store.audit_records()]
-        assert store.verify_audit() == len(outcomes) <= 1
+        assert chains.verified(store) == len(outcomes) <= 1
         if settled:
             assert outcomes == [OperationStatus.FAILED]
         store.close()

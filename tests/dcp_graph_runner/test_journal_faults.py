@@ -16,6 +16,7 @@ from dcp_graph_runner.database import Database
 from dcp_graph_runner.schema import ensure_current
 from dcp_graph_runner.sql_store import SqlStore
 from tests.dcp_graph_runner import processes
+from tests.dcp_graph_runner.chains import verified
 from tests.dcp_graph_runner.store_contract import ALICE, entry, finish, operation, put
 
 NEVER = 10**9
@@ -60,7 +61,7 @@ def assert_finished_once(store: SqlStore, lines: list[str]) -> None:
     (ended,) = store.operations()
     assert ended.status is OperationStatus.SUCCEEDED
     assert len(store.audit_records()) == 1
-    assert store.verify_audit() == 1
+    assert verified(store) == 1
     assert [one.resource.name for one in store.inventory(ALICE)] == list(processes.STEPS)
     for name in processes.STEPS:
         # The effect of a step may repeat when its end was not written; never once it was.
@@ -77,7 +78,7 @@ def test_killed_again_and_again_an_operation_still_ends(tmp_path: Path, url: str
     (ended,) = store.operations()
     assert ended.status is OperationStatus.SUCCEEDED
     assert ended.recovered
-    assert store.verify_audit() == 1
+    assert verified(store) == 1
 
 
 def test_of_two_processes_that_begin_at_once_exactly_one_wins(url: str, store: SqlStore) -> None:
@@ -101,7 +102,7 @@ def test_three_processes_and_many_operations_leave_no_anomaly(tmp_path: Path, ur
     done = store.operations(limit=1000)
     assert len(done) == 3 * count
     assert {one.status for one in done} == {OperationStatus.SUCCEEDED}
-    assert store.verify_audit() == 3 * count
+    assert verified(store) == 3 * count
     assert len(store.inventory(ALICE)) == 3 * count
     assert set(store.logical_plans(ALICE)) == {one.manifest_id for one in done}
     assert all(len(store.history(ALICE, manifest_id)) == 1 for manifest_id in store.logical_plans(ALICE))

@@ -25,6 +25,7 @@ from dcp_graph_runner.schema import MIGRATIONS, REVISIONS, ensure_current
 from dcp_graph_runner.sql_store import SqlStore, open_store
 from dcp_graph_runner.tables import METADATA, VERSION_TABLE
 from tests.dcp_graph_runner import processes
+from tests.dcp_graph_runner.chains import verified
 from tests.dcp_graph_runner.store_contract import operation, record
 
 
@@ -136,7 +137,7 @@ def test_a_database_of_the_first_version_keeps_its_audit_log_whole_when_it_is_mi
     database.close()
     store = open_store(url, processes.now)
     assert isinstance(store, SqlStore)
-    assert store.verify_audit() == 3
+    assert verified(store) == 3
     store.append_audit(record(operation("op_4")))
     verdict = store.audit_log.verify(last)
     assert (verdict.records, verdict.noted_at, verdict.broken) == (4, 3, None)

@@ -22,6 +22,7 @@ from dcp_graph_runner import current_holder
 from dcp_graph_runner.database import Database
 from dcp_graph_runner.schema import ensure_current
 from dcp_graph_runner.sql_store import SqlStore, open_store
+from tests.dcp_graph_runner.chains import verified
 from tests.dcp_graph_runner.store_contract import (
     ALICE,
     FIRST,
@@ -159,7 +160,7 @@ def test_many_threads_share_one_store(store: SqlStore) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(40)))
     assert len(store.inventory(ALICE)) == 40
-    assert store.verify_audit() == 40
+    assert verified(store) == 40
 
 
 def test_reading_goes_on_while_another_process_writes(store: SqlStore, url: str) -> None:

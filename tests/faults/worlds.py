@@ -14,6 +14,7 @@ from attrs import frozen
 
 from dcp_core.records import OperationStatus
 from dcp_graph_runner.sql_store import SqlStore, open_store
+from tests.dcp_graph_runner.chains import verified
 from tests.end_to_end.projects import FOLDER, PLAYGROUND, USER, Project
 from tests.faults.children import now
 from tests.warm import Ended, Started, Warm
@@ -150,7 +151,7 @@ class World:
             assert [each for each in ended if each.status is OperationStatus.RUNNING] == []
             records = store.audit_records(PLAYGROUND)
             assert sorted((each.kind, str(each.outcome)) for each in records) == sorted(audited)
-            assert store.verify_audit() == len(audited)
+            assert verified(store) == len(audited)
             assert {each.id for each in ended} <= {each.operation_id for each in records}
         finally:
             store.close()
