@@ -163,7 +163,9 @@ class Settings:
             return _converter().structure(filled, cls)
         except cattrs.BaseValidationError as group:
             problems = "; ".join(cattrs.transform_error(group, path=f"[{name}]", format_exception=_in_words))
-            raise self._error(problems) from None
+            tables = [key for key, value in merged.items() if isinstance(value, Mapping)]
+            lists = [key for key in tables if f"expected a list @ [{name}].{key}" in problems]
+            raise self._error(problems, hint=f"write [[{name}.{lists[0]}]]" if lists else None) from None
 
     def subsections(self, name: str) -> Mapping[str, Mapping[str, Any]]:
         """The tables ``[name.X]`` by X, unresolved: for settings keyed by a user's own names."""

@@ -15,7 +15,6 @@ from attrs import Factory, asdict, evolve, field, frozen
 
 from coreetl_driver import CoreetlSettings, api, connect
 from coreetl_driver.column_types import parse_type
-from coreetl_driver.compute.routing import Router
 from coreetl_driver.embedded import sqlite_file
 from coreetl_driver.job_sources import SourceTable, SourceTopic, source_to_json
 from coreetl_driver.macros import resolve_all
@@ -39,6 +38,7 @@ from dcp_core.model import (
 )
 from dcp_core.planning import owner_of
 from dcp_core.records import Execution, ExecutionStatus
+from dcp_primitives import job_backends
 from dcp_primitives.iceberg import abilities
 
 KIND = "coreetl_job"
@@ -117,7 +117,8 @@ class CoreetlJobPrimitive(Primitive):
         """The job specification, with digests in place of catalog properties.
 
         ``info["backend"]`` is where the job will run, None where the driver's service decides;
-        ``info["backend_reason"]`` says why. The actual state has both too.
+        ``info["backend_reason"]`` says why. The actual state has both too. Where this machine's settings decide and no
+        run could be submitted by them, a plan refuses the job.
 
         Raises:
             InvalidSpecError: The spec contradicts itself.
@@ -127,7 +128,11 @@ class CoreetlJobPrimitive(Primitive):
         return State(
             _values(spec, _job(resource).sink_uri),
             owner_of(resource),
-            info={**_backend_info(resource.environment, spec, ctx), **abilities.facts_of_rows(ctx)},
+            info={
+                **job_backends.facts(resource.environment, spec, ctx),
+                **job_backends.refusals(resource.environment, spec, ctx),
+                **abilities.facts_of_rows(ctx),
+            },
         )
 
     def get_actual_state(self, resource: Resource, ctx: Context) -> State | None:
@@ -159,7 +164,7 @@ class CoreetlJobPrimitive(Primitive):
         for environment in {resource.environment for resource in resources}:
             names = [resource.name for resource in resources if resource.environment == environment]
             for job in _driver(ctx).list_jobs(environment, names):
-                info = _backend_info(environment, job.spec, ctx)
+                info = job_backends.facts(environment, job.spec, ctx)
                 states[ResourceKey(KIND, job.job_id)] = evolve(_state(job), info=info)
         return states
 
@@ -168,7 +173,7 @@ class CoreetlJobPrimitive(Primitive):
         if desired is None:
             return ()
         changes = tuple(_changes(desired.values, actual.values if actual else {}))
-        return abilities.checked(abilities.UPDATE, desired, changes)
+        return abilities.checked(abilities.UPDATE, desired, changes) + job_backends.refused(desired)
 
     def create(self, resource: Resource, desired: State, ctx: Context) -> None:
         """Register the job; the same job again is fine.
@@ -275,15 +280,6 @@ def _never_used(ctx: Context) -> bool:
     section = ctx.settings.section("coreetl", CoreetlSettings)
     file = None if section.url else sqlite_file(section.store)
     return file is not None and not file.is_file()
-
-
-def _backend_info(environment: str, spec: api.JobSpec, ctx: Context) -> dict[str, JsonValue]:
-    """Where a job will run and why, as ``run --explain`` tells it; a service has settings of its own."""
-    section = ctx.settings.section("coreetl", CoreetlSettings)
-    if section.url and not spec.compute.get("backend"):
-        return {"backend": None, "backend_reason": f"the driver at {section.url} decides"}
-    choice = Router.from_settings(ctx.settings).choose(environment, spec.kind, spec.compute)
-    return {"backend": choice.backend, "backend_reason": choice.reason}
 
 
 def _job(resource: Resource) -> CoreetlJob:

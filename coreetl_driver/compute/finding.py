@@ -11,7 +11,10 @@ from typing import Any
 
 from attrs import frozen
 
+from coreetl_driver.api import JobSpec
 from coreetl_driver.compute.hookspecs import ComputeSpec
+from coreetl_driver.compute.routing import IN_MANIFEST, KINDS, Router, check_job
+from coreetl_driver.compute.suggesting import nearest
 from coreetl_driver.compute.tasks import MAX_HANDLE_LENGTH, Capabilities, Outcome, Task
 from dcp_core.attribution import HookGroup
 from dcp_core.errors import DcpError, NotFoundError, SettingsError
@@ -103,6 +106,35 @@ class Backends:
                 registry.get(COMPUTE, name)
                 self._made[name] = Backend(name, registry)
             return self._made[name]
+
+    def refusal(self, router: Router, environment: str, spec: JobSpec) -> str | None:
+        """Why no run of a job could be submitted by these settings, and what to do; None when nothing is known of that.
+
+        No service is asked. A backend that cannot be made here, for want of a library or a setting, is left to the run,
+        and so is a kind of job that no driver knows yet.
+        """
+        choice = router.choose(environment, spec.kind, spec.compute)
+        names = self.names()
+        try:
+            if choice.backend not in names and choice.reason == IN_MANIFEST:
+                raise SettingsError(
+                    f"workflow.compute.backend is {choice.backend!r}, and no such compute backend is installed",
+                    hint=nearest(choice.backend, names, "installed"),
+                )
+            router.check_backends(names)
+            able = self._capabilities(choice.backend)
+            if able is not None and spec.kind in KINDS:
+                check_job(choice.backend, able, spec)
+        except DcpError as error:
+            return f"{error}; {error.hint}"
+        return None
+
+    def _capabilities(self, name: str) -> Capabilities | None:
+        try:
+            return self.get(name).capabilities
+        except DcpError as error:
+            _LOG.info("what compute backend %r can do is not known here: %s", name, error)
+            return None
 
     def close(self) -> None:
         """Close those that were used; one that cannot be closed stops no other."""

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, fields, frozen
 
+from coreetl_driver.compute.environment_patterns import can_fit
 from coreetl_driver.compute.suggesting import nearest
 from coreetl_driver.compute.tasks import Capabilities
 from dcp_core.errors import NotSupportedError, SettingsError, UnauthorizedError
@@ -34,8 +35,11 @@ if TYPE_CHECKING:
     from coreetl_driver.api import JobSpec
     from dcp_core.settings import Secret, Settings
 
+IN_MANIFEST = "workflow.compute.backend in the manifest"
 _BACKEND_VARIABLE = "DCP_COREETL_BACKEND"
 SIZES = ("small", "medium", "large", "xlarge")
+KINDS = ("query", "extract")
+TIERS = range(1, 6)  # as manifests have them
 DEFAULT_SIZE = "medium"
 TOKEN_NEEDED = "coreetl.token_needed"  # of an error: the backend acts as the user  # noqa: S105  # a name
 
@@ -46,7 +50,7 @@ class Route:
 
     Args:
         environment: Names or patterns.
-        tier: 1 (most critical) and up.
+        tier: 1 (most critical) to 5.
         size: What ``compute.size`` of the manifest may be.
         kind: Of the job: ``query``, ``extract``.
     """
@@ -103,8 +107,8 @@ class Router:
         """
         from coreetl_driver import CoreetlSettings
 
-        section = settings.section("coreetl", CoreetlSettings)
         where = str(settings.file) if settings.file else None
+        section = settings.section("coreetl", CoreetlSettings)
         routes = tuple(_route(number, given, where) for number, given in enumerate(section.routes, 1))
         if _BACKEND_VARIABLE in settings.environ:
             why = _BACKEND_VARIABLE
@@ -123,7 +127,7 @@ class Router:
             compute: What its manifest asks for: ``backend``, ``size``, ``tier``.
         """
         if compute.get("backend"):
-            return Choice(str(compute["backend"]), "compute.backend in the manifest")
+            return Choice(str(compute["backend"]), IN_MANIFEST)
         for number, route in enumerate(self.routes, 1):
             if route.fits(environment, kind, compute):
                 return Choice(route.backend, f"rule {number} of [[coreetl.routes]] in {CONFIG_FILE}: {route}")
@@ -145,16 +149,13 @@ class Router:
                 )
 
 
-def check_capabilities(
-    name: str, able: Capabilities, spec: JobSpec, environment: str, user_token: Secret | None
-) -> None:
-    """Refuse a job that its backend cannot run, before anything is submitted.
+def check_job(name: str, able: Capabilities, spec: JobSpec) -> None:
+    """Refuse a job that its backend cannot run, whoever runs it.
 
     Raises:
         NotSupportedError: Never retried.
-        UnauthorizedError: The backend acts as the user, and no token of the user came along.
     """
-    hint = "choose another backend: compute.backend in the manifest, or a rule of [[coreetl.routes]]"
+    hint = f"choose another backend: {IN_MANIFEST}, or a rule of [[coreetl.routes]]"
     if spec.kind not in able.kinds:
         raise NotSupportedError(
             f"compute backend {name!r} runs no job of kind {spec.kind!r}, only: {', '.join(able.kinds)}", hint=hint
@@ -166,6 +167,18 @@ def check_capabilities(
         raise NotSupportedError(
             f"compute backend {name!r} reads production only, not a playground's own copies first", hint=hint
         )
+
+
+def check_capabilities(
+    name: str, able: Capabilities, spec: JobSpec, environment: str, user_token: Secret | None
+) -> None:
+    """Refuse a job that its backend cannot run, before anything is submitted.
+
+    Raises:
+        NotSupportedError: Never retried.
+        UnauthorizedError: The backend acts as the user, and no token of the user came along.
+    """
+    check_job(name, able, spec)
     if able.acts_as_user_in(environment) and not user_token:
         raise UnauthorizedError(
             f"compute backend {name!r} acts as you, and your token did not come along",
@@ -183,11 +196,27 @@ def _route(number: int, given: Mapping[str, Any], where: str | None) -> Route:
     if not isinstance(backend, str) or not backend:
         raise SettingsError(f"{place} names no backend", where=where, hint='backend = "local"')
     values = {key: _several(place, key, given[key], where) for key in given if key != "backend"}
-    for size in values.get("size", ()):
-        if size not in SIZES:
-            hint = nearest(str(size), SIZES, "sizes")
-            raise SettingsError(f"{place}: there is no size {size!r}", where=where, hint=hint)
+    _refuse_what_never_fits(place, values, where)
     return Route(backend, **values)
+
+
+def _refuse_what_never_fits(place: str, values: Mapping[str, tuple[Any, ...]], where: str | None) -> None:
+    for name, known in (("size", SIZES), ("kind", KINDS)):
+        for value in values.get(name, ()):
+            if value not in known:
+                hint = nearest(value, known, f"{name}s")
+                raise SettingsError(f"{place}: there is no {name} {value!r}", where=where, hint=hint)
+    for tier in values.get("tier", ()):
+        if tier not in TIERS:
+            hint = f"tiers: {TIERS[0]} (most critical) to {TIERS[-1]}"
+            raise SettingsError(f"{place}: there is no tier {tier}", where=where, hint=hint)
+    for pattern in values.get("environment", ()):
+        if not can_fit(pattern):
+            raise SettingsError(
+                f"{place}: no environment can fit {pattern!r}",
+                where=where,
+                hint=nearest(pattern, ("production", "playground_*", "playground_<user>"), "environments"),
+            )
 
 
 def _several(place: str, key: str, value: Any, where: str | None) -> tuple[Any, ...]:

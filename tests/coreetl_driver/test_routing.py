@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from coreetl_driver.compute.environment_patterns import can_fit
 from coreetl_driver.compute.routing import Router
 from coreetl_driver.driver import Driver
 from dcp_core.errors import SettingsError
@@ -28,7 +29,7 @@ size = ["large", "xlarge"]
 backend = "emr"
 
 [[coreetl.routes]]
-environment = ["playground_*", "staging"]
+environment = ["playground_a*", "playground_b*"]
 size = "xlarge"
 backend = "spark_connect"
 """
@@ -52,9 +53,9 @@ def router(tmp_path: Path) -> Router:
         ("production", "query", {"size": "large"}, "local",
          "no rule of [[coreetl.routes]] fits; [coreetl] backend in dcp.toml"),
         ("playground_alice", "query", {"size": "xlarge", "tier": 5}, "spark_connect",
-         "rule 3 of [[coreetl.routes]] in dcp.toml: environment playground_* or staging, size xlarge"),
+         "rule 3 of [[coreetl.routes]] in dcp.toml: environment playground_a* or playground_b*, size xlarge"),
         ("playground_alice", "query", {"size": "xlarge", "backend": "local"}, "local",
-         "compute.backend in the manifest"),
+         "workflow.compute.backend in the manifest"),
     ],
 )  # fmt: skip
 def test_a_job_goes_where_the_first_rule_sends_it_that_fits(
@@ -80,6 +81,10 @@ def test_a_rule_without_conditions_fits_every_job(tmp_path: Path) -> None:
         ({"backend": "emr", "tier": [1, True]}, "expected a whole number", None),
         ({"backend": "emr", "environment": []}, "environment is [], expected a text", None),
         ({"backend": "emr", "size": "larg"}, "there is no size 'larg'", '"large"'),
+        ({"backend": "emr", "kind": "extracts"}, "there is no kind 'extracts'", '"extract"'),
+        ({"backend": "emr", "tier": [1, 9]}, "there is no tier 9", "1 (most critical) to 5"),
+        ({"backend": "emr", "environment": "prodction"}, "no environment can fit 'prodction'", '"production"'),
+        ({"backend": "emr", "environment": "playground-*"}, "can fit 'playground-*'", '"playground_*"'),
     ],
 )
 def test_a_rule_that_is_wrong_is_refused_in_words(
@@ -91,6 +96,35 @@ def test_a_rule_that_is_wrong_is_refused_in_words(
     assert str(tmp_path / "dcp.toml") in str(refused.value)
     assert (hint is None) == (refused.value.hint is None)
     assert hint is None or hint in str(refused.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "can"),
+    [
+        ("production", True),
+        ("prod*", True),
+        ("*", True),
+        ("playground_alice", True),
+        ("playground_*", True),
+        ("play?round_*_[a-c]", True),
+        ("*_alice", True),
+        ("playground_[!a]*", True),
+        ("playground_", False),
+        ("playground_Alice", False),
+        ("playground_" + "a" * 32, True),
+        ("playground_" + "a" * 33, False),
+        ("*-*", False),
+        ("staging", False),
+    ],
+)
+def test_a_pattern_that_no_environment_can_have_is_known(pattern: str, can: bool) -> None:
+    assert can_fit(pattern) is can
+
+
+def test_rules_that_are_written_as_one_table_are_refused_with_how_to_write_them(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="expected a list") as refused:
+        Router.from_settings(Settings(tmp_path, {"coreetl": {"routes": {"backend": "emr"}}}, {}))
+    assert refused.value.hint == "write [[coreetl.routes]]"
 
 
 @pytest.mark.parametrize(

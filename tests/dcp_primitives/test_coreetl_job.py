@@ -12,10 +12,10 @@ import pytest
 from attrs import evolve
 
 from coreetl_driver import Column, SinkMode, SourceTable, SourceTopic
-from dcp_core.context import Context
+from dcp_core.context import Context, SharedObjects
 from dcp_core.errors import ConflictError, InvalidSpecError, NotFoundError
 from dcp_core.intervals import Interval
-from dcp_core.model import Owner, Resource
+from dcp_core.model import Effect, Owner, Resource
 from dcp_core.records import ExecutionStatus
 from dcp_primitives.airflow_dag import AirflowDag, AirflowDagPrimitive
 from dcp_primitives.coreetl_job import CoreetlJob, CoreetlJobPrimitive
@@ -25,6 +25,7 @@ from tests.coreetl_driver.certifying import Authority
 
 TABLE = "derived_datasets.daily_orders"
 JOB = "playground_alice__daily_orders_job"
+ORDERS = SourceTable("shop", "orders", {"order_id": "id", "qty": "qty"})
 PRIMITIVE = CoreetlJobPrimitive()
 
 
@@ -105,7 +106,7 @@ def test_a_job_is_created_with_its_mark_and_then_nothing_is_left_to_do(job: Any,
         ({}, {}, {}, "local", "the default"),
         ({"backend": "emr"}, {}, {}, "emr", "[coreetl] backend in dcp.toml"),
         ({"backend": "emr"}, {"DCP_COREETL_BACKEND": "sk8"}, {}, "sk8", "DCP_COREETL_BACKEND"),
-        ({"backend": "emr"}, {}, {"backend": "databricks"}, "databricks", "compute.backend in the manifest"),
+        ({"backend": "emr"}, {}, {"backend": "databricks"}, "databricks", "workflow.compute.backend in the manifest"),
     ],
 )
 def test_a_job_says_which_backend_it_will_run_on_and_why(
@@ -126,6 +127,42 @@ def test_a_job_says_which_backend_it_will_run_on_and_why(
     assert actual.info == said
 
 
+@pytest.mark.parametrize(
+    ("coreetl", "changes", "why", "hint"),
+    [
+        ({"backend": "spark_conect"}, {}, "[coreetl] backend is 'spark_conect', and no such", '"spark_connect"?'),
+        ({}, {"compute": {"backend": "emrr"}}, "workflow.compute.backend is 'emrr', and no such", '"emr"?'),
+        ({"routes": [{"backend": "locl"}]}, {}, "[[coreetl.routes]] 1 is 'locl', and no such", '"local"?'),
+        ({"backend": "emr"}, {"kind": "extract", "source": ORDERS, "sql": ""},
+         "compute backend 'emr' runs no job of kind 'extract'", "workflow.compute.backend in the manifest"),
+        ({"backend": "sk8"}, {"read_overlay": True}, "'sk8' reads production only", "choose another backend"),
+    ],
+)  # fmt: skip
+def test_a_plan_refuses_a_job_that_the_settings_send_where_it_cannot_run(
+    job: Any, here: Context, coreetl: dict[str, Any], changes: dict[str, Any], why: str, hint: str
+) -> None:
+    apply(job(), here)
+    wrong = evolve(here, settings=evolve(here.settings, values={"coreetl": coreetl}), shared_objects=SharedObjects())
+    for actual in (None, PRIMITIVE.get_actual_state(job(), here)):  # settings may become wrong later
+        (refused,) = [
+            change
+            for change in PRIMITIVE.compare(job(**changes), PRIMITIVE.get_desired_state(job(**changes), wrong), actual)
+            if change.effect is Effect.REFUSED
+        ]
+        assert refused.field == "backend"
+        assert why in str(refused.why)
+        assert hint in str(refused.why)
+    served = evolve(wrong.settings, values={"coreetl": {**coreetl, "url": "grpc://driver:7070"}})
+    decided_there = PRIMITIVE.get_desired_state(job(**changes), evolve(wrong, settings=served))
+    assert all(change.effect is not Effect.REFUSED for change in PRIMITIVE.compare(job(**changes), decided_there, None))
+
+
+def test_a_plan_takes_a_backend_that_cannot_be_made_on_this_machine(job: Any, here: Context) -> None:
+    far = evolve(here.settings, values={"coreetl": {"backend": "spark_connect"}})  # which has no address
+    desired = PRIMITIVE.get_desired_state(job(), evolve(here, settings=far))
+    assert all(change.effect is not Effect.REFUSED for change in PRIMITIVE.compare(job(), desired, None))
+
+
 def test_where_the_drivers_service_decides_a_job_says_so(job: Any, here: Context) -> None:
     served = evolve(here.settings, values={"coreetl": {"url": "grpc://driver:7070", "backend": "emr"}})
     said = {"backend": None, "backend_reason": "the driver at grpc://driver:7070 decides"}
@@ -135,7 +172,7 @@ def test_where_the_drivers_service_decides_a_job_says_so(job: Any, here: Context
 @pytest.mark.parametrize(("compute", "backend", "reason"), [
     ({}, "emr", "no rule of [[coreetl.routes]] fits; [coreetl] backend in dcp.toml"),
     ({"tier": 1}, "sk8", "rule 1 of [[coreetl.routes]] in dcp.toml: tier 1"),
-    ({"backend": "databricks"}, "databricks", "compute.backend in the manifest"),
+    ({"backend": "databricks"}, "databricks", "workflow.compute.backend in the manifest"),
 ])  # fmt: skip
 def test_a_service_says_by_its_own_settings_where_a_job_will_run_and_why(
     job: Any, context: Callable[..., Context], tmp_path: Path, compute: dict[str, Any], backend: str, reason: str
