@@ -194,7 +194,10 @@ def test_a_token_that_was_renewed_in_its_place_is_taken_up_and_one_that_was_not_
 
 
 def test_signing_in_again_leaves_no_connection_behind(api: KubernetesApi, server: Server, tmp_path: Path) -> None:
+    """Even where a watch of another thread still holds what was replaced."""
+    held = []
     for number in range(5):
+        held.append(api._client)
         server.accepted = f"token-{number}"
         kubeconfig(tmp_path, server.url, server.accepted)
         assert api.get("/api/v1/pods") == {}

@@ -90,8 +90,9 @@ class Cluster:
 
     def keep(self, path: str, document: Mapping[str, Any]) -> dict[str, Any]:
         version = str(next(self.versions))
-        made = {"uid": path, "creationTimestamp": said(datetime.now(UTC)), **document.get("metadata", {})}
-        self.kept[path] = {**document, "metadata": {**made, "resourceVersion": version}}
+        made = {"uid": path, "name": path.rpartition("/")[2], "creationTimestamp": said(datetime.now(UTC))}
+        metadata = {**made, **document.get("metadata", {}), "resourceVersion": version}
+        self.kept[path] = {**document, "metadata": metadata}
         return self.kept[path]
 
     def says(self, state: str, error: str = "", attempts: int = 1) -> None:
