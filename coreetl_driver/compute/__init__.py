@@ -12,6 +12,6 @@ Must not import the driver or its job registry. ``coreetl_driver.testing`` has t
 from __future__ import annotations
 
 from coreetl_driver.compute.interfaces import ComputeBackend
-from coreetl_driver.compute.tasks import Capabilities, Outcome, Task
+from coreetl_driver.compute.tasks import Capabilities, Outcome, Task, taking_nothing
 
-__all__ = ["Capabilities", "ComputeBackend", "Outcome", "Task"]
+__all__ = ["Capabilities", "ComputeBackend", "Outcome", "Task", "taking_nothing"]

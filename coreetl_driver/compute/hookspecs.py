@@ -44,7 +44,7 @@ class ComputeSpec:
 
         Raises:
             TransientError: The attempt may have been started nevertheless, and the driver acts on that; with code
-                ``NOT_TAKEN`` (see ``tasks.taking_nothing``) this call has certainly started nothing.
+                ``NOT_TAKEN`` (see ``taking_nothing``) this call has certainly started nothing.
             UnauthorizedError: The driver's credentials, or the user's, are refused. That ends the execution, but where
                 ``task.may_run``: there the driver waits until they are renewed, or until the user comes with a new
                 token. With code ``coreetl.token_needed`` it waits for the user in any case.

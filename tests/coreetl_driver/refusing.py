@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from coreetl_driver.compute import Outcome, Task
-from coreetl_driver.compute.tasks import taking_nothing
+from coreetl_driver.compute import Outcome, Task, taking_nothing
 from dcp_core.errors import PermanentError, SettingsError, TransientError, UnauthorizedError
 from tests.coreetl_driver.away import Away
 
