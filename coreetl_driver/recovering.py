@@ -141,7 +141,7 @@ class Recovery:
                     if execution_id not in recovered:
                         recovered.append(execution_id)
                 _LOG.warning("execution %s of job %s was lost with its driver", execution_id, run.execution.job_id)
-                self._go_on(run, user_token)
+                self._go_on(execution_id, user_token)
             except Exception:  # whatever it is, the execution must not stay with an owner who does nothing
                 with self._lock:
                     if execution_id in self._recovered.get(key, ()):
@@ -210,9 +210,8 @@ class Recovery:
             self._registry.leave(run, waits)
         return True
 
-    def _go_on(self, lost: Run, user_token: Secret | None) -> None:
+    def _go_on(self, execution_id: str, user_token: Secret | None) -> None:
         """With one that this driver has just taken over."""
-        execution_id = lost.execution.execution_id
         run = self._registry.get_run(execution_id)  # again: now nobody else changes it
         execution = run.execution
         job = self._registry.get_job(execution.job_id, execution.environment, execution.job_version)
@@ -228,16 +227,15 @@ class Recovery:
         if run.handle is not None:
             backend.cancel(run.handle)  # what is left of it must not write after the next attempt
         rows = backend.committed_rows(self._tasks.of(run, job, user_token))
-        is_unbegun = lost.owner == self._me and run.handle is None  # this process knows what it has begun
         if rows is not None:
             self._record.finish(execution_id, Outcome(ExecutionStatus.SUCCEEDED, rows))
         elif self._registry.get_run(execution_id).stop_requested:
             self._record.finish(execution_id, Outcome(ExecutionStatus.CANCELLED))
-        elif execution.attempt >= MAX_ATTEMPTS and not is_unbegun:
+        elif execution.attempt >= MAX_ATTEMPTS and run.may_run:
             given_up = f"given up after {MAX_ATTEMPTS} attempts: each time the driver was lost while the job ran"
             self._record.finish(execution_id, Outcome(ExecutionStatus.FAILED, error=given_up))
         else:
-            number = execution.attempt if is_unbegun else execution.attempt + 1
+            number = execution.attempt + 1 if run.may_run else execution.attempt
             again = {"attempt": number, "handle": None, "unsubmitted_attempt": number}
             if self._registry.change(execution_id, self._me, **again):
                 following = evolve(execution, attempt=number)

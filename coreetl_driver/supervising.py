@@ -157,11 +157,7 @@ class Supervisor:
         """Hand the task to the backend; that this may have started something is noted before."""
         execution_id, was_asked = live.task.execution_id, live.task.may_run
         task = self._made_ready(live)
-        if (
-            live.survives
-            and not was_asked
-            and not self._registry.change(execution_id, self._me, unsubmitted_attempt=None)
-        ):
+        if not was_asked and not self._registry.change(execution_id, self._me, unsubmitted_attempt=None):
             live.is_left = True  # somebody else runs it now
             return
         try:
@@ -169,7 +165,7 @@ class Supervisor:
         except TransientError as error:
             if error.code != NOT_TAKEN:
                 live.task = evolve(live.task, may_run=True)
-            elif live.survives and not was_asked:
+            elif not was_asked:
                 self._registry.change(execution_id, self._me, unsubmitted_attempt=task.attempt)
             raise
         if live.handed_over and not live.survives:  # meanwhile
