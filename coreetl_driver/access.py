@@ -129,6 +129,9 @@ def _caller(settings: Settings, name: str, entry: Mapping[str, object]) -> Calle
     if "allows" in entry and (not isinstance(allows, list) or not allows or not {*allows} <= {*Action}):
         raise SettingsError(f"{where} allows takes a list of: {', '.join(Action)}")
     revealed = settings.resolve(token, f"{where} token")
+    if not revealed:
+        hint = f"it is what {token} says" if token else 'a reference to a variable: "${COREETL_TOKEN}"'
+        raise SettingsError(f"{where} token is empty", hint=hint)
     if len(revealed) < 16:
         raise SettingsError(f"{where} token is shorter than 16 characters")
     allowed = tuple(Action(each) for each in allows) if isinstance(allows, list) else tuple(Action)

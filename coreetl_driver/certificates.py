@@ -138,6 +138,30 @@ class Certificates:
         return grpc.ssl_server_certificate_configuration([pair], root_certificates=authority)
 
 
+def check_client_files(ca: Path | None, certificate: Path | None, key: Path | None) -> None:
+    """Refuse files with which no handshake can succeed; gRPC itself would only say that nobody answers.
+
+    Raises:
+        SettingsError: One is not PEM, or the key is another certificate's. Never shows what is in it.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if certificate is not None and key is not None:
+        try:
+            context.load_cert_chain(certificate, key, password=_refuse_passphrase)
+        except (OSError, ValueError) as error:
+            raise SettingsError(
+                f"the certificate {certificate} and the key {key} cannot be used: {_words(error)}",
+                hint="[coreetl] client_certificate and client_key are PEM files that belong together, the key in clear",
+            ) from None
+    if ca is not None:
+        try:
+            context.load_verify_locations(ca)
+        except OSError as error:
+            raise SettingsError(
+                f"the authority {ca} cannot be used: {_words(error)}", hint="[coreetl] ca is a PEM file"
+            ) from None
+
+
 def _refuse_passphrase() -> str:
     raise ValueError("the key has a passphrase")
 

@@ -11,13 +11,16 @@ from typing import Any
 import grpc
 from attrs import frozen
 
-from coreetl_driver import failures, wire
+from coreetl_driver import failures, unreachable, wire
+from coreetl_driver.access import UnauthenticatedError
 from coreetl_driver.api import Execution, Job, JobSpec
+from coreetl_driver.certificates import check_client_files
 from coreetl_driver.compute.routing import Choice
 from coreetl_driver.guarded import MAX_WAIT_S
 from coreetl_driver.loopback import is_loopback
 from coreetl_driver.proto import coreetl_pb2 as pb
 from coreetl_driver.proto import coreetl_pb2_grpc
+from coreetl_driver.server_settings import GRPC_PORT
 from dcp_core.errors import DcpError, NotSupportedError, PermanentError, SettingsError, TransientError
 from dcp_core.settings import Secret
 
@@ -63,12 +66,11 @@ class DriverClient:
     """
 
     def __init__(self, url: str, token: Secret, trust: Trust = SYSTEM_TRUST) -> None:
-        scheme, _, address = url.partition("://")
-        if scheme not in ("grpc", "grpcs") or not address.strip("/"):
-            raise SettingsError(f"[coreetl] url {url!r} is not of the form grpc://host:port or grpcs://host:port")
+        scheme, address = _scheme_and_address(url)
         self._url = url
         self._token = token
-        self._channel = _channel(scheme, address.rstrip("/"), trust)
+        self._shows_certificate = trust.certificate is not None
+        self._channel = _channel(scheme, address, trust)
         self._stub = coreetl_pb2_grpc.CoreETLDriverStub(self._channel)  # type: ignore[no-untyped-call]
 
     def create_job(self, job_id: str, environment: str, name: str, spec: JobSpec, labels: Mapping[str, str]) -> Job:
@@ -193,7 +195,7 @@ class DriverClient:
     def _error(self, error: Any) -> DcpError:
         for key, value in error.trailing_metadata() or ():
             if key == failures.GRPC_ERROR_KEY:
-                return failures.revive(value.decode(), str(error.details()))
+                return self._without_token(failures.revive(value.decode(), str(error.details())))
         code, details = error.code().name, str(error.details())
         if code == "UNIMPLEMENTED":
             return NotSupportedError(f"the CoreETL driver at {self._url} does not know this call", hint="update it")
@@ -203,7 +205,26 @@ class DriverClient:
                 hint="[coreetl] ca names the file of the authority that signed it; the URL's host must be in it",
                 code="coreetl.untrusted",
             )
-        return TransientError(f"the CoreETL driver at {self._url} does not answer: {code}")
+        hint = unreachable.hint(self._url, details, shows_certificate=self._shows_certificate)
+        return TransientError(f"the CoreETL driver at {self._url} does not answer: {code}", hint=hint)
+
+    def _without_token(self, error: DcpError) -> DcpError:
+        """The service's error; of a client that has no token, with where it belongs."""
+        if isinstance(error, UnauthenticatedError) and not self._token.reveal():
+            error.hint = 'no token is set: [coreetl] token = "${COREETL_TOKEN}", one of [coreetl_tokens.NAME] there'
+        return error
+
+
+def _scheme_and_address(url: str) -> tuple[str, str]:
+    scheme, _, address = url.partition("://")
+    address = address.rstrip("/")
+    host, _, port = address.rpartition(":")
+    if scheme not in ("grpc", "grpcs") or not host or not port.isdecimal():
+        raise SettingsError(
+            f"[coreetl] url {url!r} is not of the form grpc://host:port or grpcs://host:port",
+            hint=f"gRPC's port is {GRPC_PORT} unless the service's [coreetl_server] says otherwise",
+        )
+    return scheme, address
 
 
 def _channel(scheme: str, address: str, trust: Trust) -> grpc.Channel:
@@ -211,6 +232,7 @@ def _channel(scheme: str, address: str, trust: Trust) -> grpc.Channel:
         if (trust.certificate is None) != (trust.key is None):
             raise SettingsError("[coreetl] client_certificate and client_key belong together")
         contents = [_read(each) for each in (trust.ca, trust.key, trust.certificate)]
+        check_client_files(trust.ca, trust.certificate, trust.key)
         return grpc.secure_channel(address, grpc.ssl_channel_credentials(*contents), options=_OPTIONS)
     if not is_loopback(address.rpartition(":")[0]):
         _LOG.warning("the token for the CoreETL driver at %s goes over the network in clear; use grpcs://", address)

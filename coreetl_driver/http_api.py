@@ -36,6 +36,7 @@ import attrs
 
 from coreetl_driver import failures
 from coreetl_driver.api import Execution, Job, JobSpec
+from coreetl_driver.compute.suggesting import nearest
 from coreetl_driver.draining import CALL_THREADS
 from coreetl_driver.guarded import Guard, GuardedDriver
 from dcp_core.errors import DcpError, InvalidSpecError
@@ -58,6 +59,12 @@ class _Call:
     path: dict[str, str]
     query: dict[str, str]
     body: dict[str, Any]
+
+    def refuse_unknown(self, known: tuple[str, ...]) -> None:
+        """A name that nobody reads was meant to be another: what it says must not be left out in silence."""
+        for name in (*self.body, *self.query):
+            if name not in known:
+                raise InvalidSpecError(f"{name!r} is not known here", hint=nearest(name, known, "known"))
 
     def needed(self, name: str) -> str:
         value = self.body.get(name, self.query.get(name))
@@ -190,6 +197,20 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/v1/executions/{execution_id}", _execution),
     ("GET", "/v1/executions/{execution_id}/logs", _logs),
 )
+_CREATES = ("job_id", "environment", "name", "spec", "labels")
+_TAKES: dict[Handler, tuple[str, ...]] = {
+    _create: _CREATES,
+    _list: ("environment",),
+    _get: ("environment",),
+    _update: (*_CREATES, "expected_version"),  # what a creation takes may be sent again
+    _delete: ("environment",),
+    _run: ("environment", "params", "idempotency_key", "user_token"),
+    _explain: ("environment",),
+    _stop: ("environment", "user_token"),
+    _execution: ("wait_s",),
+    _executions: ("job_id", "environment", "limit"),
+    _logs: (),
+}
 
 
 def application(guard: Guard, is_ready: Callable[[], bool]) -> Starlette:
@@ -215,6 +236,7 @@ def application(guard: Guard, is_ready: Callable[[], bool]) -> Starlette:
                     # Before the body is read: a stranger's megabytes are of no interest.
                     driver = guard.admit(request.headers.get("authorization", ""))
                     call = _Call(dict(request.path_params), dict(request.query_params), await _body(request))
+                    call.refuse_unknown(_TAKES[handler])
                     document = await run_sync(handler, driver, call, limiter=threads)
             except Exception as error:  # every failure becomes a status; what is a bug is logged
                 described, _, status = failures.describe(error)

@@ -118,12 +118,28 @@ def test_what_is_wrong_with_a_request_is_said_and_never_a_traceback(server: Driv
     assert (status, document["error"]["code"]) == (409, "conflict")
 
 
+def test_a_name_that_nobody_reads_is_refused_with_the_nearest(server: DriverServer) -> None:
+    for method, path, body, unknown, hint in (
+        ("POST", "/v1/jobs/a_job/run", {"environment": ENVIRONMENT, "parms": {}}, "parms", '"params"'),
+        ("POST", "/v1/jobs/a_job/stop", {"enviroment": ENVIRONMENT}, "enviroment", '"environment"'),
+        ("GET", "/v1/jobs?enviroment=production", None, "enviroment", '"environment"'),
+        ("GET", "/v1/executions?job=a_job", None, "job", '"job_id"'),
+    ):
+        status, document = call(server, method, path, body)
+        assert (status, document["error"]["message"]) == (400, f"'{unknown}' is not known here")
+        assert hint in document["error"]["hint"]
+
+
 def test_a_service_without_callers_does_not_start(project: Project) -> None:
     with pytest.raises(SettingsError, match="at least one caller"):
         DriverServer(attrs.evolve(project.settings, values={}))
     short = {"coreetl_tokens": {"x": {"token": "short", "environments": ["*"]}}}
     with pytest.raises(SettingsError, match="shorter than 16"):
         DriverServer(attrs.evolve(project.settings, values=short))
+    unset = {"coreetl_tokens": {"x": {"token": "${NOTHING}", "environments": ["*"]}}}
+    with pytest.raises(SettingsError, match=r"\[coreetl_tokens.x\] token is empty") as refused:
+        DriverServer(attrs.evolve(project.settings, values=unset, environ={"NOTHING": ""}))
+    assert "${NOTHING}" in str(refused.value.hint)
 
 
 @pytest.mark.parametrize("deed", ["run", "stop"])

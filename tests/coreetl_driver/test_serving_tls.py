@@ -88,8 +88,9 @@ def test_a_client_that_does_not_trust_the_authority_or_speaks_in_clear_gets_noth
             stranger.list_jobs()
         stranger.close()
     in_clear = client(project, server.grpc_url.replace("grpcs", "grpc"))
-    with pytest.raises(TransientError, match="does not answer"):
+    with pytest.raises(TransientError, match="does not answer") as unanswered:
         in_clear.list_jobs()
+    assert "grpcs:// where the service has TLS" in str(unanswered.value.hint)
     in_clear.close()
     with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
         get(server.http_url, ssl.create_default_context(cafile=str(other.ca)))
@@ -227,3 +228,62 @@ def test_a_client_says_what_is_wrong_with_its_own_settings(project: Project, tmp
     ):
         with pytest.raises(SettingsError, match=words):
             connect(with_section(project.settings, "coreetl", token=TOKEN, **section))
+
+
+def test_a_client_says_what_may_be_wrong_where_a_service_does_not_answer(
+    serve: Callable[..., DriverServer],
+    authority: Authority,
+    project: Project,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    certificate, key = authority.issue("driver")
+    encrypted, in_clear = serve(certificate=certificate, key=key, client_ca=authority.ca), serve()
+    foreign, foreign_key = Authority(tmp_path / "others").issue("me")
+    showing = {"client_certificate": foreign, "client_key": foreign_key}
+    for url, files, hint in (
+        (in_clear.grpc_url.replace("grpc", "grpcs"), {}, "nobody speaks TLS there"),
+        (in_clear.http_url.replace("http", "grpc"), {}, "that is an HTTP port: url names the gRPC port, 8611"),
+        (encrypted.http_url.replace("https", "grpcs"), showing, "that is an HTTP port"),
+        (encrypted.grpc_url, {}, "may want a certificate"),
+        (encrypted.grpc_url, showing, "may not trust [coreetl] client_certificate"),
+        ("grpc://127.0.0.1:9", {}, "nobody listens there: `pretzel coreetl start`"),
+        ("grpc://nowhere.invalid:8611", {}, "there is no host of that name"),
+    ):
+        driver = client(project, url, **({"ca": authority.ca} if url.startswith("grpcs") else {}), **files)
+        with pytest.raises(TransientError, match="does not answer") as unanswered:
+            driver.list_jobs()
+        driver.close()
+        assert (url, hint in str(unanswered.value.hint)) == (url, True)
+    assert "ssl_transport_security" not in capfd.readouterr().err, "nothing of gRPC's own"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["grpc://driver", "grpcs://driver.example.com/", "grpc://driver:", "grpc://:8611", "grpc://d:x", "http://d:1"],
+)
+def test_an_address_without_a_port_or_of_another_kind_is_refused(project: Project, url: str) -> None:
+    with pytest.raises(SettingsError, match="is not of the form grpc://host:port") as refused:
+        client(project, url)
+    assert "8611" in str(refused.value.hint)
+
+
+def test_files_with_which_no_handshake_can_succeed_are_refused_at_once(project: Project, authority: Authority) -> None:
+    certificate, key = authority.issue("me")
+    _, other_key = authority.issue("other")
+    url = "grpcs://driver:8611"
+    with pytest.raises(SettingsError, match="cannot be used: key values mismatch") as refused:
+        client(project, url, client_certificate=certificate, client_key=other_key)
+    assert "client_certificate and client_key" in str(refused.value.hint)
+    with pytest.raises(SettingsError, match=r"the authority .* cannot be used"):
+        client(project, url, ca=key)
+
+
+def test_a_client_without_a_token_is_told_where_one_belongs(
+    serve: Callable[..., DriverServer], project: Project
+) -> None:
+    driver = connect(with_section(project.settings, "coreetl", url=serve().grpc_url))
+    with pytest.raises(UnauthorizedError, match="token is missing") as refused:
+        driver.list_jobs()
+    assert "[coreetl] token" in str(refused.value.hint)
+    driver.close()
