@@ -139,7 +139,7 @@ class CoreETLDriverServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def StopJob(self, request, context):
-        """Returns when all that was running of the job has ended.
+        """Returns when all that was running of the job has ended, or after half a minute with what still has to.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
