@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ class Server:
         accepted: The token that is good; None for all.
         asked: The tokens that came.
         open: How many connections are.
+        together: Requests wait for each other there.
     """
 
     url: str = ""
@@ -46,6 +48,7 @@ class Server:
     accepted: str | None = None
     asked: list[str] = field(factory=list)
     open: int = 0
+    together: threading.Barrier | None = None
 
     def refuses(self, status: int, reason: str = "", message: str = "told to", **details: Any) -> None:
         self.status = status
@@ -71,6 +74,8 @@ def server() -> Iterator[Server]:
         def _answer(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             made.asked.append(str(self.headers["Authorization"]).removeprefix("Bearer "))
+            if made.together is not None:
+                made.together.wait(10.0)
             is_good = made.accepted in (None, made.asked[-1])
             self.send_response(made.status if is_good else 401)
             for name, value in made.headers.items():
@@ -194,13 +199,15 @@ def test_a_token_that_was_renewed_in_its_place_is_taken_up_and_one_that_was_not_
 
 
 def test_signing_in_again_leaves_no_connection_behind(api: KubernetesApi, server: Server, tmp_path: Path) -> None:
-    """Even where a watch of another thread still holds what was replaced."""
-    held = []
-    for number in range(5):
-        held.append(api._client)
-        server.accepted = f"token-{number}"
-        kubeconfig(tmp_path, server.url, server.accepted)
-        assert api.get("/api/v1/pods") == {}
+    """Even where another thread still holds what was replaced."""
+    held, server.together = api._client, threading.Barrier(3)
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(api.get, ["/api/v1/pods"] * 3)) == [{}] * 3
+    assert server.open == 3, "all are kept"
+    server.accepted, server.together = "a-renewed-token", None
+    kubeconfig(tmp_path, server.url, server.accepted)
+    assert api.get("/api/v1/pods") == {}
+    assert api._client is not held
     deadline = time.monotonic() + 10
     while server.open != 1:
         assert time.monotonic() < deadline, f"{server.open} connections are open"
