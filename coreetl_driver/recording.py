@@ -99,10 +99,12 @@ class Record:
 
 
 def reason(error: Exception) -> str:
-    """An error for people: of one that nobody raised on purpose, whose fault it is.
+    """An error for people, with what to do; of one that nobody raised on purpose, whose fault it is.
 
     What it says itself stays in the log: a database's error holds the statement with its values.
     """
-    if isinstance(error, (DcpError, OSError)):
+    if isinstance(error, DcpError):
+        return f"{error}; {error.hint}" if error.hint else str(error)
+    if isinstance(error, OSError):
         return str(error)
     return f"a bug in the CoreETL driver, or its job registry does not answer ({type(error).__name__}); see its log"

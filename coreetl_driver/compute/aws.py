@@ -11,6 +11,7 @@ https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
 from __future__ import annotations
 
 import email.utils
+import importlib
 import importlib.util
 import threading
 import time
@@ -26,6 +27,7 @@ _MAX_CHARACTERS = 500
 _NEWLINE = "\n"
 _POLICIES = "docs/compute-emr.md lists what the driver and the jobs must be allowed to do"
 _RENEW = "renew them (environment, ~/.aws, `aws sso login`, the machine's role); what runs goes on meanwhile"
+_NONE = "provide some (environment, [emr] profile of ~/.aws, `aws sso login`, the machine's role)"
 _EXPIRED = (
     "ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired", "InvalidToken",
     "InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "NotAuthorizedException",
@@ -59,13 +61,15 @@ def require_client(backend: str) -> None:
     """Refuse to go on without boto3.
 
     Raises:
-        SettingsError: It is not installed.
+        SettingsError: It is not installed, or not whole.
     """
+    hint = f"pip install 'coreetl-driver[{backend}]'"
     if importlib.util.find_spec("boto3") is None:
-        raise SettingsError(
-            f"compute backend {backend!r} needs boto3, which is not installed",
-            hint=f"pip install 'coreetl-driver[{backend}]'",
-        )
+        raise SettingsError(f"compute backend {backend!r} needs boto3, which is not installed", hint=hint)
+    try:
+        importlib.import_module("boto3")
+    except ImportError as error:  # a part of it is missing
+        raise SettingsError(f"compute backend {backend!r} cannot load boto3: {error}", hint=hint) from error
 
 
 class Aws:
@@ -166,18 +170,20 @@ class Aws:
         """The request was not sent, or has no answer."""
         kinds = {each.__name__ for each in type(error).__mro__}
         if kinds.intersection(_CREDENTIAL_ERRORS):
-            return self._unauthorized(str(error), what, has_begun, _RENEW)
+            missing = "NoCredentialsError" in kinds
+            return self._unauthorized(str(error), what, has_begun, _NONE if missing else _RENEW, are_there=not missing)
         if "ParamValidationError" in kinds:
             return PermanentError(str(error), where=what)
         if kinds.intersection(_SETTING_ERRORS) and not has_begun:
             return SettingsError(str(error), where=what)
         return TransientError(str(error) or type(error).__name__, where=what)
 
-    def _unauthorized(self, message: str, what: str, has_begun: bool, hint: str) -> DcpError:
+    def _unauthorized(self, message: str, what: str, has_begun: bool, hint: str, *, are_there: bool = True) -> DcpError:
         with self._lock:
             self._clients.clear()  # they hold on to credentials; new ones are looked for next time
         whose = f"of profile {self._profile!r}" if self._profile else "of the driver"
-        text = f"AWS refuses the credentials {whose}: {message}"
+        text = f"AWS refuses the credentials {whose}" if are_there else f"there are no credentials {whose} for AWS"
+        text = f"{text}: {message}"
         if has_begun:
             return TransientError(f"{text}; {hint}", where=what)
         return UnauthorizedError(text, where=what, hint=hint)

@@ -29,6 +29,7 @@ from coreetl_driver.compute.interfaces import ComputeBackend
 from coreetl_driver.compute.tasks import Capabilities, Outcome, Task
 from coreetl_driver.compute.worker_attempts import LOG_FILE, WorkerAttempt, WorkerAttempts, job_request
 from coreetl_driver.compute.worker_process import WorkerDied, WorkerProcess
+from coreetl_driver.spark_connect_address import check_address
 from dcp_core.errors import DcpError, SettingsError, TransientError
 from dcp_core.settings import CONFIG_FILE, Settings
 
@@ -42,7 +43,7 @@ class SparkConnectBackend(ComputeBackend):
     """Runs jobs on ``[coreetl] spark_connect_url``. A handle is the id of the session on the cluster.
 
     Raises:
-        SettingsError: There is no ``spark_connect_url``.
+        SettingsError: There is no ``spark_connect_url``, or it is of another kind.
     """
 
     name = "spark_connect"
@@ -56,6 +57,7 @@ class SparkConnectBackend(ComputeBackend):
                 where=str(settings.file) if settings.file else None,
                 hint=f'add to {CONFIG_FILE}: [coreetl] spark_connect_url = "sc://host:15002"',
             )
+        check_address(section.spark_connect_url, settings)
         self._url = section.spark_connect_url
         self._variables = section.worker_environment
         self._attempts: WorkerAttempts[SparkConnectAttempt] = WorkerAttempts()

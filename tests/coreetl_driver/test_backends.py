@@ -183,3 +183,21 @@ def test_a_run_on_a_cluster_that_accepts_connections_and_says_nothing_can_be_sto
         (stopped,) = driver.stop_job("a_job", ENVIRONMENT)
         driver.close()
     assert (stopped.execution_id, stopped.status) == (execution_id, ExecutionStatus.CANCELLED)
+
+
+@pytest.mark.parametrize("url", ["http://spark:15002", "spark:15002", "sc://", "sc://spark:port/;token=secret"])
+def test_an_address_that_is_not_spark_connects_is_refused(project: Project, url: str) -> None:
+    settings = attrs.evolve(project.settings, values={"coreetl": {"spark_connect_url": url}})
+    with pytest.raises(SettingsError, match="spark_connect_url must be sc://host:port") as refused:
+        Backends(settings).get("spark_connect")
+    assert "secret" not in f"{refused.value} {refused.value.hint}"
+
+
+def test_what_to_do_about_a_failed_execution_is_part_of_its_error(project: Project) -> None:
+    values = {**project.settings.values, "coreetl": {"backend": "sk8"}, "sk8": {"namespce": "spark"}}
+    driver = Driver(attrs.evolve(project.settings, values=values))
+    driver.create_job("a_job", ENVIRONMENT, "a", project.spec("SELECT order_id, qty FROM raw.orders"), {})
+    failed = driver.wait(driver.run_job("a_job", ENVIRONMENT).execution_id, 30)
+    driver.close()
+    assert failed.status is ExecutionStatus.FAILED
+    assert "[sk8] has no setting 'namespce'; did you mean" in str(failed.error)

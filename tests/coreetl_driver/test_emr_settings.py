@@ -64,7 +64,7 @@ def test_each_environment_has_a_role_a_place_and_a_policy_of_its_own() -> None:
     ("values", "problem"),
     [
         ({**SERVERLESS, "cluster_id": "j-1"}, "both cluster_id and application_id are set, for environment production"),
-        ({"staging": "s3://bucket"}, "no application_id is set"),
+        ({"staging": "s3://bucket"}, "no application_id or cluster_id is set"),
         ({**SERVERLESS, "role": ""}, "no role is set"),
         ({**SERVERLESS, "role": "coreetl"}, "role is 'coreetl', expected arn:aws:iam::ACCOUNT:role/NAME"),
         ({**STEPS, "staging": ""}, "staging is '', expected s3://bucket/prefix"),
@@ -170,7 +170,9 @@ def test_a_handle_that_nobody_gave_is_not_found(handle: str) -> None:
 @pytest.mark.usefixtures("nowhere")
 def test_without_credentials_nothing_is_submitted_and_nothing_that_runs_is_given_up() -> None:
     aws = Aws("us-east-1")
-    with pytest.raises(UnauthorizedError, match="credentials of the driver: Unable to locate credentials") as told:
+    with pytest.raises(
+        UnauthorizedError, match="no credentials of the driver for AWS: Unable to locate"
+    ) as told:
         aws.call("s3", "put_object", has_begun=False, Bucket="bucket", Key="a", Body=b"")
     assert "aws sso login" in str(told.value.hint)
     with pytest.raises(TransientError, match="Unable to locate credentials"):
@@ -216,3 +218,20 @@ def test_credentials_that_were_renewed_are_used_from_then_on(monkeypatch: pytest
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-of-aws")
     with pytest.raises(TransientError, match="Could not connect"):  # it has come as far as that
         aws.call("emr", "describe_step", ClusterId="a", StepId="b")
+
+
+def test_a_bucket_whose_name_is_none_is_said() -> None:
+    with pytest.raises(SettingsError, match="staging is 's3://a/b'") as refused:
+        emr_settings(Settings(Path(), {"emr": {**STEPS, "staging": "s3://a/b"}}, {}), "production")
+    assert "'a' is no bucket's name: 3 to 63" in str(refused.value.hint)
+
+
+def test_a_library_that_is_there_and_lacks_a_part_is_a_matter_of_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "boto3.py").write_text("import a_part_that_is_missing")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "boto3", raising=False)
+    with pytest.raises(SettingsError, match="cannot load boto3: No module named 'a_part_that_is_missing'") as refused:
+        EmrBackend(Settings(Path(), {"emr": STEPS}, {}))
+    assert refused.value.hint == "pip install 'coreetl-driver[emr]'"

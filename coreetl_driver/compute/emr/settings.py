@@ -11,6 +11,8 @@ from dcp_core.errors import SettingsError
 from dcp_core.settings import Settings
 
 _S3_URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s?#]*)?")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_BUCKET_RULE = "{!r} is no bucket's name: 3 to 63 lower-case letters, digits, hyphens and dots"
 _ROLE = re.compile(r"arn:aws[a-zA-Z0-9-]*:iam::\d{12}:role/\S+")
 _MAX_POLICY_CHARACTERS = 2048
 
@@ -70,11 +72,17 @@ def _problems(section: EmrSettings) -> list[tuple[str, str | None]]:
     """What is wrong, each with a hint."""
     found: list[tuple[str, str | None]] = []
     if bool(section.cluster_id) == bool(section.application_id):
-        both = "both cluster_id and application_id are set" if section.cluster_id else "no application_id is set"
+        both = (
+            "both cluster_id and application_id are set"
+            if section.cluster_id
+            else "no application_id or cluster_id is set"  # fmt: skip
+        )
         found.append((both, "cluster_id runs steps on a cluster, application_id job runs on EMR Serverless: set one"))
     for name, uri in (("staging", section.staging), ("logs", section.logs)):
         if not _S3_URI.fullmatch(uri) and (uri or name == "staging"):
-            found.append((f"{name} is {uri!r}, expected s3://bucket/prefix", None))
+            bucket = uri.removeprefix("s3://").partition("/")[0] if uri.startswith("s3://") else None
+            hint = None if not bucket or _BUCKET.fullmatch(bucket) else _BUCKET_RULE.format(bucket)
+            found.append((f"{name} is {uri!r}, expected s3://bucket/prefix", hint))
     if section.role and not _ROLE.fullmatch(section.role):
         found.append((f"role is {section.role!r}, expected arn:aws:iam::ACCOUNT:role/NAME", None))
     if section.application_id and not section.role:
