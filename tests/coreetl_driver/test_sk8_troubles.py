@@ -20,6 +20,7 @@ import yaml
 from attrs import define, evolve, field
 
 from coreetl_driver.api import ExecutionStatus
+from coreetl_driver.compute.artifacts import job_program
 from coreetl_driver.compute.sk8 import resources
 from coreetl_driver.compute.sk8.backend import Sk8Backend
 from coreetl_driver.compute.tasks import NOT_TAKEN, Outcome, Task
@@ -310,6 +311,7 @@ def test_nothing_that_is_refused_after_the_application_is_there_ends_its_executi
         sut.submit(task)
     assert refused.value.code != NOT_TAKEN, "it may run"
     assert f"{APPLICATIONS}/{resources.attempt_name(task)}" in cluster.kept
+    cluster.keep(f"{MAPS}/{resources.program_name(job_program())}", {"metadata": {"uid": "somebody else's"}})
     sut.submit(task)
     assert cluster.writes.count(("PATCH", f"{APPLICATIONS}/{resources.attempt_name(task)}")) == 1
     assert fence_of(cluster, task)["metadata"]["ownerReferences"]

@@ -63,12 +63,13 @@ class SparkRunner:
         """
         name = application["metadata"]["name"]
         with taking_nothing():
-            self._put_program(program)
             fence = self._put_specification(name, specification)
-        if _is_cancelled(fence):
-            self._delete(name)  # of a submission that died before it saw that
-            return
-        made = self._found(name)
+            if _is_cancelled(fence):
+                self._delete(name)  # of a submission that died before it saw that
+                return
+            made = self._found(name)
+            if made is None:
+                self._put_program(program)
         if made is None:
             made = self._apply(name, application)
         if not fence["metadata"].get("ownerReferences"):

@@ -111,5 +111,19 @@ def made(bench: Bench, task: Task) -> dict[str, Any]:
     )
 
 
+def pod_elsewhere(name: str) -> dict[str, Any]:
+    """A driver pod on a node that nobody plays."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": f"{name}-driver", "labels": {resources.APP_LABEL: name}},
+        "spec": {
+            "nodeName": "node-2",
+            "serviceAccountName": "coreetl-job",
+            "containers": [{"name": resources.DRIVER_CONTAINER, "image": "spark"}],
+        },
+    }
+
+
 def job(bench: Bench, sql: str, mode: SinkMode) -> JobSpec:
     return evolve(bench.task(sql, mode).spec, compute={"backend": "sk8"})

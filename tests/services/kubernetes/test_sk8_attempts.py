@@ -195,7 +195,7 @@ def test_a_driver_may_start_nothing_in_a_namespace_that_is_not_its_own(
 ) -> None:
     values = {**plain.settings.values["sk8"], "playground": {"namespace": "default"}}
     other = evolve(plain, settings=evolve(plain.settings, values={**plain.settings.values, "sk8": values}))
-    with pytest.raises(UnauthorizedError, match=r"cannot get resource.*configmaps.*default") as no:
+    with pytest.raises(UnauthorizedError, match=r"cannot create resource.*configmaps.*default") as no:
         opened(other).submit(other.task(ORDERS))
     assert "compute-kubernetes.md" in str(no.value.hint)
 

@@ -31,6 +31,7 @@ from tests.services.kubernetes.bench import (
     job,
     made,
     name_of,
+    pod_elsewhere,
     state_of,
     wait_until,
 )
@@ -128,20 +129,6 @@ def test_a_node_that_does_not_answer_is_no_stopped_job(
     finally:
         kubernetes.plane.admin.delete(f"{PODS}/{pod['metadata']['name']}", {"gracePeriodSeconds": 0})
     sut.cancel(handle)
-
-
-def pod_elsewhere(name: str) -> dict[str, Any]:
-    """A driver pod on a node that nobody plays."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": f"{name}-driver", "labels": {resources.APP_LABEL: name}},
-        "spec": {
-            "nodeName": "node-2",
-            "serviceAccountName": "coreetl-job",
-            "containers": [{"name": resources.DRIVER_CONTAINER, "image": "spark"}],
-        },
-    }
 
 
 def test_a_driver_pod_that_dies_without_a_word_is_a_lost_attempt(

@@ -16,7 +16,17 @@ from coreetl_driver.testing.bench import OLD_ROWS, ROWS, Bench, outcome_of
 from dcp_core.errors import NotFoundError
 from tests.services.conftest import require
 from tests.services.kubernetes import real_operator
-from tests.services.kubernetes.bench import ENDLESS, ORDERS, Kubernetes, gone, name_of, section, set_up, wait_until
+from tests.services.kubernetes.bench import (
+    ENDLESS,
+    ORDERS,
+    Kubernetes,
+    gone,
+    name_of,
+    pod_elsewhere,
+    section,
+    set_up,
+    wait_until,
+)
 from tests.services.spark import Spark
 
 NAMESPACE = "spark-operated"
@@ -69,6 +79,29 @@ def test_a_job_that_fails_says_why(operated: Kubernetes, there: Bench, opened: C
     assert outcome is not None
     assert outcome.status is ExecutionStatus.FAILED
     assert "nowhere does not exist" in str(outcome.error)
+
+
+def test_an_operator_that_meets_its_own_pod_calls_it_a_failure_and_nobody_else_does(
+    operated: Kubernetes, there: Bench, opened: Callable[[Bench], Backend]
+) -> None:
+    """As when it was restarted while it submitted. The pod is on a node that is not there, and so it lives."""
+    sut, task = opened(there), there.task(ORDERS)
+    name = resources.attempt_name(task)
+    pod = pod_elsewhere(name)
+    pod["metadata"]["labels"]["spark-role"] = "driver"
+    operated.plane.create(PODS, pod)
+    handle = sut.submit(task)
+
+    def application() -> resources.Application:
+        return resources.Application.read(operated.plane.admin.get(f"{APPLICATIONS}/{name}"))
+
+    wait_until(lambda: application().has_failed, "the operator gives up")
+    assert "already exist" in application().error
+    assert (application().driver_pod, application().was_run) == (f"{name}-driver", False)
+    assert sut.poll(handle, 0.0) is None
+    operated.plane.admin.delete(f"{PODS}/{name}-driver", {"gracePeriodSeconds": 0})
+    with pytest.raises(NotFoundError, match="already exist"):
+        sut.poll(handle, 0.0)
 
 
 @pytest.mark.parametrize("is_running", [True, False])
