@@ -6,18 +6,19 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 import pytest
 import sqlalchemy as sa
 
-from coreetl_driver import ExecutionStatus, driver, owners
+from coreetl_driver import ExecutionStatus, driver
 from coreetl_driver.compute import Task
 from coreetl_driver.job_registry import JobRegistry
 from coreetl_driver.owners import Owner
-from coreetl_driver.server import ANY_PORTS, DriverServer
+from coreetl_driver.server import DriverServer
+from coreetl_driver.server_settings import ServerSettings
 from dcp_core.errors import TransientError
 from dcp_core.settings import Secret
 from tests.coreetl_driver.conftest import ENVIRONMENT, TOKEN
@@ -44,7 +45,7 @@ def serving(place: Place) -> Place:
     return place
 
 
-@pytest.mark.parametrize("which", ["grpc_port", "http_port"])
+@pytest.mark.parametrize("which", ["grpc", "http"])
 def test_a_service_that_cannot_listen_takes_nothing_over_however_often_it_starts(
     place: Place, which: str, busy_port: int
 ) -> None:
@@ -53,9 +54,11 @@ def test_a_service_that_cannot_listen_takes_nothing_over_however_often_it_starts
     place.create(first, "a_job", "mortal")
     place.lost("a_job", "mortal")
     (before,) = first.list_executions()
+    grpc_port, http_port = (busy_port, 0) if which == "grpc" else (0, busy_port)
+    taken = ServerSettings(grpc_port=grpc_port, http_port=http_port)
     for _ in range(4):
         with pytest.raises(TransientError, match=str(busy_port)):
-            DriverServer(place.settings, attrs.evolve(ANY_PORTS, **{which: busy_port}))
+            DriverServer(place.settings, taken)
     assert first.list_executions() == (before,)
     server = DriverServer(place.settings)
     place.go("a_job")
@@ -185,16 +188,17 @@ def test_a_lost_run_that_is_to_stop_is_cancelled_and_not_only_called_so(place: P
 
 
 def test_containers_of_one_host_name_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    me = Owner.current()
+    me, readlink = Owner.current(), os.readlink
     assert me.is_local
-    readlink: Callable[..., str] = os.readlink
 
     def elsewhere(path: str) -> str:
         return "pid:[4026539999]" if path == "/proc/self/ns/pid" else readlink(path)
 
-    monkeypatch.setattr(owners.os, "readlink", elsewhere)
-    assert not me.is_local, "its processes cannot be seen from here"
-    assert Owner.parse(str(me)) == me
+    monkeypatch.setattr("os.readlink", elsewhere)
+    there = Owner.current()
+    assert there.host.rpartition("+")[0] == me.host.rpartition("+")[0], "one machine, one name"
+    assert there.host != me.host, "its processes cannot be seen from here"
+    assert Owner.parse(str(there)) == there
 
 
 def test_a_registry_that_refuses_an_execution_is_not_taken_for_one_that_has_its_key(tmp_path: Path) -> None:
