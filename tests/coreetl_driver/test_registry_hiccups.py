@@ -150,6 +150,7 @@ def each_call(place: Place, trouble: tuple[int, bool], scenario: Scenario) -> No
 
 
 every_trouble = pytest.mark.parametrize("trouble", TROUBLES, ids=["refused", "lost answer", "away"])
+every_single_trouble = pytest.mark.parametrize("trouble", TROUBLES[:2], ids=["refused", "lost answer"])
 every_backend = pytest.mark.parametrize("backend", BACKENDS)
 
 
@@ -185,7 +186,7 @@ def test_a_run_is_taken_over_once(place: Place, trouble: tuple[int, bool], backe
     each_call(place, trouble, scenario)
 
 
-@every_trouble
+@every_single_trouble
 @every_backend
 def test_a_run_that_waits_for_a_lost_one_begins_after_it(place: Place, trouble: tuple[int, bool], backend: str) -> None:
     driver = place.driver()
@@ -207,7 +208,7 @@ def test_a_run_that_waits_for_a_lost_one_begins_after_it(place: Place, trouble: 
     each_call(place, trouble, scenario)
 
 
-@every_trouble
+@every_single_trouble
 @every_backend
 def test_a_driver_that_closes_leaves_everything_to_the_next_one(
     place: Place, trouble: tuple[int, bool], backend: str
