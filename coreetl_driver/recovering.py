@@ -131,16 +131,10 @@ class Recovery:
         try:
             if user_token is None and self._waits_for_user(run):
                 return None
-            if not holding.claim(execution_id):
+            if not self._taken(run):
                 return None
+            _LOG.warning("execution %s of job %s was lost with its driver", execution_id, run.execution.job_id)
             try:
-                with self._lock:  # a closing driver must not take back what it has just handed over
-                    if self._closed or not self._registry.take_over(run, self._me):
-                        return None
-                    recovered = self._recovered.setdefault(key, [])
-                    if execution_id not in recovered:
-                        recovered.append(execution_id)
-                _LOG.warning("execution %s of job %s was lost with its driver", execution_id, run.execution.job_id)
                 self._go_on(execution_id, user_token)
             except Exception:  # whatever it is, the execution must not stay with an owner who does nothing
                 with self._lock:
@@ -209,6 +203,25 @@ class Recovery:
         if run.owner is not None or run.execution.error != waits:
             self._registry.leave(run, waits)
         return True
+
+    def _taken(self, run: Run) -> bool:
+        """Whether it is this driver's from now on, and held; whoever begins a later one of its job sees it then."""
+        execution_id, is_taken = run.execution.execution_id, False
+        with self._lock:  # a closing driver must not take back what it has just handed over
+            if self._closed or not holding.claim(execution_id):
+                return False
+            try:
+                is_taken = self._registry.take_over(run, self._me)
+            except TransientError:
+                self._record.leave(execution_id)  # the answer may be lost
+                raise
+            finally:
+                if not is_taken:
+                    holding.release(execution_id)
+            recovered = self._recovered.setdefault(_job_of(run.execution), [])
+            if is_taken and execution_id not in recovered:
+                recovered.append(execution_id)
+        return is_taken
 
     def _go_on(self, execution_id: str, user_token: Secret | None) -> None:
         """With one that this driver has just taken over."""
