@@ -21,6 +21,7 @@ from coreetl_driver.catalog_endpoint import CatalogEndpoint, Grant
 from coreetl_driver.column_types import parse_engine_type
 from coreetl_driver.compute.local import session_request
 from coreetl_driver.compute.worker_process import WorkerDied, WorkerProcess
+from coreetl_driver.spark_connect_address import check_address
 from coreetl_driver.sql import parameters, require_query, source_tables
 from coreetl_driver.values import decode, encode
 from dcp_core.errors import PermanentError, TransientError
@@ -192,6 +193,8 @@ class Engine:
     def _started(self) -> WorkerProcess:
         if self._process is not None:
             return self._process
+        if self._own.spark_connect_url:
+            check_address(self._own.spark_connect_url, self._settings)
         self._folder = Path(tempfile.mkdtemp(prefix="coreetl-engine-"))
         scratch = self._folder / "scratch"
         scratch.mkdir()

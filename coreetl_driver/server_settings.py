@@ -71,6 +71,10 @@ class ServerSettings:
             SettingsError: The host is not loopback and there is no certificate; the files do not fit; a time is wrong.
         """
         self._check_times()
+        if self.http_port and self.http_port == self.grpc_port:
+            raise SettingsError(
+                f"[{SECTION}] http_port and grpc_port are both {self.http_port}", hint="each server needs its own"
+            )
         if not self.certificate and not self.key:
             if self.client_ca:
                 raise SettingsError(f"[{SECTION}] client_ca needs certificate and key")

@@ -100,7 +100,7 @@ def _findings(error: Any) -> Iterator[Diagnostic]:
         patterns = list(error.schema.get("patternProperties", {}))
         for name in error.instance:
             if name not in known and not any(re.search(pattern, name) for pattern in patterns):
-                yield _unknown_key(path, name, known)
+                yield _unknown_key(path, name, known, _elsewhere(error.schema, path, name))
     elif kind in ("enum", "const"):
         choices = [error.validator_value] if kind == "const" else error.validator_value
         message = f"{where} is {_show(error.instance)}\n  expected one of: {_choices(choices)}"
@@ -150,9 +150,17 @@ def _describe(schema: Mapping[str, Any]) -> str:
     return _article(kind if isinstance(kind, str) else " or ".join(kind))
 
 
-def _unknown_key(path: FieldPath, name: str, known: Iterable[str]) -> Diagnostic:
+def _elsewhere(schema: Mapping[str, Any], path: FieldPath, name: str) -> str | None:
+    """A hint where a key belongs that a mapping beside it has."""
+    for beside, inside in schema.get("properties", {}).items():
+        if isinstance(inside, Mapping) and name in inside.get("properties", {}):
+            return f"it belongs into {format_path((*path, beside))}: {format_path((*path, beside, name))}"
+    return None
+
+
+def _unknown_key(path: FieldPath, name: str, known: Iterable[str], elsewhere: str | None) -> Diagnostic:
     message = f"{format_path((*path, name))} is not a known field"
-    hint = _nearest(name, list(known)) or "known: " + ", ".join(sorted(known))
+    hint = elsewhere or _nearest(name, list(known)) or "known: " + ", ".join(sorted(known))
     return _error("schema.unknown_key", message, (*path, name, KEY), hint)
 
 

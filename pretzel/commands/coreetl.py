@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -68,13 +69,23 @@ def _leave() -> NoReturn:
 
 
 def _tell(session: Session, server: DriverServer) -> None:
+    http_url, grpc_url = reachable(server.http_url), reachable(server.grpc_url)
+
     def render(screen: Screen) -> None:
         screen.line(("the CoreETL driver is at your service", "bold"), ", until Ctrl-C")
-        screen.line(f"HTTP  {server.http_url}  COREETL_URL of Airflow", indent=2)
-        screen.line(f"gRPC  {server.grpc_url}  url in [coreetl] of dcp.toml", indent=2)
+        screen.line(f"HTTP  {http_url}  COREETL_URL of Airflow", indent=2)
+        screen.line(f"gRPC  {grpc_url}  url in [coreetl] of dcp.toml", indent=2)
 
-    session.output.result({"http_url": server.http_url, "grpc_url": server.grpc_url}, render)
+    session.output.result({"http_url": http_url, "grpc_url": grpc_url}, render)
     sys.stdout.flush()  # whoever started this reads it now, not at the end
+
+
+def reachable(url: str) -> str:
+    """The address that others use of a service that listens on all of this machine's."""
+    for anywhere in ("//0.0.0.0:", "//[::]:"):
+        if anywhere in url:
+            return url.replace(anywhere, f"//{socket.gethostname()}:")
+    return url
 
 
 def _absolute(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:

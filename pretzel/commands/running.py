@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pretzel.rendering.screen import Screen
     from pretzel.session import Session
 
-# What a primitive may say about a runnable resource: the first in its spec, the others in ``State.info``.
+# What a primitive may say about a runnable resource: the first in its spec, the others in ``State.info``, desired too.
 COMPUTE, BACKEND, WHY = "compute", "backend", "backend_reason"
 
 
@@ -51,6 +52,8 @@ def run(manifest_type: str | None) -> click.Command:
         explained = _explain(session, loaded) if explain else []
         for row in explained:
             session.output.event("explanation", row)
+            if row["backend"]:
+                session.notes.line(f"{row['resource']} goes to {row['backend']}: {_why(row)}")
         with session.progress:
             results = session.control_plane.run([each.logical_plan for each in loaded], params)
         session.tell_created_sandboxes()
@@ -81,7 +84,7 @@ def run(manifest_type: str | None) -> click.Command:
             click.Option(["--date", "day"], metavar="DAY", help="The day that the run is for: 2026-01-31, UTC."),
             click.Option(["--from", "start"], metavar="MOMENT", help="Where what the run is for begins; needs --to."),
             click.Option(["--to", "end"], metavar="MOMENT", help="Where it ends; this moment does not belong to it."),
-            click.Option(["--explain"], is_flag=True, help="Say also what ran where, and why there."),
+            click.Option(["--explain"], is_flag=True, help="Runs, and says also where each ran and why."),
         ],
     )
 
@@ -124,8 +127,8 @@ def _interval(day: str | None, start: str | None, end: str | None) -> dict[str, 
     for option, text in (("--from", start), ("--to", end)):
         try:
             moments[option] = parse_moment(text)
-        except InvalidSpecError as error:
-            raise click.BadParameter(f"{error.message}: {EXPECTED}", context, param_hint=option) from None
+        except InvalidSpecError:
+            raise click.BadParameter(f"{text!r} is not {EXPECTED}", context, param_hint=option) from None
     try:
         return Interval(moments["--from"], moments["--to"]).to_params()
     except InvalidSpecError as error:
@@ -140,13 +143,10 @@ def _explain(session: Session, loaded: Sequence[Loaded]) -> list[dict[str, Any]]
 
 
 def _explanation(session: Session, loaded: Loaded, resource: Resource) -> dict[str, Any]:
-    state = session.control_plane.registry.primitive(
-        resource.kind,
-        "get_actual_state",
-        resource=resource,
-        ctx=session.control_plane.context(session.environment),
-    )
-    info = state.info if state is not None else {}
+    ctx = session.control_plane.context(session.environment)
+    ask = partial(session.control_plane.registry.primitive, resource.kind, resource=resource, ctx=ctx)
+    state = ask("get_actual_state")
+    info = state.info if state is not None else ask("get_desired_state").info
     return {
         "manifest": loaded.logical_plan.id,
         "resource": resource.name,
@@ -160,13 +160,17 @@ def _explanation(session: Session, loaded: Loaded, resource: Resource) -> dict[s
     }
 
 
+def _why(row: dict[str, Any]) -> str:
+    not_there = "" if row["exists"] else "; it is not deployed yet: apply comes first"
+    return (row["why"] or "its primitive does not say why") + not_there
+
+
 def _render_explanation(screen: Screen, rows: Sequence[dict[str, Any]]) -> None:
     from pretzel.rendering.values import value_text
 
     for row in rows:
         screen.line((row["resource"], "bold"), f" ({row['primitive']}) of {row['manifest']}")
-        why = row["why"] or "nothing more is known of why"
-        screen.line(f"backend: {row['backend'] or 'not known yet'} ({why})", indent=2)
+        screen.line(f"backend: {row['backend'] or 'not known'} ({_why(row)})", indent=2)
         if row["compute"]:
             screen.line(f"asks for: {value_text(row['compute'])}", indent=2)
         screen.line(f"reads: {', '.join(row['reads']) or 'nothing that a manifest or a catalog provides'}", indent=2)

@@ -78,3 +78,12 @@ def test_every_manifest_may_name_its_type() -> None:
     schema = with_manifest_type({"properties": {}, "additionalProperties": False}, "shelf")
     assert validate({"manifest_type": "shelf"}, schema) == ()
     assert [each.code for each in validate({"manifest_type": "other"}, schema)] == ["schema.enum"]
+
+
+def test_a_key_that_a_section_beside_it_has_is_sent_there() -> None:
+    schema = {
+        "properties": {"workflow": {"properties": {"compute": True}}, "computer": True},
+        "additionalProperties": False,
+    }
+    (found,) = validate({"compute": {}}, with_manifest_type(schema, "shelf"))
+    assert found.hint == "it belongs into workflow: workflow.compute"

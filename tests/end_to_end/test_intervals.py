@@ -182,7 +182,7 @@ def test_plan_shows_macros_and_a_run_of_a_manifest_without_any_takes_a_date(proj
         (["--date", "2026-02-30"], "'2026-02-30' is not a day"),
         (["--date", "2026-01-01", "--to", "2026-01-02"], "leave out --from and --to"),
         (["--from", "2026-01-01"], "--from and --to go together"),
-        (["--from", "noon", "--to", "2026-01-02"], "'noon' is not a date or a timestamp"),
+        (["--from", "noon", "--to", "2026-01-02"], "'noon' is not a date or a timestamp, 2026-01-31 or 2026"),
         (["--from", "2026-01-02", "--to", "2026-01-02"], "not after its start"),
     ],
 )

@@ -17,6 +17,7 @@ from coreetl_driver import Column, JobSpec, Sink, SinkMode, connect
 from coreetl_driver.client import DriverClient, Trust
 from dcp_core.errors import NotSupportedError, TransientError
 from dcp_core.settings import Secret, Settings
+from pretzel.commands.coreetl import reachable
 from tests.coreetl_driver.certifying import Authority
 from tests.coreetl_driver.serving_process import serving
 from tests.pretzel.running import Pretzel, install
@@ -153,3 +154,17 @@ def test_a_port_that_is_taken_is_named(pretzel: Pretzel, project: Path, monkeypa
         ended = pretzel("coreetl", "start", "--http-port", port, "--grpc-port", "0", "-o", "json")
     assert ended.status == 1
     assert f"port {port}" in ended.document["error"]["message"]
+
+
+def test_two_servers_on_one_port_are_refused(pretzel: Pretzel, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COREETL_TOKEN", TOKEN)
+    (project / "dcp.toml").write_text(CALLERS)
+    answer = pretzel("coreetl", "start", "--http-port", "9000", "--grpc-port", "9000")
+    assert answer.status == 1
+    assert "http_port and grpc_port are both 9000" in answer.err
+
+
+@pytest.mark.parametrize("everywhere", ["0.0.0.0", "[::]"])
+def test_a_service_that_listens_everywhere_is_named_by_its_machine(everywhere: str) -> None:
+    assert reachable(f"https://{everywhere}:8610") == f"https://{socket.gethostname()}:8610"
+    assert reachable("grpc://127.0.0.1:8611") == "grpc://127.0.0.1:8611"

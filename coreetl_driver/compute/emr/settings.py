@@ -72,12 +72,10 @@ def _problems(section: EmrSettings) -> list[tuple[str, str | None]]:
     """What is wrong, each with a hint."""
     found: list[tuple[str, str | None]] = []
     if bool(section.cluster_id) == bool(section.application_id):
-        both = (
-            "both cluster_id and application_id are set"
-            if section.cluster_id
-            else "no application_id or cluster_id is set"  # fmt: skip
-        )
-        found.append((both, "cluster_id runs steps on a cluster, application_id job runs on EMR Serverless: set one"))
+        problem = "both cluster_id and application_id are set"
+        if not section.cluster_id:
+            problem = "no application_id or cluster_id is set"
+        found.append((problem, "cluster_id runs steps on a cluster, application_id jobs on EMR Serverless: set one"))
     for name, uri in (("staging", section.staging), ("logs", section.logs)):
         if not _S3_URI.fullmatch(uri) and (uri or name == "staging"):
             bucket = uri.removeprefix("s3://").partition("/")[0] if uri.startswith("s3://") else None
