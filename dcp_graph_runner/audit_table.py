@@ -33,6 +33,7 @@ _PROPERTIES = {
     "write.metadata.previous-versions-max": "20",
 }
 _ROWS_AT_A_TIME = 1_000
+_FIRST_USERS_AT_MOST = 5
 # As in ``dcp_core.settings``: a password that nobody escaped holds / and @ too, so it ends at the last @.
 _URI_PASSWORD = re.compile(r"://[^/@:\s]*:(.*)@", re.DOTALL)
 _PASSING = ("ServerError", "ServiceUnavailable", "CommitStateUnknown", "OperationalError", "Timeout", "Connection")
@@ -116,7 +117,7 @@ class AuditTable:
         try:
             table = catalog.load_table(self.name)
         except NoSuchTableError:
-            catalog.create_namespace_if_not_exists(self.name.rpartition(".")[0])
+            self._make_namespace(catalog)
             table = catalog.create_table_if_not_exists(self.name, _schema(), properties=_PROPERTIES)
         known = {field.name: str(field.field_type) for field in table.schema().fields}
         wrong = [field.name for field in _schema().fields if known.get(field.name) != str(field.field_type)]
@@ -129,15 +130,34 @@ class AuditTable:
             )
         return table
 
+    def _make_namespace(self, catalog: Catalog) -> None:
+        namespace = self.name.rpartition(".")[0]
+        try:
+            catalog.create_namespace_if_not_exists(namespace)
+        except Exception:
+            # Of two at once pyiceberg tells one that its INSERT failed; it is there all the same.
+            if not catalog.namespace_exists(namespace):
+                raise
+
     def _catalog(self) -> Catalog:
         if self._opened is None:
-            from pyiceberg.catalog import load_catalog
-
             uri = self._properties.get("uri", "")
             if uri.startswith("sqlite:///"):
                 Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-            self._opened = load_catalog(self._catalog_name, **self._properties)
+            self._opened = self._open()
         return self._opened
+
+    def _open(self) -> Catalog:
+        from pyiceberg.catalog import load_catalog
+
+        for _ in range(_FIRST_USERS_AT_MOST):
+            try:
+                return load_catalog(self._catalog_name, **self._properties)
+            except Exception as error:
+                # Who opens a new SQL catalog makes its tables; of two at once, one finds them there in the middle.
+                if "already exists" not in str(error):
+                    raise
+        return load_catalog(self._catalog_name, **self._properties)
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:

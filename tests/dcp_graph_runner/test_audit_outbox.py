@@ -10,6 +10,8 @@ from typing import Any
 import attrs
 import pyarrow as pa
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from dcp_core.errors import ConflictError, PermanentError, SettingsError, TransientError
 from dcp_core.settings import Settings
@@ -114,6 +116,25 @@ def test_a_delivery_that_comes_in_between_is_not_repeated(site: Site) -> None:
 def test_two_first_deliveries_at_once_make_one_table_with_each_record_once(site: Site) -> None:
     others = iter([lambda: site.deliver(), lambda: None])
     site.deliver(Interrupted(site.table(), lambda: next(others)()))
+    assert site.delivered() == ["op_1", "op_2", "op_3"]
+
+
+@pytest.mark.parametrize(
+    "moment", ["CREATE TABLE iceberg_", "INSERT INTO iceberg_namespace_properties", "INSERT INTO iceberg_tables"]
+)
+def test_of_two_that_are_the_first_in_a_new_catalog_neither_fails(site: Site, moment: str) -> None:
+    others = iter([site.deliver])
+
+    def come_in_between(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if moment in statement:
+            next(others, lambda: None)()
+
+    event.listen(Engine, "before_cursor_execute", come_in_between)
+    try:
+        assert site.deliver().sequence == 3
+    finally:
+        event.remove(Engine, "before_cursor_execute", come_in_between)
+    assert next(others, None) is None, "nobody came in between"
     assert site.delivered() == ["op_1", "op_2", "op_3"]
 
 
