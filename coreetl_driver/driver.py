@@ -57,6 +57,7 @@ class Driver:
             backends=self._backends,
             tasks=self._tasks,
             running=self._running,
+            route=self._backend_of,
             poll_interval_s=self._own.poll_interval_s,
         )
         self._closed = False
@@ -112,7 +113,7 @@ class Driver:
         check_spec(job.spec)  # again: the registry is a file that somebody may have written to
         check_sink(job.spec.sink.catalog, self._settings)
         chosen = chosen_parameters(job.spec, params or {})
-        backend = self._router.choose(environment, job.spec.kind, job.spec.compute).backend
+        backend = self._backend_of(job)
         self._router.check_backends(self._backends.names())
         check_capabilities(backend, self._backends.get(backend).capabilities, job.spec, environment, user_token)
         # A lost execution must not write after the new one.
@@ -145,6 +146,9 @@ class Driver:
             except DcpError:
                 raise error from None
 
+    def _backend_of(self, job: Job) -> str:
+        return self._router.choose(job.environment, job.spec.kind, job.spec.compute).backend
+
     def explain_run(self, job_id: str, environment: str) -> Choice:
         job = self._registry.get_job(job_id, environment)
         return self._router.choose(environment, job.spec.kind, job.spec.compute)
@@ -176,8 +180,10 @@ class Driver:
                     run.execution
                 )
             self._cancel(run)
-        except Exception:  # whoever runs it asks again: it knows of the stop by the registry
-            _LOG.warning("execution %s cannot be stopped yet", run.execution.execution_id, exc_info=True)
+        except DcpError as error:  # whoever runs it asks again: it knows of the stop by the registry
+            _LOG.warning("execution %s cannot be stopped yet: %s", run.execution.execution_id, error)
+        except Exception:
+            _LOG.exception("execution %s cannot be stopped yet", run.execution.execution_id)
         return True
 
     def get_execution(self, execution_id: str) -> Execution:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from attrs import evolve
@@ -39,6 +39,7 @@ class Recovery:
     """The beginnings of one driver's executions, the first and the later ones.
 
     Args:
+        route: The backend that a job goes to.
         poll_interval_s: Between looks at an execution that another process runs, or that is waited for.
     """
 
@@ -51,6 +52,7 @@ class Recovery:
         backends: Backends,
         tasks: Tasks,
         running: Supervisor,
+        route: Callable[[Job], str],
         poll_interval_s: float,
     ) -> None:
         self._registry = registry
@@ -59,6 +61,7 @@ class Recovery:
         self._backends = backends
         self._tasks = tasks
         self._running = running
+        self._route = route
         self._poll_interval_s = poll_interval_s
         self._waiting: dict[str, tuple[str, ...]] = {}  # each for those
         self._recovered: dict[tuple[str, str], list[str]] = {}
@@ -129,12 +132,16 @@ class Recovery:
         """
         execution_id, key = run.execution.execution_id, _job_of(run.execution)
         try:
+            backend, run = run.execution.backend, self._routed(run)
             if user_token is None and self._waits_for_user(run):
                 return None
             if not self._taken(run):
                 return None
-            _LOG.warning("execution %s of job %s was lost with its driver", execution_id, run.execution.job_id)
+            _LOG.warning("execution %s of job %s was left by its driver", execution_id, run.execution.job_id)
             try:
+                if run.execution.backend != backend:
+                    _LOG.warning("execution %s goes to %s now, not to %s", execution_id, run.execution.backend, backend)
+                    self._registry.change(execution_id, self._me, backend=run.execution.backend)
                 self._go_on(execution_id, user_token)
             except Exception:  # whatever it is, the execution must not stay with an owner who does nothing
                 with self._lock:
@@ -195,14 +202,23 @@ class Recovery:
 
     def _waits_for_user(self, run: Run) -> bool:
         """Whether it needs its user's token, which nobody has; then it is nobody's, and says so."""
+        if not run.may_run and run.stop_requested:
+            return False  # nothing of it is anywhere
         able = self._backends.get(run.execution.backend).capabilities
-        is_only_to_end = run.stop_requested and able.survives_driver and not run.may_run
-        if is_only_to_end or not able.acts_as_user_in(run.execution.environment):
+        if not able.acts_as_user_in(run.execution.environment):
             return False
         waits = f"backend {run.execution.backend!r} needs its user's token: run the job again to go on with it"
         if run.owner is not None or run.execution.error != waits:
             self._registry.leave(run, waits)
         return True
+
+    def _routed(self, run: Run) -> Run:
+        """As the settings send its job now, when nothing of it is anywhere: the backend that it had may be gone."""
+        execution = run.execution
+        if run.may_run or run.stop_requested or execution.attempt > 1:
+            return run
+        job = self._registry.get_job(execution.job_id, execution.environment, execution.job_version)
+        return evolve(run, execution=evolve(execution, backend=self._route(job)))
 
     def _taken(self, run: Run) -> bool:
         """Whether it is this driver's from now on, and held; whoever begins a later one of its job sees it then."""
@@ -227,6 +243,9 @@ class Recovery:
         """With one that this driver has just taken over."""
         run = self._registry.get_run(execution_id)  # again: now nobody else changes it
         execution = run.execution
+        if execution.attempt == 1 and not run.may_run and run.stop_requested:  # nothing of it is anywhere
+            self._record.finish(execution_id, Outcome(ExecutionStatus.CANCELLED))
+            return
         job = self._registry.get_job(execution.job_id, execution.environment, execution.job_version)
         backend = self._backends.get(execution.backend)
         able = backend.capabilities

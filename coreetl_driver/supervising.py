@@ -104,6 +104,10 @@ class Supervisor:
                 self._forget(execution_id, live)
                 raise
             self.fail(execution_id, error)
+        except BaseException:  # interrupted in the middle of the first try: nobody follows it
+            self._forget(execution_id, live)
+            self._record.leave(execution_id)
+            raise
 
     def fail(self, execution_id: str, error: Exception) -> None:
         """End an execution that could not begin: nothing of it runs."""
@@ -166,6 +170,10 @@ class Supervisor:
             if error.code != NOT_TAKEN:
                 live.task = evolve(live.task, may_run=True)
             elif not was_asked:
+                self._registry.change(execution_id, self._me, unsubmitted_attempt=task.attempt)
+            raise
+        except KeyboardInterrupt as interruption:
+            if not was_asked and NOT_TAKEN in getattr(interruption, "__notes__", ()):
                 self._registry.change(execution_id, self._me, unsubmitted_attempt=task.attempt)
             raise
         if live.handed_over and not live.survives:  # meanwhile

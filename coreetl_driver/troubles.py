@@ -32,10 +32,12 @@ class Trouble:
     is_reported: bool = False
 
     def note(self, error: TransientError) -> None:
+        is_known = self.error is not None and self.error.message == error.message
         self.since = time.monotonic() if self.since is None else self.since
         self.tries, self.error = self.tries + 1, error
         self.retry_at = time.monotonic() + self._delay_s()
-        _LOG.warning("execution %s: backend %r does not answer: %s", self.execution_id, self.backend, error)
+        level = logging.DEBUG if is_known else logging.WARNING  # once is enough for people
+        _LOG.log(level, "execution %s: backend %r does not answer: %s", self.execution_id, self.backend, error)
 
     def hurry(self) -> None:
         """The next try is due at once, whatever the service has asked for."""

@@ -121,5 +121,5 @@ def interrupted() -> Failure:
         exits.INTERRUPTED,
         "interrupted",
         "interrupted",
-        hint="an apply or destroy that was cut off is finished by the next",
+        hint="an apply or destroy that was cut off is finished by the next; `pretzel run` says what became of a run",
     )

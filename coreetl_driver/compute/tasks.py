@@ -27,12 +27,16 @@ def taking_nothing() -> Iterator[None]:
 
     Raises:
         TransientError: With code ``NOT_TAKEN``.
+        KeyboardInterrupt: With that as a note.
     """
     try:
         yield
     except TransientError as error:
         after, where, hint = error.retry_after_s, error.where, error.hint
         raise TransientError(error.message, retry_after_s=after, code=NOT_TAKEN, where=where, hint=hint) from error
+    except KeyboardInterrupt as interruption:
+        interruption.add_note(NOT_TAKEN)
+        raise
 
 
 def _always() -> bool:

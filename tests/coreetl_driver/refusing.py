@@ -10,7 +10,8 @@ from tests.coreetl_driver.away import Away
 
 
 class Refusing(Away):
-    """``expired``, ``wrong``: it lets nobody in. ``full``: it takes nothing, ``busy``: it answers nothing, for ever.
+    """``expired``, ``wrong``: it lets nobody in. ``full``: it takes nothing, ``interrupting``:
+    the user loses patience meanwhile; ``busy``: it answers nothing, for ever.
 
     ``broken``: how an attempt is doing cannot be had, now or ever. ``unstoppable``: nobody can end one just now.
     """
@@ -18,6 +19,9 @@ class Refusing(Away):
     name = "refusing"
 
     def submit(self, task: Task) -> str:
+        if self._flag("interrupting").exists():
+            with taking_nothing():
+                raise KeyboardInterrupt
         if self._flag("full").exists():
             with taking_nothing():
                 raise TransientError("429, it is full", retry_after_s=math.inf)

@@ -16,7 +16,7 @@ from dcp_core.errors import TransientError
 from dcp_core.settings import Settings
 from tests.coreetl_driver.conftest import ENVIRONMENT, Project
 from tests.coreetl_driver.test_backends import install
-from tests.coreetl_driver.test_outliving_drivers import SLOW, create, numbers, sql, submissions, summary, until
+from tests.coreetl_driver.test_outliving_drivers import SLOW, SQL, create, numbers, sql, submissions, summary, until
 
 DONE = (ExecutionStatus.SUCCEEDED, 3, 1, None)
 
@@ -306,3 +306,59 @@ def test_a_task_shows_no_property_of_its_catalogs(project: Project) -> None:
     assert "nothing" not in task.catalogs
     assert "hunter2" not in f"{task} {task.catalogs!r} {made.ready(task)} {made!r}"
     registry.close()
+
+
+def test_a_run_that_is_interrupted_before_anything_was_taken_can_be_stopped_at_once(
+    another: Another, project: Project
+) -> None:
+    driver = another()
+    create(driver, project, "refusing")
+    flag(project, "interrupting").touch()
+    with pytest.raises(KeyboardInterrupt):
+        started(driver)
+    (stopped,) = driver.stop_job("a_job", ENVIRONMENT)
+    assert (stopped.status, asked(project)) == (ExecutionStatus.CANCELLED, 0)
+
+
+def moved(project: Project, **coreetl: object) -> Settings:
+    """The project's settings with another ``[coreetl]``."""
+    return attrs.evolve(project.settings, values={**project.settings.values, "coreetl": coreetl})
+
+
+def routed(driver: Driver, project: Project) -> None:
+    """A job that goes where the settings send it."""
+    driver.create_job("a_job", ENVIRONMENT, "a_job", project.spec(SQL, mode="append"), {})
+
+
+def test_what_nobody_has_taken_goes_where_its_job_goes_now(another: Another, project: Project) -> None:
+    first = another(moved(project, backend="refusing"))
+    routed(first, project)
+    flag(project, "full").touch()
+    execution_id = started(first)
+    first.close()
+    following = another(moved(project, backend="local"))
+    assert [each.execution_id for each in following.recover()] == [execution_id]
+    done = following.wait(execution_id, 60)
+    assert (done.status, done.backend, asked(project)) == (ExecutionStatus.SUCCEEDED, "local", 0)
+    assert len(project.rows()) == 3
+
+
+def test_what_nobody_has_taken_is_ended_without_its_backend(another: Another, project: Project) -> None:
+    first = another()
+    create(first, project, "refusing")
+    flag(project, "full").touch()
+    execution_id = started(first)
+    first.close()
+    sql(project, "UPDATE coreetl_executions SET backend = 'uninstalled'")
+    other = another()
+    (stopped,) = other.stop_job("a_job", ENVIRONMENT)
+    assert (stopped.execution_id, stopped.status) == (execution_id, ExecutionStatus.CANCELLED)
+
+
+def test_a_trouble_that_stays_the_same_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    trouble = Trouble("e1", "refusing")
+    for _ in range(3):
+        trouble.note(TransientError("503, come back later"))
+    trouble.note(TransientError("504, come back later"))
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [each.partition(": ")[2][-20:] for each in warned] == ["503, come back later", "504, come back later"]
