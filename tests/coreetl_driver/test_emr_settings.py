@@ -170,9 +170,7 @@ def test_a_handle_that_nobody_gave_is_not_found(handle: str) -> None:
 @pytest.mark.usefixtures("nowhere")
 def test_without_credentials_nothing_is_submitted_and_nothing_that_runs_is_given_up() -> None:
     aws = Aws("us-east-1")
-    with pytest.raises(
-        UnauthorizedError, match="no credentials of the driver for AWS: Unable to locate"
-    ) as told:
+    with pytest.raises(UnauthorizedError, match="no credentials of the driver for AWS: Unable to locate") as told:
         aws.call("s3", "put_object", has_begun=False, Bucket="bucket", Key="a", Body=b"")
     assert "aws sso login" in str(told.value.hint)
     with pytest.raises(TransientError, match="Unable to locate credentials"):
