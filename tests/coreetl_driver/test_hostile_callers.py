@@ -114,5 +114,8 @@ def test_a_job_that_came_into_the_registry_by_another_way_is_refused_before_it_r
 def test_nobody_is_recorded_as_somebody_else(served: tuple[DriverServer, Project]) -> None:
     server, project = served
     call(server, "POST", "/v1/jobs", {**NEW, "spec": project.spec(SQL).to_json()})
-    _, execution = call(server, "POST", "/v1/jobs/evil/run", {"environment": ENVIRONMENT, "user": "the-boss"}, TOKEN)
+    claim = {"environment": ENVIRONMENT, "user": "the-boss"}
+    status, refused = call(server, "POST", "/v1/jobs/evil/run", claim, TOKEN)
+    assert (status, "'user'" in str(refused)) == (400, True)
+    _, execution = call(server, "POST", "/v1/jobs/evil/run", {"environment": ENVIRONMENT}, TOKEN)
     assert execution["user"] == "airflow"
