@@ -11,6 +11,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -285,6 +286,7 @@ def _nearest(key: str, known: Mapping[str, Any]) -> str:
     return f'did you mean "{close[0]}"?' if close else "known settings: " + ", ".join(sorted(known))
 
 
+@cache
 def _converter() -> cattrs.Converter:
     converter = cattrs.Converter()
     converter.register_structure_hook(bool, _structure_bool)

@@ -20,7 +20,7 @@ def facts(environment: str, spec: api.JobSpec, ctx: Context) -> dict[str, JsonVa
     section = ctx.settings.section("coreetl", CoreetlSettings)
     if section.url and not spec.compute.get("backend"):
         return {"backend": None, "backend_reason": f"the driver at {section.url} decides"}
-    choice = Router.from_settings(ctx.settings).choose(environment, spec.kind, spec.compute)
+    choice = _router(ctx).choose(environment, spec.kind, spec.compute)
     return {"backend": choice.backend, "backend_reason": choice.reason}
 
 
@@ -29,7 +29,7 @@ def refusals(environment: str, spec: api.JobSpec, ctx: Context) -> dict[str, Jso
     if ctx.settings.section("coreetl", CoreetlSettings).url:
         return {}
     backends: Backends = ctx.shared("coreetl.backends", lambda: Backends(ctx.settings))
-    why = backends.refusal(Router.from_settings(ctx.settings), environment, spec)
+    why = backends.refusal(_router(ctx), environment, spec)
     return {} if why is None else {_REFUSAL: why}
 
 
@@ -39,3 +39,8 @@ def refused(desired: State) -> tuple[FieldChange, ...]:
     if why is None:
         return ()
     return (FieldChange("backend", None, desired.info["backend"], Effect.REFUSED, str(why)),)
+
+
+def _router(ctx: Context) -> Router:
+    """Read once: a plan asks for each of its jobs."""
+    return ctx.shared("coreetl.router", lambda: Router.from_settings(ctx.settings))

@@ -34,10 +34,12 @@ class AuditDelivery:
 
     def finish(self) -> str | None:
         """Deliver when there is something to deliver; gives what people should know, None when all is well."""
+        if not self._recorded:
+            return None
         from dcp_graph_runner.audit_settings import AuditSettings
 
         settings = self._control_plane.settings.section("audit", AuditSettings)
-        if not (self._recorded and settings.table and settings.after_commands):
+        if not (settings.table and settings.after_commands):
             return None
         said = []
 
