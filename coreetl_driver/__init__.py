@@ -11,6 +11,7 @@ Importing this package is cheap; ``connect`` imports what it needs.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,8 @@ __all__ = [
 
 
 _NO_TOKEN = Secret("")
+# gRPC's C core writes lines of its own to stderr, and reads this when it is imported; our errors say what matters.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 @frozen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -17,8 +16,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 1 failed or invalid, 2 changes (``plan --detailed-exitcode``), 64 wrong usage,
         130 interrupted, 141 nobody reads the output any more.
     """
-    # gRPC's C core writes lines of its own to stderr, and reads this when it is imported; our errors say what matters.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from pretzel.boundary import run
 
     return run(sys.argv[1:] if argv is None else argv)
