@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import socket
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,44 +13,22 @@ from types import TracebackType
 
 import attrs
 
-from dcp_core import operating
+from dcp_core import checking, operating
 from dcp_core.context import Context, SharedObjects
 from dcp_core.credentials import own_credentials
-from dcp_core.diagnostics import Diagnostic, Severity
-from dcp_core.errors import DcpError, InvalidManifestError, PluginError, UsageError
+from dcp_core.diagnostics import Diagnostic
+from dcp_core.errors import DcpError, InvalidManifestError, UsageError
 from dcp_core.loading import Loaded, LoadResult, load
-from dcp_core.manifest import Manifest
 from dcp_core.model import PLAYGROUND_PREFIX, Environment, LogicalPlan, ManifestPlan, Plan, PlanOptions
 from dcp_core.planner import Planner, decompose, one_environment
-from dcp_core.records import Execution, Operation, Preview, Sandbox, TestReport
-from dcp_core.registry import EXTENSIONS, PLUGINS, STORES, Registry
+from dcp_core.records import Caller, Execution, Operation, Preview, Sandbox, TestReport
+from dcp_core.registry import EXTENSIONS, STORES, Registry
 from dcp_core.running import Runner, RunResult
 from dcp_core.sandboxes import IdentitySettings, PlaygroundSettings, ensure_sandbox, playground_user
+from dcp_core.sections import ExtensionSettings, StoreSettings, login_name
 from dcp_core.settings import Secret, Settings
 from dcp_core.states import check_fresh, first_preview
 from dcp_core.store import Holder, StateStore, StoreFactory
-
-
-@attrs.frozen
-class StoreSettings:
-    """Section ``[store]``.
-
-    Args:
-        url: Its scheme names the store (an entry point of ``dcp.stores``).
-    """
-
-    url: str = "sqlite:///{state}/state.db"
-
-
-@attrs.frozen
-class ExtensionSettings:
-    """Section ``[extensions]``.
-
-    Args:
-        required: Extensions that must load; ``DCP_DISABLE`` cannot switch them off.
-    """
-
-    required: tuple[str, ...] = ()
 
 
 class ControlPlane:
@@ -60,33 +37,40 @@ class ControlPlane:
     Args:
         settings: Of the project.
         registry: What is installed.
-        identity: Who is working.
+        caller: Who is working: an identity, or more of it.
         store: By default the one that the settings name, opened on first use.
         clock: UTC now.
         holder: This process, for leases.
-        credentials: The identity's own tokens for platforms; ``from_config`` takes this process's.
+        credentials: The caller's own tokens for platforms; ``from_config`` takes this process's.
+        shared: What hooks keep between calls, when it outlives this control plane: it is not closed with it.
+        sleep: Between tries and polls; may raise KeyboardInterrupt, which ends a wait as Ctrl-C does.
     """
 
     def __init__(
         self,
         settings: Settings,
         registry: Registry,
-        identity: str,
+        caller: str | Caller,
         *,
         store: StateStore | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         holder: Holder | None = None,
         credentials: Mapping[str, Secret] | None = None,
+        shared: SharedObjects | None = None,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.settings = settings
         self.registry = registry
-        self.identity = identity
+        self.caller = Caller(caller) if isinstance(caller, str) else caller
+        self.identity = self.caller.identity
         self.created_sandboxes: list[Sandbox] = []
         self._store = store
         self._clock = clock
         self._holder = holder
         self._credentials = credentials or {}
-        self._shared = SharedObjects()
+        self._own_shared = None if shared is not None else SharedObjects()
+        self._shared = shared or self._own_shared or SharedObjects()
+        self._sleep = sleep
         self._listeners = 0
 
     @classmethod
@@ -107,7 +91,7 @@ class ControlPlane:
         if registry is None:
             required = settings.section("extensions", ExtensionSettings).required
             registry = Registry.from_entry_points(required=required, environ=settings.environ)
-        who = identity or settings.section("identity", IdentitySettings).user or _login_name()
+        who = identity or settings.section("identity", IdentitySettings).user or login_name()
         return cls(settings, registry, who, store=store, credentials=own_credentials(settings))
 
     def __enter__(self) -> ControlPlane:
@@ -120,7 +104,8 @@ class ControlPlane:
 
     def close(self) -> None:
         """Close what plugins and primitives keep open, and the store."""
-        self._shared.close()
+        if self._own_shared is not None:
+            self._own_shared.close()
         if self._store is not None:
             self._store.close()
 
@@ -156,9 +141,21 @@ class ControlPlane:
         return Environment.named(name, overlay=overlay)
 
     def context(
-        self, environment: Environment, *, options: PlanOptions = PlanOptions(), loaded: Sequence[Loaded] = ()
+        self,
+        environment: Environment,
+        *,
+        options: PlanOptions = PlanOptions(),
+        logical_plans: Sequence[LogicalPlan] = (),
+        provided: frozenset[str] = frozenset(),
     ) -> Context:
-        """What hooks are handed outside an operation; ``loaded`` are the manifests of the same call."""
+        """What hooks are handed outside an operation.
+
+        Args:
+            environment: Where.
+            options: What the user allows.
+            logical_plans: The manifests of the same call.
+            provided: The names of the data that these hold.
+        """
         return Context(
             environment,
             self.identity,
@@ -167,8 +164,8 @@ class ControlPlane:
             self._credentials,
             self._clock,
             registry=self.registry,
-            provided=frozenset(name for each in loaded for name in each.provides),
-            logical_plans=tuple(each.logical_plan for each in loaded),
+            provided=provided,
+            logical_plans=tuple(logical_plans),
             shared_objects=self._shared,
         )
 
@@ -200,32 +197,16 @@ class ControlPlane:
 
     def lint(self, loaded: Sequence[Loaded], environment: Environment) -> tuple[Diagnostic, ...]:
         """The findings of plugins and extensions, located."""
-        ctx = self.context(environment, loaded=loaded)
-        found: list[Diagnostic] = []
-        for each in loaded:
-            kind = each.logical_plan.plugin_type
-            try:
-                joined = self.registry.gather(PLUGINS, kind, "lint", logical_plan=each.logical_plan, ctx=ctx)
-            except PluginError as error:
-                # One package's bug must not hide what the others find.
-                ctx.log.debug("%s", "".join(traceback.format_exception(error)))
-                found.append(
-                    each.manifest.locate(
-                        Diagnostic(Severity.ERROR, error.code, error.message, (), hint=error.hint, owner=error.owner)
-                    )
-                )
-                continue
-            for owner, findings in joined:
-                found.extend(_owned(each.manifest, findings, owner))
-        return tuple(found)
+        ctx = self.context_among(loaded, environment)
+        found = checking.lint(ctx.logical_plans, self.registry, ctx)
+        return tuple(
+            each.manifest.locate(finding) for each, findings in zip(loaded, found, strict=True) for finding in findings
+        )
 
     def test(self, loaded: Loaded, environment: Environment, *, among: Sequence[Loaded] = ()) -> TestReport:
         """Check one manifest against an engine and its own test cases, ``among`` others; changes nothing."""
-        kind = loaded.logical_plan.plugin_type
-        ctx = self.context(environment, loaded=among or (loaded,))
-        report: TestReport = self.registry.plugin(kind, "test", logical_plan=loaded.logical_plan, ctx=ctx)
-        owner = f"{self.registry.owner(PLUGINS, kind)}: test"
-        return attrs.evolve(report, diagnostics=tuple(_owned(loaded.manifest, report.diagnostics, owner)))
+        report = checking.test(loaded.logical_plan, self.registry, self.context_among(among or (loaded,), environment))
+        return attrs.evolve(report, diagnostics=tuple(map(loaded.manifest.locate, report.diagnostics)))
 
     def plan(
         self,
@@ -280,7 +261,7 @@ class ControlPlane:
                 self._ensure_sandbox(environment)
         in_force = self.store.logical_plans(plan.environment)
         for each in plan.manifests:
-            operation = operating.new_operation(kind, each, self.identity, self._clock())
+            operation = self._operator().new(kind, each)
             known = in_force.get(each.id)
             # Not only resources are remembered: a new owner, or another place of the file, is a new version.
             same = known is None or attrs.evolve(known, compiled_by=each.logical_plan.compiled_by) == each.logical_plan
@@ -329,7 +310,7 @@ class ControlPlane:
         plans = _sequence(logical_plans)
         environment = one_environment(plans)
         self.settle_audit()
-        runner = Runner(self._operator(), self.identity)
+        runner = Runner(self._operator())
         if runner.has_applied(plans):
             with self.recording_refusal(operating.RUN, [ManifestPlan(each, ()) for each in plans]):
                 self._ensure_sandbox(environment)
@@ -344,6 +325,20 @@ class ControlPlane:
         ctx = self.context(Environment.named(logical_plan.environment))
         return first_preview(decompose(logical_plan, self.registry), limit, self.registry, ctx)
 
+    def authorize(
+        self,
+        operation: str,
+        environment: Environment,
+        logical_plan: LogicalPlan | None = None,
+        in_force: LogicalPlan | None = None,
+    ) -> None:
+        """Ask whether the caller may do something that is no plan's operation: ``read``, ``pause`` …
+
+        Raises:
+            UnauthorizedError: A rule denied, or failed.
+        """
+        self._operator().ask(operation, environment, logical_plan, in_force)
+
     def settle_audit(self) -> None:
         """Record the runs whose processes are gone; apply, destroy and run do it by themselves."""
         for record in self.store.settle_audit():
@@ -356,8 +351,13 @@ class ControlPlane:
             yield
         except DcpError as error:
             for each in manifests:
-                self._operator().refuse(operating.new_operation(kind, each, self.identity, self._clock()), error)
+                self._operator().refuse(self._operator().new(kind, each), error)
             raise
+
+    def context_among(self, loaded: Sequence[Loaded], environment: Environment) -> Context:
+        """As ``context``, for hooks that look at one manifest among those that were loaded with it."""
+        provided = frozenset(name for each in loaded for name in each.provides)
+        return self.context(environment, logical_plans=[each.logical_plan for each in loaded], provided=provided)
 
     def _ensure_sandbox(self, environment: Environment) -> None:
         ctx = self.context(environment)
@@ -367,7 +367,9 @@ class ControlPlane:
 
     def _operator(self) -> operating.Operator:
         holder = self._holder or _this_process(self.identity)
-        return operating.Operator(self.store, self.registry, holder, self.context, self._clock)
+        return operating.Operator(
+            self.store, self.registry, self.caller, holder, self.context, self._clock, self._sleep
+        )
 
     def _has_store(self) -> bool:
         """False in a project where nothing was ever kept: looking must not make its state, nor need to write."""
@@ -377,20 +379,8 @@ class ControlPlane:
         return Planner(self.settings.root, self.registry, self.store, self.context)
 
 
-def _owned(manifest: Manifest, findings: Iterable[Diagnostic], owner: str) -> Iterable[Diagnostic]:
-    for each in findings:
-        yield manifest.locate(each if each.owner else attrs.evolve(each, owner=owner))
-
-
 def _sequence(logical_plans: LogicalPlan | Sequence[LogicalPlan]) -> tuple[LogicalPlan, ...]:
     return (logical_plans,) if isinstance(logical_plans, LogicalPlan) else tuple(logical_plans)
-
-
-def _login_name() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        raise UsageError("cannot tell who you are", hint="set DCP_IDENTITY_USER") from None
 
 
 def _this_process(identity: str) -> Holder:

@@ -31,6 +31,7 @@ from dcp_core.records import (
     ActionResult,
     AuditRecord,
     AuthorizationRequest,
+    Caller,
     Decision,
     Execution,
     Operation,
@@ -51,9 +52,9 @@ def new_id(at: datetime) -> str:
     return f"op_{at.strftime('%Y%m%dT%H%M%S')}_{secrets.token_hex(6)}"
 
 
-def new_operation(kind: str, plan: ManifestPlan, user: str, at: datetime) -> Operation:
+def new_operation(kind: str, plan: ManifestPlan, user: str, at: datetime, request_id: str = "") -> Operation:
     """One that runs from now on."""
-    return Operation(new_id(at), kind, plan, user, created_at=at)
+    return Operation(new_id(at), kind, plan, user, created_at=at, request_id=request_id)
 
 
 def nothing_to_do(operation: Operation) -> Operation:
@@ -69,18 +70,24 @@ class Operator:
     Args:
         store: Journal and memory.
         registry: Finds plugins and primitives, tells listeners.
+        caller: On whose behalf.
         holder: This process, for leases.
         make_context: The context for an environment, without an executor.
         clock: UTC now.
-        sleep: Between tries and polls.
+        sleep: Between tries and polls; may raise KeyboardInterrupt, which ends a wait as Ctrl-C does.
     """
 
     store: StateStore
     registry: Registry
+    caller: Caller
     holder: Holder
     make_context: Callable[[Environment], Context]
     clock: Callable[[], datetime]
     sleep: Callable[[float], None] = time.sleep
+
+    def new(self, kind: str, plan: ManifestPlan) -> Operation:
+        """One that runs from now on."""
+        return new_operation(kind, plan, self.caller.identity, self.clock(), self.caller.request_id)
 
     def begin(self, operation: Operation, in_force: LogicalPlan | None) -> Operation:
         """Authorize, take the lease, and do it. What refuses it is in the result, with an audit record.
@@ -106,18 +113,24 @@ class Operator:
         return self.perform(self.store.take_over(operation.id, self.holder))
 
     def authorize(self, operation: Operation, in_force: LogicalPlan | None) -> None:
+        """Ask whether the caller may do an operation; see ``ask``."""
+        environment = Environment.named(operation.environment)
+        self.ask(operation.kind, environment, operation.plan.logical_plan, in_force)
+
+    def ask(
+        self,
+        operation: str,
+        environment: Environment,
+        logical_plan: LogicalPlan | None = None,
+        in_force: LogicalPlan | None = None,
+    ) -> None:
         """Ask every ``authorize`` hook; fails closed.
 
         Raises:
             UnauthorizedError: A rule denied, or failed.
         """
-        request = AuthorizationRequest(
-            operation.user,
-            operation.kind,
-            Environment.named(operation.environment),
-            operation.plan.logical_plan,
-            in_force,
-        )
+        who = self.caller
+        request = AuthorizationRequest(who.identity, operation, environment, logical_plan, in_force, who.groups)
         try:
             opinions = self.registry.ask("authorize", request=request)
         except DcpError as error:

@@ -115,6 +115,7 @@ class Operation:
         created_at: UTC.
         finished_at: UTC, None while it runs.
         recovered: Whether another process finished what the first one began.
+        request_id: The server's request that it belongs to; "" in process.
         resumed: Executions that were stopped for it and started again; not kept in the store.
     """
 
@@ -129,6 +130,7 @@ class Operation:
     finished_at: datetime | None = None
     recovered: bool = False
     resumed: tuple[tuple[Resource, Execution], ...] = ()
+    request_id: str = ""
 
     @property
     def manifest_id(self) -> str:
@@ -313,6 +315,21 @@ class Decision:
 
 
 @attrs.frozen
+class Caller:
+    """On whose behalf something is done.
+
+    Args:
+        identity: Who that is, as the system they signed in to names them.
+        groups: The teams they belong to, as that system says; () where nobody signs in.
+        request_id: The server's request that is being worked on; "" in process.
+    """
+
+    identity: str
+    groups: tuple[str, ...] = ()
+    request_id: str = ""
+
+
+@attrs.frozen
 class AuthorizationRequest:
     """What ``authorize`` decides about.
 
@@ -322,6 +339,7 @@ class AuthorizationRequest:
         environment: Where.
         logical_plan: The new version, where there is one.
         in_force: The version last applied, where there is one.
+        groups: The teams of who asks.
     """
 
     user: str
@@ -329,3 +347,4 @@ class AuthorizationRequest:
     environment: Environment
     logical_plan: LogicalPlan | None = None
     in_force: LogicalPlan | None = None
+    groups: tuple[str, ...] = ()

@@ -52,11 +52,9 @@ class Runner:
 
     Args:
         operator: Runs one of them.
-        identity: Who asks.
     """
 
     operator: operating.Operator
-    identity: str
 
     def has_applied(self, plans: Sequence[LogicalPlan]) -> bool:
         """Whether any of them was applied in its environment."""
@@ -106,8 +104,7 @@ class Runner:
         return RunResult(logical_plan.id, error=words)
 
     def _operation(self, logical_plan: LogicalPlan) -> Operation:
-        plan = ManifestPlan(logical_plan, ())
-        return operating.new_operation(operating.RUN, plan, self.identity, self.operator.clock())
+        return self.operator.new(operating.RUN, ManifestPlan(logical_plan, ()))
 
     def _run_one(self, logical_plan: LogicalPlan, params: Mapping[str, str]) -> RunResult:
         operator = self.operator

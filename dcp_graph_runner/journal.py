@@ -75,6 +75,7 @@ class SqlJournal:
             "results": "[]",
             "created_at": opened.created_at,
             "fence": 1,
+            "request_id": opened.request_id,
             **self._held_by(holder, now),
         }
 
@@ -297,6 +298,7 @@ def read_operation(row: AnyRow) -> Operation:
         created_at=row.created_at,
         finished_at=row.finished_at,
         recovered=row.fence > 1,
+        request_id=row.request_id,
     )
 
 

@@ -151,6 +151,11 @@ class SqlStore(SqlJournal):
         return tuple(read_operation(row) for row in rows)
 
     @property
+    def database(self) -> Database:
+        """For what is kept beside the store's own: requests, pauses, conditions."""
+        return self._database
+
+    @property
     def audit_log(self) -> AuditLog:
         """The chain, to verify and to deliver; see ``audit.log_of``."""
         return AuditLog(self._database, self._clock, self._is_gone)

@@ -83,7 +83,9 @@ operations = Table(
     Column("holder_pid", BigInteger, nullable=False),
     Column("holder_started", Text, nullable=False),
     Column("holder_user", Text, nullable=False),
+    Column("request_id", Text, nullable=False, server_default=""),
     Index("ix_dcp_operations_environment_created_at", "environment", "created_at"),
+    Index("ix_dcp_operations_request_id", "request_id"),
     # The lock, one running operation per manifest and environment, is a partial index that only the migration
     # spells out: naming PostgreSQL's dialect here would import it into every command.
 )
@@ -173,6 +175,57 @@ audit_outbox = Table(
     Column("log_id", Text, nullable=False),
     Column("sequence", BigInteger, nullable=False),
     Column("delivered_at", UtcTime),
+)
+
+# Calls of the server that go on after their answer. Users' tokens are never in it; ``needs`` names whose came along.
+requests = Table(
+    "dcp_requests",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("method", Text, nullable=False),
+    Column("identity", Text, nullable=False),
+    Column("groups", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("idempotency_key", Text),
+    Column("digest", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("needs", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("answer", Text),
+    Column("error", Text),
+    Column("is_cancelled", Boolean, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("finished_at", UtcTime),
+    Column("fence", Integer, nullable=False),
+    Column("lease_expires_at", UtcTime, nullable=False),
+    Column("holder_host", Text, nullable=False),
+    Column("holder_pid", BigInteger, nullable=False),
+    Column("holder_started", Text, nullable=False),
+    Column("holder_user", Text, nullable=False),
+    UniqueConstraint("identity", "idempotency_key"),
+    Index("ix_dcp_requests_status", "status"),
+    Index("ix_dcp_requests_created_at", "created_at"),
+)
+
+request_events = Table(
+    "dcp_request_events",
+    METADATA,
+    Column("request_id", Text, ForeignKey("dcp_requests.id", ondelete="CASCADE"), primary_key=True),
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("type", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+)
+
+# Manifests that somebody has paused: their schedules stand still and drift in them is only told.
+pauses = Table(
+    "dcp_pauses",
+    METADATA,
+    Column("environment", Text, primary_key=True),
+    Column("manifest_id", Text, primary_key=True),
+    Column("user", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
 )
 
 sandboxes = Table(

@@ -88,7 +88,7 @@ def _as_click(added: Command, manifest_type: str) -> click.Command:
             if not loaded:
                 raise UsageError(f"there is no {manifest_type} manifest in {', '.join(paths)}")
             parameters["logical_plans"] = tuple(each.logical_plan for each in loaded)
-        ctx = session.control_plane.context(session.environment, loaded=loaded)
+        ctx = session.control_plane.context_among(loaded, session.environment)
         try:
             result = added.run(ctx, **parameters)
         except (DcpError, click.ClickException):
