@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     from dcp_core.control_plane import ControlPlane
     from dcp_core.loading import LoadResult
     from dcp_core.model import Environment
+    from dcp_graph_runner.api.handlers import Handler
     from pretzel.delivering import AuditDelivery
     from pretzel.progress import Progress
     from pretzel.rendering.screen import Screen
+
+Q = TypeVar("Q")
+A = TypeVar("A")
 
 
 class Session:
@@ -145,6 +149,20 @@ class Session:
 
             raise InvalidManifestError(result.diagnostics)
         return result
+
+    def call(self, handler: Handler[Q, A], request: Q) -> A:
+        """Ask the Graph Runner, in process; authorized as a server does it.
+
+        A request whose class has a field ``environment`` is about it, None the playground in use; another one about
+        the caller's own.
+
+        Raises:
+            DcpError: As the handler's function raises it, or ``UnauthorizedError``.
+        """
+        control_plane = self.control_plane
+        if handler.asks is not None:
+            control_plane.authorize(handler.asks, control_plane.environment(getattr(request, "environment", None)))
+        return handler.function(control_plane, request)
 
     def check_paths(self, paths: Sequence[str]) -> None:
         """What is likely a slip: a manifest's SQL given in its place, or the manifests of another project.
