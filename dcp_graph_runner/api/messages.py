@@ -103,7 +103,7 @@ class PlanRequest:
 
     environment: str
     logical_plans: tuple[LogicalPlan, ...]
-    options: PlanOptions = PlanOptions()
+    options: PlanOptions = attrs.Factory(PlanOptions)
     folders: tuple[str, ...] = ()
     manifest_type: str | None = None
     overlay: bool = False
@@ -174,7 +174,7 @@ class ApplyRequest:
 
     environment: str
     logical_plans: tuple[LogicalPlan, ...]
-    options: PlanOptions = PlanOptions()
+    options: PlanOptions = attrs.Factory(PlanOptions)
     folders: tuple[str, ...] = ()
     manifest_type: str | None = None
     overlay: bool = False
