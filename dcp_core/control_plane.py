@@ -365,6 +365,11 @@ class ControlPlane:
         if created is not None:
             self.created_sandboxes.append(created)
 
+    @property
+    def operator(self) -> operating.Operator:
+        """For services that begin operations of kinds of their own."""
+        return self._operator()
+
     def _operator(self) -> operating.Operator:
         holder = self._holder or _this_process(self.identity)
         return operating.Operator(

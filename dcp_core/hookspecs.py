@@ -18,8 +18,11 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from dcp_core.context import Context
     from dcp_core.diagnostics import Diagnostic
+    from dcp_core.intervals import Interval
     from dcp_core.manifest import Manifest
     from dcp_core.model import (
         Action,
@@ -198,6 +201,27 @@ class PrimitiveSpec:
     @hookspec(firstresult=True)
     def get_status(self, resource: Resource, execution_id: str | None, ctx: Context) -> Execution | None:
         """How one execution stands; for None the one that runs now, or None when nothing runs."""
+        raise NotImplementedError
+
+    @hookspec(firstresult=True)
+    def pause(self, resource: Resource, ctx: Context) -> bool:
+        """Let its own schedule stand still until ``resume``, over every ``update`` and ``create`` in between; what
+        runs goes on. No part of the state: a plan shows no change. Repeatable. False when it has no schedule."""
+        raise NotImplementedError
+
+    @hookspec(firstresult=True)
+    def resume(self, resource: Resource, ctx: Context) -> bool:
+        """Undo ``pause``; one that is not paused is fine. False when it has no schedule."""
+        raise NotImplementedError
+
+    @hookspec(firstresult=True)
+    def get_intervals(self, resource: Resource, start: datetime, end: datetime, ctx: Context) -> tuple[Interval, ...]:
+        """What it has to run for between two moments (UTC): the intervals of its schedule that lie wholly within,
+        the earliest first; () when a run of it is for no interval. Pure, of the resource as it was last applied.
+
+        Raises:
+            InvalidSpecError: The schedule never fires, or there are more than anybody means.
+        """
         raise NotImplementedError
 
     @hookspec(firstresult=True)

@@ -7,12 +7,14 @@ misspelled one cannot pass: name your own methods with a leading underscore.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from dcp_core import planning
 from dcp_core.context import Context
 from dcp_core.diagnostics import Diagnostic
 from dcp_core.errors import NotSupportedError
+from dcp_core.intervals import Interval
 from dcp_core.manifest import Manifest
 from dcp_core.model import (
     Action,
@@ -137,6 +139,18 @@ class Primitive:
 
     def get_status(self, resource: Resource, execution_id: str | None, ctx: Context) -> Execution | None:
         return None
+
+    def pause(self, resource: Resource, ctx: Context) -> bool:
+        """It has no schedule of its own."""
+        return False
+
+    def resume(self, resource: Resource, ctx: Context) -> bool:
+        """It has no schedule of its own."""
+        return False
+
+    def get_intervals(self, resource: Resource, start: datetime, end: datetime, ctx: Context) -> tuple[Interval, ...]:
+        """By default its runs are for no interval."""
+        return ()
 
     def preview(self, resource: Resource, limit: int, ctx: Context) -> Preview | None:
         return None

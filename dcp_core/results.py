@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dcp_core.diagnostics import Diagnostic
+from dcp_core.intervals import Interval
 from dcp_core.model import Action, FieldChange, LogicalPlan, Resource, State
 from dcp_core.records import ActionResult, Command, Execution, Preview, TestReport
 
@@ -20,6 +21,8 @@ _ONE: Mapping[str, tuple[type, ...]] = {
     "start": (Execution,),
     "get_status": (Execution, type(None)),
     "preview": (Preview, type(None)),
+    "pause": (bool,),
+    "resume": (bool,),
 }
 _MANY: Mapping[str, type] = {
     "get_commands": Command,
@@ -29,6 +32,7 @@ _MANY: Mapping[str, type] = {
     "run": Execution,
     "compare": FieldChange,
     "stop": Execution,
+    "get_intervals": Interval,
 }
 
 
