@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
+from dcp_core import drift
 from dcp_core.context import Context
 from dcp_core.diagnostics import Diagnostic, Severity
 from dcp_core.errors import PluginError
@@ -24,6 +25,7 @@ def lint(logical_plans: Sequence[LogicalPlan], registry: Registry, ctx: Context)
 
 
 def _lint_one(logical_plan: LogicalPlan, registry: Registry, ctx: Context) -> Iterable[Diagnostic]:
+    yield from drift.lint(logical_plan.metadata.drift, ctx.clock())
     kind = logical_plan.plugin_type
     try:
         joined = registry.gather(PLUGINS, kind, "lint", logical_plan=logical_plan, ctx=ctx)

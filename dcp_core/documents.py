@@ -10,11 +10,12 @@ from functools import cache
 from typing import Any, TypeVar
 
 import cattrs
+import cattrs.gen
 from cattrs.preconf.json import make_converter
 
 from dcp_core.digests import JsonValue
 from dcp_core.errors import ConflictError, InvalidSpecError
-from dcp_core.model import Resource
+from dcp_core.model import Metadata, Resource
 
 T = TypeVar("T")
 
@@ -24,6 +25,9 @@ def _converter() -> cattrs.Converter:
     converter = make_converter(forbid_extra_keys=True)
     # A place in a manifest mixes names and positions; JSON keeps the two apart by itself.
     converter.register_structure_hook(str | int, lambda value, _type: value)
+    # What was kept before manifests had drift policies stays as it is, and so do the versions that compare with it.
+    told = cattrs.gen.make_dict_unstructure_fn(Metadata, converter, drift=cattrs.gen.override(omit_if_default=True))
+    converter.register_unstructure_hook(Metadata, told)
     return converter
 
 

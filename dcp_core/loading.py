@@ -14,6 +14,7 @@ import attrs
 
 from dcp_core.attribution import plugin_bug
 from dcp_core.diagnostics import Diagnostic, Severity
+from dcp_core.drift import policy_of, problems_of
 from dcp_core.errors import InvalidManifestError, UnknownManifestTypeError, UsageError
 from dcp_core.graph import CycleError, ordered, without_circles
 from dcp_core.manifest import SUFFIXES, Manifest
@@ -142,9 +143,14 @@ def compile_manifest(
     findings = validate(manifest.data, schema)
     if findings:
         raise InvalidManifestError(_located(manifest, findings, f"{owner}: get_manifest_schema"))
+    drift = policy_of(manifest.data)
+    findings = problems_of(drift)
+    if findings:
+        raise InvalidManifestError(_located(manifest, findings, "dcp-core"))
     try:
         logical_plan = registry.plugin(told, "parse_manifest", manifest=manifest, environment=environment)
-        logical_plan = attrs.evolve(logical_plan, compiled_by=logical_plan.compiled_by or owner)
+        metadata = attrs.evolve(logical_plan.metadata, drift=drift)
+        logical_plan = attrs.evolve(logical_plan, metadata=metadata, compiled_by=logical_plan.compiled_by or owner)
         resources = registry.plugin(told, "decompose", logical_plan=logical_plan)
     except InvalidManifestError as error:
         raise InvalidManifestError(_located(manifest, error.diagnostics, error.owner or owner)) from None

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from dcp_core.digests import JsonValue
+from dcp_core.drift import DriftMode, DriftPolicy
 from dcp_core.errors import ConflictError
 from dcp_core.model import LogicalPlan, Metadata, Source
 
 if TYPE_CHECKING:
+    from dcp_core.proto.logical_plan_pb2 import DriftPolicy as DriftPolicyMessage
     from dcp_core.proto.logical_plan_pb2 import LogicalPlan as LogicalPlanMessage
 
 _EXACT = 2**53
@@ -39,6 +43,9 @@ def to_message(logical_plan: LogicalPlan) -> LogicalPlanMessage:
         ),
     )
     message.plugin_spec.update(_encode(logical_plan.plugin_spec))
+    drift = logical_plan.metadata.drift
+    if drift is not None:
+        message.metadata.drift.CopyFrom(pb.DriftPolicy(**attrs.asdict(drift)))
     return message
 
 
@@ -55,6 +62,7 @@ def from_message(message: LogicalPlanMessage) -> LogicalPlan:
             metadata.tier if metadata.HasField("tier") else None,
             dict(metadata.labels),
             metadata.description if metadata.HasField("description") else None,
+            _drift(metadata.drift) if metadata.HasField("drift") else None,
         ),
         source=Source(message.source.file, message.source.digest, dict(message.source.files)),
         compiled_by=message.compiled_by,
@@ -80,6 +88,10 @@ def from_bytes(content: bytes) -> LogicalPlan:
         return from_message(pb.LogicalPlan.FromString(content))
     except DecodeError:
         raise ConflictError("these bytes are not a LogicalPlan", code="document.shape") from None
+
+
+def _drift(message: DriftPolicyMessage) -> DriftPolicy:
+    return DriftPolicy(DriftMode(message.mode), tuple(message.ignore), message.owner, message.reason, message.until)
 
 
 def _encode(value: JsonValue) -> Any:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import attrs
 
 from dcp_core.digests import JsonValue, digest_of
+from dcp_core.drift import DriftPolicy, is_told
 from dcp_core.errors import UsageError
 
 PRODUCTION = "production"
@@ -83,12 +84,14 @@ class Metadata:
         tier: 1 (most critical) and up; None when not given.
         labels: Free key-value pairs.
         description: For people.
+        drift: What the controller does about drift; None when not given, which is ``report``.
     """
 
     technical_owner: str
     tier: int | None = None
     labels: Mapping[str, str] = attrs.Factory(dict)
     description: str | None = None
+    drift: DriftPolicy | None = None
 
 
 @attrs.frozen
@@ -139,7 +142,7 @@ class LogicalPlan:
                 "id": self.id,
                 "environment": self.environment,
                 "plugin_spec": self.plugin_spec,
-                "metadata": attrs.asdict(self.metadata),
+                "metadata": attrs.asdict(self.metadata, filter=is_told),
             }
         )
 

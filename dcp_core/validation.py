@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 from dcp_core.diagnostics import Diagnostic, FieldPath, Severity, format_path
+from dcp_core.drift import with_drift
 from dcp_core.errors import PluginError
 from dcp_core.settings import MASK, masked
 from dcp_core.yaml_positions import KEY
@@ -36,7 +37,8 @@ _LOGIN = re.compile(r"\S:.*@\S", re.DOTALL)
 
 
 def with_manifest_type(schema: Mapping[str, Any], manifest_type: str) -> dict[str, Any]:
-    """The plugin's schema plus the key that every manifest may have; also what editors are given."""
+    """The plugin's schema plus what every manifest may have, a type and a drift policy; also for editors."""
+    schema = with_drift(schema)
     properties = {
         TYPE_KEY: {"const": manifest_type, "description": "What kind of manifest this is; by default its folder says."},
         **schema.get("properties", {}),

@@ -2,7 +2,7 @@ from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -26,7 +26,7 @@ class LogicalPlan(_message.Message):
     def __init__(self, plugin_type: _Optional[str] = ..., id: _Optional[str] = ..., environment: _Optional[str] = ..., plugin_spec: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., metadata: _Optional[_Union[Metadata, _Mapping]] = ..., source: _Optional[_Union[Source, _Mapping]] = ..., compiled_by: _Optional[str] = ...) -> None: ...
 
 class Metadata(_message.Message):
-    __slots__ = ("technical_owner", "tier", "labels", "description")
+    __slots__ = ("technical_owner", "tier", "labels", "description", "drift")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -38,11 +38,27 @@ class Metadata(_message.Message):
     TIER_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    DRIFT_FIELD_NUMBER: _ClassVar[int]
     technical_owner: str
     tier: int
     labels: _containers.ScalarMap[str, str]
     description: str
-    def __init__(self, technical_owner: _Optional[str] = ..., tier: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., description: _Optional[str] = ...) -> None: ...
+    drift: DriftPolicy
+    def __init__(self, technical_owner: _Optional[str] = ..., tier: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., description: _Optional[str] = ..., drift: _Optional[_Union[DriftPolicy, _Mapping]] = ...) -> None: ...
+
+class DriftPolicy(_message.Message):
+    __slots__ = ("mode", "ignore", "owner", "reason", "until")
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    IGNORE_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    mode: str
+    ignore: _containers.RepeatedScalarFieldContainer[str]
+    owner: str
+    reason: str
+    until: str
+    def __init__(self, mode: _Optional[str] = ..., ignore: _Optional[_Iterable[str]] = ..., owner: _Optional[str] = ..., reason: _Optional[str] = ..., until: _Optional[str] = ...) -> None: ...
 
 class Source(_message.Message):
     __slots__ = ("file", "digest", "files")
