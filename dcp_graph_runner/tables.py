@@ -228,6 +228,65 @@ pauses = Table(
     Column("at", UtcTime, nullable=False),
 )
 
+# The controller's: how each resource is found to be. When that was is kept once for each kind, in observations.
+conditions = Table(
+    "dcp_conditions",
+    METADATA,
+    Column("environment", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("manifest_id", Text, nullable=False),
+    Column("shard", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("changes", Text, nullable=False),
+    Column("since", UtcTime, nullable=False),
+    Index("ix_dcp_conditions_environment_manifest_id", "environment", "manifest_id"),
+)
+
+observations = Table(
+    "dcp_observations",
+    METADATA,
+    Column("environment", Text, primary_key=True),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("kind", Text, primary_key=True),
+    Column("observed_at", UtcTime, nullable=False),
+)
+
+# Manifests that could not be healed, and when that is tried again.
+heal_attempts = Table(
+    "dcp_heal_attempts",
+    METADATA,
+    Column("environment", Text, primary_key=True),
+    Column("manifest_id", Text, primary_key=True),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", UtcTime, nullable=False),
+    Column("error", Text, nullable=False),
+)
+
+# Which replica of the controller looks after what; what it writes is bound to the fence.
+controller_leases = Table(
+    "dcp_controller_leases",
+    METADATA,
+    Column("environment", Text, primary_key=True),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("replica", Text, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+)
+
+controller_replicas = Table(
+    "dcp_controller_replicas",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("expires_at", UtcTime, nullable=False),
+    Column("holder_host", Text, nullable=False),
+    Column("holder_pid", BigInteger, nullable=False),
+    Column("holder_started", Text, nullable=False),
+    Column("holder_user", Text, nullable=False),
+)
+
 sandboxes = Table(
     "dcp_sandboxes",
     METADATA,
