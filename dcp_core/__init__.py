@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dcp_core.errors import ConflictError, DcpError, InvalidManifestError, PermanentError, TransientError
     from dcp_core.hookspecs import hookimpl
     from dcp_core.interfaces import Plugin, Primitive
+    from dcp_core.lineage import ColumnLineage, ColumnSource, Transformation
     from dcp_core.manifest import Manifest
     from dcp_core.model import (
         Action,
@@ -60,6 +61,7 @@ _HOMES = {
     "errors": ("ConflictError", "DcpError", "InvalidManifestError", "PermanentError", "TransientError"),
     "hookspecs": ("hookimpl",),
     "interfaces": ("Plugin", "Primitive"),
+    "lineage": ("ColumnLineage", "ColumnSource", "Transformation"),
     "manifest": ("Manifest",),
     "model": (
         "Action", "ActionKind", "Effect", "Environment", "FieldChange", "LogicalPlan", "ManifestPlan", "Metadata",
@@ -76,12 +78,12 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Action", "ActionKind", "ActionResult", "Command", "ConflictError", "Context", "ControlPlane", "DcpError",
-    "Decision", "Diagnostic", "Effect", "Environment", "Execution", "ExecutionStatus", "FieldChange",
+    "Action", "ActionKind", "ActionResult", "ColumnLineage", "ColumnSource", "Command", "ConflictError", "Context",
+    "ControlPlane", "DcpError", "Decision", "Diagnostic", "Effect", "Environment", "Execution", "ExecutionStatus", "FieldChange",
     "InvalidManifestError", "LogicalPlan", "Manifest", "ManifestPlan", "Metadata", "Operation", "OperationStatus",
     "Owner", "Parameter", "PermanentError", "Plan", "PlanOptions", "Plugin", "Preview", "Primitive", "Registry",
     "Resource", "ResourceKey", "ResultStatus", "RunResult", "Sandbox", "Secret", "Settings", "Severity", "Source",
-    "State", "TestReport", "TestResult", "TransientError", "hookimpl",
+    "State", "TestReport", "TestResult", "Transformation", "TransientError", "hookimpl",
 ]  # fmt: skip
 
 

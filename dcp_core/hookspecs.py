@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dcp_core.context import Context
     from dcp_core.diagnostics import Diagnostic
     from dcp_core.intervals import Interval
+    from dcp_core.lineage import ColumnLineage
     from dcp_core.manifest import Manifest
     from dcp_core.model import (
         Action,
@@ -96,6 +97,15 @@ class PluginSpec:
     @hookspec(firstresult=True)
     def plan(self, logical_plan: LogicalPlan, states: tuple[ResourceStates, ...], ctx: Context) -> tuple[Action, ...]:
         """The actions for this manifest, given states that the core has read in bulk. Pure."""
+        raise NotImplementedError
+
+    @hookspec(firstresult=True)
+    def get_lineage(
+        self, logical_plan: LogicalPlan, schemas: Mapping[str, Mapping[str, str]], ctx: Context
+    ) -> tuple[ColumnLineage, ...]:
+        """Every column that this manifest writes and what it is made from; () when the plugin cannot tell. Pure.
+
+        ``schemas`` holds, by name of data that it reads, the types by column, of as much as is known."""
         raise NotImplementedError
 
     @hookspec(firstresult=True)
@@ -201,6 +211,21 @@ class PrimitiveSpec:
     @hookspec(firstresult=True)
     def get_status(self, resource: Resource, execution_id: str | None, ctx: Context) -> Execution | None:
         """How one execution stands; for None the one that runs now, or None when nothing runs."""
+        raise NotImplementedError
+
+    @hookspec(firstresult=True)
+    def get_executions(self, resource: Resource, limit: int, before: str | None, ctx: Context) -> tuple[Execution, ...]:
+        """At most ``limit`` of its executions, the newest first, whoever started them; () when the platform keeps
+        none. ``before`` is the id of one: only those that come after it in that order."""
+        raise NotImplementedError
+
+    @hookspec(firstresult=True)
+    def get_logs(self, resource: Resource, execution_id: str, ctx: Context) -> str | None:
+        """What one of its executions has logged so far, without secrets; None when the platform keeps no logs.
+
+        Raises:
+            NotFoundError: It has no such execution.
+        """
         raise NotImplementedError
 
     @hookspec(firstresult=True)

@@ -15,6 +15,7 @@ from dcp_core.context import Context
 from dcp_core.diagnostics import Diagnostic
 from dcp_core.errors import NotSupportedError
 from dcp_core.intervals import Interval
+from dcp_core.lineage import ColumnLineage
 from dcp_core.manifest import Manifest
 from dcp_core.model import (
     Action,
@@ -62,6 +63,11 @@ class Plugin:
     def plan(self, logical_plan: LogicalPlan, states: tuple[ResourceStates, ...], ctx: Context) -> tuple[Action, ...]:
         """The diff of every resource (``planning.plan_resources``)."""
         return planning.plan_resources(logical_plan, states, ctx.options)
+
+    def get_lineage(
+        self, logical_plan: LogicalPlan, schemas: Mapping[str, Mapping[str, str]], ctx: Context
+    ) -> tuple[ColumnLineage, ...]:
+        return ()
 
     def create_sandbox(self, user: str, ctx: Context) -> None:
         """A playground needs nothing by default."""
@@ -138,6 +144,12 @@ class Primitive:
         return ()
 
     def get_status(self, resource: Resource, execution_id: str | None, ctx: Context) -> Execution | None:
+        return None
+
+    def get_executions(self, resource: Resource, limit: int, before: str | None, ctx: Context) -> tuple[Execution, ...]:
+        return ()
+
+    def get_logs(self, resource: Resource, execution_id: str, ctx: Context) -> str | None:
         return None
 
     def pause(self, resource: Resource, ctx: Context) -> bool:

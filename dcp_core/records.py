@@ -88,6 +88,9 @@ class Execution:
         error: Why it failed, in words.
         params: What the user gave it; starting it again with these does the same.
         idempotency_key: What it was started with, where the platform tells.
+        created_at: UTC, and so are the other two; None where the platform does not tell.
+        started_at: When the work began.
+        finished_at: When it became final.
     """
 
     id: str
@@ -99,6 +102,9 @@ class Execution:
     error: str | None = None
     params: Mapping[str, str] = attrs.Factory(dict)
     idempotency_key: str | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
 
 
 @attrs.frozen
@@ -322,11 +328,13 @@ class Caller:
         identity: Who that is, as the system they signed in to names them.
         groups: The teams they belong to, as that system says; () where nobody signs in.
         request_id: The server's request that is being worked on; "" in process.
+        is_system: Whether it is DCP itself, the controller, which no token and no name makes anybody.
     """
 
     identity: str
     groups: tuple[str, ...] = ()
     request_id: str = ""
+    is_system: bool = False
 
 
 @attrs.frozen
@@ -340,6 +348,9 @@ class AuthorizationRequest:
         logical_plan: The new version, where there is one.
         in_force: The version last applied, where there is one.
         groups: The teams of who asks.
+        others: Versions in force of the other manifests of this environment that own a resource which the operation
+            names: what it would adopt or make again is theirs, whatever the new version claims.
+        is_system: Whether DCP itself asks: it does again what was allowed when it was applied, or ends what has expired.
     """
 
     user: str
@@ -348,3 +359,5 @@ class AuthorizationRequest:
     logical_plan: LogicalPlan | None = None
     in_force: LogicalPlan | None = None
     groups: tuple[str, ...] = ()
+    others: tuple[LogicalPlan, ...] = ()
+    is_system: bool = False

@@ -7,6 +7,7 @@ from typing import Any
 
 from dcp_core.diagnostics import Diagnostic
 from dcp_core.intervals import Interval
+from dcp_core.lineage import ColumnLineage
 from dcp_core.model import Action, FieldChange, LogicalPlan, Resource, State
 from dcp_core.records import ActionResult, Command, Execution, Preview, TestReport
 
@@ -20,6 +21,7 @@ _ONE: Mapping[str, tuple[type, ...]] = {
     "get_revisions": (Mapping, type(None)),
     "start": (Execution,),
     "get_status": (Execution, type(None)),
+    "get_logs": (str, type(None)),
     "preview": (Preview, type(None)),
     "pause": (bool,),
     "resume": (bool,),
@@ -30,6 +32,8 @@ _MANY: Mapping[str, type] = {
     "plan": Action,
     "apply": ActionResult,
     "run": Execution,
+    "get_lineage": ColumnLineage,
+    "get_executions": Execution,
     "compare": FieldChange,
     "stop": Execution,
     "get_intervals": Interval,

@@ -11,6 +11,7 @@ from typing import Any
 from dcp_core.context import Context
 from dcp_core.diagnostics import Diagnostic
 from dcp_core.interfaces import Plugin
+from dcp_core.lineage import ColumnLineage
 from dcp_core.manifest import Manifest
 from dcp_core.model import Environment, LogicalPlan, Resource
 from dcp_core.records import TestReport
@@ -64,3 +65,11 @@ class DerivedDataset(Plugin):
         from dcp_plugins_base.checking.report import test_query
 
         return test_query(DerivedTable.of(logical_plan), logical_plan, ctx)
+
+    def get_lineage(
+        self, logical_plan: LogicalPlan, schemas: Mapping[str, Mapping[str, str]], ctx: Context
+    ) -> tuple[ColumnLineage, ...]:
+        """By the query's text."""
+        from dcp_plugins_base.lineage import query_lineage
+
+        return query_lineage(DerivedTable.of(logical_plan), schemas)

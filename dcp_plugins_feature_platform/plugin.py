@@ -9,6 +9,7 @@ from typing import Any
 from dcp_core.context import Context
 from dcp_core.diagnostics import Diagnostic
 from dcp_core.interfaces import Plugin
+from dcp_core.lineage import ColumnLineage
 from dcp_core.manifest import Manifest
 from dcp_core.model import Environment, LogicalPlan, Resource
 from dcp_core.records import Command, Execution, Parameter, TestReport
@@ -75,6 +76,15 @@ class FeaturePlatform(Plugin):
         from dcp_plugins_feature_platform.view import view_of
 
         return test_query(view_of(logical_plan), logical_plan, ctx)
+
+    def get_lineage(
+        self, logical_plan: LogicalPlan, schemas: Mapping[str, Mapping[str, str]], ctx: Context
+    ) -> tuple[ColumnLineage, ...]:
+        """By the view's query; the window only chooses rows."""
+        from dcp_plugins_base.lineage import query_lineage
+        from dcp_plugins_feature_platform.view import view_of
+
+        return query_lineage(view_of(logical_plan), schemas)
 
     def run(self, logical_plan: LogicalPlan, params: Mapping[str, str], ctx: Context) -> tuple[Execution, ...]:
         """The default, with parameters that are known to be good."""

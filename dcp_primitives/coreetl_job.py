@@ -9,6 +9,7 @@ Source: design.md sections 6, 10 and 11.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from attrs import Factory, asdict, evolve, field, frozen
@@ -17,7 +18,6 @@ from coreetl_driver import CoreetlSettings, api, connect
 from coreetl_driver.column_types import parse_type
 from coreetl_driver.embedded import sqlite_file
 from coreetl_driver.job_sources import SourceTable, SourceTopic, source_to_json
-from coreetl_driver.macros import resolve_all
 from coreetl_driver.user_tokens import How, run_with_tokens, stop_with_tokens
 from dcp_core import documents, planning
 from dcp_core.context import Context
@@ -27,7 +27,6 @@ from dcp_core.errors import ConflictError, InvalidSpecError, NotFoundError, NotS
 from dcp_core.interfaces import Primitive
 from dcp_core.intervals import Interval
 from dcp_core.model import (
-    PRODUCTION,
     Environment,
     FieldChange,
     LogicalPlan,
@@ -37,8 +36,8 @@ from dcp_core.model import (
     State,
 )
 from dcp_core.planning import owner_of
-from dcp_core.records import Execution, ExecutionStatus
-from dcp_primitives import job_backends
+from dcp_core.records import Execution
+from dcp_primitives import job_backends, job_executions, job_intervals
 from dcp_primitives.iceberg import abilities
 
 KIND = "coreetl_job"
@@ -237,38 +236,53 @@ class CoreetlJobPrimitive(Primitive):
         """
         how: How = {"params": params, "idempotency_key": idempotency_key, "user": ctx.user}
         execution = run_with_tokens(_driver(ctx), ctx.credentials, resource.name, resource.environment, **how)
-        return _execution(resource, execution)
+        return job_executions.execution_of(resource, execution)
 
     def stop(self, resource: Resource, ctx: Context) -> tuple[Execution, ...]:
         """Stop all that runs of the job and wait for it; the table is as before or as after, never between."""
         if _never_used(ctx):
             return ()
         stopped = stop_with_tokens(_driver(ctx), ctx.credentials, resource.name, resource.environment, ctx.user)
-        return tuple(_execution(resource, execution) for execution in stopped)
+        return tuple(job_executions.execution_of(resource, execution) for execution in stopped)
+
+    def get_intervals(self, resource: Resource, start: datetime, end: datetime, ctx: Context) -> tuple[Interval, ...]:
+        """Of its schedule, whole days where it has none; () when no parameter has dates of the run.
+
+        Raises:
+            InvalidSpecError: There are more than a thousand.
+        """
+        return job_intervals.intervals(_job(resource).params, _job(resource).schedule, start, end)
 
     def get_status(self, resource: Resource, execution_id: str | None, ctx: Context) -> Execution | None:
         """One execution, or the one that runs now; None when there is none."""
         if _never_used(ctx):
             return None
-        driver = _driver(ctx)
         if execution_id is None:
-            recent = driver.list_executions(resource.name, resource.environment, limit=20)
-            running = next((each for each in recent if not each.status.is_final), None)
-            return self._with_given_params(resource, running, driver) if running else None
+            return job_executions.running(resource, _driver(ctx))
         try:
-            found = driver.get_execution(execution_id)
-            return evolve(_execution(resource, found), params=found.params)
+            return job_executions.with_params(resource, _driver(ctx).get_execution(execution_id))
         except NotFoundError:
             return None
 
-    def _with_given_params(self, resource: Resource, running: api.Execution, driver: api.CoreETLDriver) -> Execution:
-        """Without the parameters that had their defaults: a new version of the job may have others."""
-        defaults = driver.get_job(resource.name, resource.environment).spec.params
-        interval = Interval.told(running.params)
-        if interval is not None:
-            defaults = resolve_all(defaults, interval)
-        given = {name: value for name, value in running.params.items() if defaults.get(name) != value}
-        return evolve(_execution(resource, running), params=given)
+    def get_executions(self, resource: Resource, limit: int, before: str | None, ctx: Context) -> tuple[Execution, ...]:
+        """Those that a DAG or anybody else has started too; of the newest thousand.
+
+        Raises:
+            NotFoundError: ``before`` is not among them.
+            TransientError: The driver cannot be reached.
+        """
+        return () if _never_used(ctx) else job_executions.listed(resource, limit, before, _driver(ctx))
+
+    def get_logs(self, resource: Resource, execution_id: str, ctx: Context) -> str | None:
+        """Of all its attempts; the newest mebibyte of each.
+
+        Raises:
+            NotFoundError: The job has no such execution.
+            TransientError: The driver cannot be reached.
+        """
+        if _never_used(ctx):
+            raise NotFoundError(f"{resource.name} has no execution {execution_id}")
+        return job_executions.logs(resource, execution_id, _driver(ctx))
 
 
 def _driver(ctx: Context) -> api.CoreETLDriver:
@@ -372,24 +386,3 @@ def _by_name(values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
 def _column_text(column: Mapping[str, Any]) -> str:
     text = column["type"] + (" required" if column["required"] else "")
     return f"{text} -- {column['doc']}" if column["doc"] else text
-
-
-def _execution(resource: Resource, execution: api.Execution) -> Execution:
-    return Execution(
-        id=execution.execution_id,
-        resource=resource.key,
-        environment=execution.environment,
-        status=ExecutionStatus(execution.status.value),
-        backend=execution.backend,
-        rows_written=execution.rows_written,
-        error=_explained(resource, execution.error),
-        idempotency_key=execution.idempotency_key,
-    )
-
-
-def _explained(resource: Resource, error: str | None) -> str | None:
-    """The engine's words, and what to do when a playground's job misses a table that may be in the playground."""
-    reads_production = not resource.spec.get("read_overlay") and resource.environment != PRODUCTION
-    if error is None or "does not exist" not in error or not reads_production:
-        return error
-    return f"{error} in production; where it is in your playground, apply and run with --reads overlay"

@@ -112,6 +112,17 @@ class PluginContract:
         compile_manifest(manifest, Environment.named(_PLAYGROUND), registry, self._type)
         assert manifest.data == before
 
+    def test_the_lineage_it_tells_is_of_what_it_provides(self, loaded: Loaded, registry: Registry, tmp_path: Path) -> None:
+        settings = Settings(tmp_path, dict(self.settings(tmp_path)), {})
+        ctx = Context(Environment.named(_PLAYGROUND), "contract", settings, registry=registry)
+        asked = {"logical_plan": loaded.logical_plan, "schemas": {}, "ctx": ctx}
+        told = registry.plugin(self._type, "get_lineage", **asked)
+        assert told == registry.plugin(self._type, "get_lineage", **asked), "pure"
+        provided = {name for each in loaded.resources for name in each.provides}
+        assert {each.data for each in told} <= provided, "columns of data that one of its resources provides"
+        places = [(each.data, each.column) for each in told]
+        assert len(places) == len(set(places)), "each column once"
+
     def test_its_spec_survives_json_and_protobuf(self, loaded: Loaded, registry: Registry) -> None:
         plan = loaded.logical_plan
         assert json.loads(json.dumps(plan.plugin_spec, allow_nan=False)) == plan.plugin_spec, "lists, not tuples"

@@ -143,6 +143,7 @@ class PrimitiveContract:
         assert bench.call("get_status", sample, execution_id=None) is None
         assert bench.call("stop", sample) == ()
         assert bench.call("preview", sample, limit=3) is None
+        assert bench.call("get_executions", sample, limit=3, before=None) == ()
         assert bench.actual(sample) is None, "looking creates nothing"
 
     def test_the_desired_state_is_deterministic_marked_and_of_json(self, bench: Bench, sample: Resource) -> None:

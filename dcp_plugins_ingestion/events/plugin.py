@@ -10,6 +10,7 @@ from dcp_core.context import Context
 from dcp_core.diagnostics import Diagnostic, FieldPath, Severity
 from dcp_core.errors import InvalidManifestError, InvalidSpecError
 from dcp_core.interfaces import Plugin
+from dcp_core.lineage import ColumnLineage
 from dcp_core.manifest import Manifest
 from dcp_core.model import Environment, LogicalPlan, Resource
 from dcp_core.records import TestReport
@@ -76,6 +77,14 @@ class GrIngestion(Plugin):
         """Nothing runs: a stream has no query, and its events are made by others."""
         message = "there is nothing to test on an engine: schema and lints are all that is checked of a stream"
         return TestReport(diagnostics=(Diagnostic(Severity.INFO, "stream.not_tested", message, ("topic",)),))
+
+    def get_lineage(
+        self, logical_plan: LogicalPlan, schemas: Mapping[str, Mapping[str, str]], ctx: Context
+    ) -> tuple[ColumnLineage, ...]:
+        """Field by field of the topic's messages, as ``topic://NAME``."""
+        from dcp_plugins_ingestion.events.resources import event_lineage
+
+        return event_lineage(EventTable.of(logical_plan), logical_plan)
 
 
 def _span_ms(text: str | None, path: FieldPath, findings: list[Diagnostic]) -> int | None:

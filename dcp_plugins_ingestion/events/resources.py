@@ -10,9 +10,11 @@ from __future__ import annotations
 import attrs
 
 from coreetl_driver.job_sources import SourceTopic
+from dcp_core.lineage import ColumnLineage
 from dcp_core.model import Environment, LogicalPlan, Resource
 from dcp_plugins_base.dataset import Dataset, Field
 from dcp_plugins_base.decomposition import dag_resources, job_resource, table_resource
+from dcp_plugins_base.lineage import copied_lineage
 from dcp_plugins_ingestion.events.spec import EventTable
 
 DEAD_LETTER_FIELDS = (
@@ -44,6 +46,16 @@ def event_resources(events: EventTable, logical_plan: LogicalPlan) -> tuple[Reso
     )
     maintenance = attrs.evolve(events, description=f"Keeps the job that fills {events.table} going")
     return (topic, table, dead_letter, job, *dag_resources(maintenance, logical_plan, job))
+
+
+def event_lineage(events: EventTable, logical_plan: LogicalPlan) -> tuple[ColumnLineage, ...]:
+    """The table's fields are those of the messages; a dead letter is the message as a whole, with facts about it."""
+    source = f"topic://{_topic(events, logical_plan).name}"
+    letters = {name: name for name in ("key", "value")}
+    return (
+        *copied_lineage(events, source, {name: name for name in events.field_names}),
+        *copied_lineage(_dead_letter(events), source, letters),
+    )
 
 
 def _topic(events: EventTable, logical_plan: LogicalPlan) -> Resource:

@@ -13,6 +13,7 @@ import attrs
 from dcp_core.context import Context
 from dcp_core.diagnostics import Diagnostic
 from dcp_core.interfaces import Plugin
+from dcp_core.lineage import ColumnLineage
 from dcp_core.manifest import Manifest
 from dcp_core.model import Action, ActionKind, Environment, LogicalPlan, Resource
 from dcp_core.planning import ResourceStates
@@ -78,6 +79,16 @@ class TauluIngestion(Plugin):
         from dcp_plugins_ingestion.taulu.sampling import test_source
 
         return test_source(IngestedTable.of(logical_plan), ctx)
+
+    def get_lineage(
+        self, logical_plan: LogicalPlan, schemas: Mapping[str, Mapping[str, str]], ctx: Context
+    ) -> tuple[ColumnLineage, ...]:
+        """Column by column of the source table, as ``connection://NAME/table``."""
+        from dcp_plugins_base.lineage import copied_lineage
+
+        dataset = IngestedTable.of(logical_plan)
+        source = f"connection://{dataset.connection}/{dataset.source_table}"
+        return copied_lineage(dataset, source, {each.name: dataset.source_column(each) for each in dataset.fields})
 
     def plan(self, logical_plan: LogicalPlan, states: tuple[ResourceStates, ...], ctx: Context) -> tuple[Action, ...]:
         """The diff; the job is BLOCKED while its source cannot fill the declared table.

@@ -298,6 +298,17 @@ def test_a_job_runs_once_for_one_key(job: Any, alice: Context, source: Any) -> N
 
     alice.shared("coreetl.driver", lambda: connect(alice.settings)).wait(started.id, timeout_s=60)
     status = PRIMITIVE.get_status(job(), started.id, alice)
+    assert PRIMITIVE.get_executions(job(), 5, None, alice) == (status,)
+    assert PRIMITIVE.get_executions(job(), 5, started.id, alice) == ()
+    assert status is not None
+    assert status.created_at is not None
+    assert status.finished_at is not None
+    assert "done in" in (PRIMITIVE.get_logs(job(), started.id, alice) or "")
+    with pytest.raises(NotFoundError, match="not among the newest"):
+        PRIMITIVE.get_executions(job(), 5, "nobody", alice)
+    other = evolve(job(), name="another_job")
+    with pytest.raises(NotFoundError, match="has no execution"):
+        PRIMITIVE.get_logs(other, started.id, alice)
     assert status is not None
     assert (status.status, status.rows_written, status.error) == (ExecutionStatus.SUCCEEDED, 2, None)
     assert status.resource == job().key
