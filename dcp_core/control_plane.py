@@ -13,18 +13,18 @@ from types import TracebackType
 
 import attrs
 
-from dcp_core import checking, operating
+from dcp_core import checking, operating, ownership
 from dcp_core.context import Context, SharedObjects
 from dcp_core.credentials import own_credentials
 from dcp_core.diagnostics import Diagnostic
-from dcp_core.errors import DcpError, InvalidManifestError, UsageError
+from dcp_core.errors import DcpError, InvalidManifestError, UnauthorizedError, UsageError
 from dcp_core.loading import Loaded, LoadResult, load
 from dcp_core.model import PLAYGROUND_PREFIX, Environment, LogicalPlan, ManifestPlan, Plan, PlanOptions
 from dcp_core.planner import Planner, decompose, one_environment
 from dcp_core.records import Caller, Execution, Operation, Preview, Sandbox, TestReport
 from dcp_core.registry import EXTENSIONS, STORES, Registry
 from dcp_core.running import Runner, RunResult
-from dcp_core.sandboxes import IdentitySettings, PlaygroundSettings, ensure_sandbox, playground_user
+from dcp_core.sandboxes import IdentitySettings, PlaygroundSettings, ensure_sandbox, find_sandbox, playground_user
 from dcp_core.sections import ExtensionSettings, StoreSettings, login_name
 from dcp_core.settings import Secret, Settings
 from dcp_core.states import check_fresh, first_preview
@@ -65,7 +65,7 @@ class ControlPlane:
         self.identity = self.caller.identity
         self.created_sandboxes: list[Sandbox] = []
         self._store = store
-        self._clock = clock
+        self.clock = clock
         self._holder = holder
         self._credentials = credentials or {}
         self._own_shared = None if shared is not None else SharedObjects()
@@ -120,7 +120,7 @@ class ControlPlane:
             url = self.settings.section("store", StoreSettings).url
             scheme = url.partition(":")[0].partition("+")[0]
             factory: StoreFactory = self.registry.get(STORES, scheme)
-            self._store = factory(url, self._clock)
+            self._store = factory(url, self.clock)
         return self._store
 
     def environment(self, name: str | None = None, *, overlay: bool | None = None) -> Environment:
@@ -162,7 +162,7 @@ class ControlPlane:
             self.settings,
             options,
             self._credentials,
-            self._clock,
+            self.clock,
             registry=self.registry,
             provided=provided,
             logical_plans=tuple(logical_plans),
@@ -250,16 +250,18 @@ class ControlPlane:
 
         Raises:
             StalePlanError: A resource or plugin changed after the plan was made; nothing was done but that.
+            UnauthorizedError: The playground is somebody else's, or the plan contradicts itself.
             LeaseLostError: Another process took an operation over.
         """
         environment = Environment.named(plan.environment)
         with self.recording_refusal(kind, plan.manifests):
+            ownership.check_consistent(plan)
             operations = list(self.recover(environment, [each.id for each in plan.manifests]))
             self._planner().check_versions(plan)
             check_fresh(plan.actions, self.registry, self.context(environment))
-            if plan.has_changes:
-                self._ensure_sandbox(environment)
+            denied = self._ensure_sandbox(environment) if plan.has_changes else None
         in_force = self.store.logical_plans(plan.environment)
+        others = ownership.others_concerned(plan, self.store.inventory(plan.environment), in_force)
         for each in plan.manifests:
             operation = self._operator().new(kind, each)
             known = in_force.get(each.id)
@@ -268,8 +270,10 @@ class ControlPlane:
             if same and all(action.kind == "noop" for action in each.actions):
                 done = operating.nothing_to_do(operation)
                 done = attrs.evolve(done, resumed=self._operator().take_up(each))
+            elif denied is not None:
+                done = self._operator().refuse(operation, denied)
             else:
-                done = self._operator().begin(operation, known)
+                done = self._operator().begin(operation, known, others[each.id])
             operations.append(done)
         return tuple(operations)
 
@@ -313,7 +317,9 @@ class ControlPlane:
         runner = Runner(self._operator())
         if runner.has_applied(plans):
             with self.recording_refusal(operating.RUN, [ManifestPlan(each, ()) for each in plans]):
-                self._ensure_sandbox(environment)
+                denied = self._ensure_sandbox(environment)
+                if denied is not None:
+                    raise denied
         return runner.run(plans, params or {})
 
     def preview(self, logical_plan: LogicalPlan, limit: int = 20) -> Preview | None:
@@ -350,20 +356,33 @@ class ControlPlane:
         try:
             yield
         except DcpError as error:
-            for each in manifests:
-                self._operator().refuse(self._operator().new(kind, each), error)
+            self.refuse(kind, manifests, error)
             raise
+
+    def refuse(self, kind: str, manifests: Sequence[ManifestPlan], error: DcpError) -> None:
+        """Record that nothing of an operation was done."""
+        operator = self._operator()
+        for each in manifests:
+            operator.refuse(operator.new(kind, each), error)
 
     def context_among(self, loaded: Sequence[Loaded], environment: Environment) -> Context:
         """As ``context``, for hooks that look at one manifest among those that were loaded with it."""
         provided = frozenset(name for each in loaded for name in each.provides)
         return self.context(environment, logical_plans=[each.logical_plan for each in loaded], provided=provided)
 
-    def _ensure_sandbox(self, environment: Environment) -> None:
+    def _ensure_sandbox(self, environment: Environment) -> UnauthorizedError | None:
+        """Why the caller may not create it; None when it is there."""
+        if self.caller.is_system:
+            return None  # DCP works in playgrounds that are there, and never makes one
+        if environment.user is not None and find_sandbox(environment, self.store) is None:
+            denied = self._operator().denial(operating.CREATE_PLAYGROUND, environment)
+            if denied is not None:
+                return denied
         ctx = self.context(environment)
         created = ensure_sandbox(environment, self.identity, self.store, self.registry, ctx)
         if created is not None:
             self.created_sandboxes.append(created)
+        return None
 
     @property
     def operator(self) -> operating.Operator:
@@ -372,9 +391,7 @@ class ControlPlane:
 
     def _operator(self) -> operating.Operator:
         holder = self._holder or _this_process(self.identity)
-        return operating.Operator(
-            self.store, self.registry, self.caller, holder, self.context, self._clock, self._sleep
-        )
+        return operating.Operator(self.store, self.registry, self.caller, holder, self.context, self.clock, self._sleep)
 
     def _has_store(self) -> bool:
         """False in a project where nothing was ever kept: looking must not make its state, nor need to write."""

@@ -172,6 +172,12 @@ class UnauthorizedError(PermanentError):
     code = "unauthorized"
 
 
+class UnauthenticatedError(UnauthorizedError):
+    """Nobody can tell who asks: the token is missing, malformed, expired, for others, or not signed by its issuer."""
+
+    code = "unauthenticated"
+
+
 class PluginError(PermanentError):
     """A plugin, primitive or extension has a bug: ``owner`` says whose."""
 

@@ -44,6 +44,8 @@ from dcp_core.store import Holder, Lease, StateStore
 APPLY = "apply"
 DESTROY = "destroy"
 RUN = "run"
+CREATE_PLAYGROUND = "create_playground"
+"""What rules are asked before an apply or a run makes the playground that it goes to."""
 LEFT = "its process ended before it could record the end: the job may have run to its end, or not"
 
 
@@ -89,14 +91,21 @@ class Operator:
         """One that runs from now on."""
         return new_operation(kind, plan, self.caller.identity, self.clock(), self.caller.request_id)
 
-    def begin(self, operation: Operation, in_force: LogicalPlan | None) -> Operation:
+    def begin(
+        self, operation: Operation, in_force: LogicalPlan | None, others: tuple[LogicalPlan, ...] = ()
+    ) -> Operation:
         """Authorize, take the lease, and do it. What refuses it is in the result, with an audit record.
+
+        Args:
+            operation: Its plan was found consistent (``ownership``).
+            in_force: The version last applied.
+            others: Whose resources it names, as ``ownership`` tells.
 
         Raises:
             LeaseLostError: Another process took it over in the middle; that one records the end.
         """
         try:
-            self.authorize(operation, in_force)
+            self.authorize(operation, in_force, others)
             lease = self.store.begin(operation, self.holder)
         except LeaseLostError:
             raise
@@ -112,10 +121,12 @@ class Operator:
         """
         return self.perform(self.store.take_over(operation.id, self.holder))
 
-    def authorize(self, operation: Operation, in_force: LogicalPlan | None) -> None:
+    def authorize(
+        self, operation: Operation, in_force: LogicalPlan | None, others: tuple[LogicalPlan, ...] = ()
+    ) -> None:
         """Ask whether the caller may do an operation; see ``ask``."""
         environment = Environment.named(operation.environment)
-        self.ask(operation.kind, environment, operation.plan.logical_plan, in_force)
+        self.ask(operation.kind, environment, operation.plan.logical_plan, in_force, others)
 
     def ask(
         self,
@@ -123,6 +134,7 @@ class Operator:
         environment: Environment,
         logical_plan: LogicalPlan | None = None,
         in_force: LogicalPlan | None = None,
+        others: tuple[LogicalPlan, ...] = (),
     ) -> None:
         """Ask every ``authorize`` hook; fails closed.
 
@@ -130,7 +142,9 @@ class Operator:
             UnauthorizedError: A rule denied, or failed.
         """
         who = self.caller
-        request = AuthorizationRequest(who.identity, operation, environment, logical_plan, in_force, who.groups)
+        request = AuthorizationRequest(
+            who.identity, operation, environment, logical_plan, in_force, who.groups, others, who.is_system
+        )
         try:
             opinions = self.registry.ask("authorize", request=request)
         except DcpError as error:
@@ -143,9 +157,17 @@ class Operator:
                     f"an authorization rule gave {decision!r} and no Decision, which denies",
                     owner=f"{owner}: authorize",
                 )
-            if decision is not None and not decision.allowed:
+            if decision is not None and decision.allowed is not True:  # "no" is true enough for an if
                 rule = f" (rule {decision.rule})" if decision.rule else ""
                 raise UnauthorizedError(f"denied: {decision.reason}{rule}", owner=f"{owner}: authorize")
+
+    def denial(self, operation: str, environment: Environment) -> UnauthorizedError | None:
+        """What ``ask`` would raise; None when the caller may."""
+        try:
+            self.ask(operation, environment)
+        except UnauthorizedError as error:
+            return error
+        return None
 
     def perform(self, lease: Lease) -> Operation:
         """Everything under the lease; ends with ``finish``, whatever happened."""

@@ -39,9 +39,11 @@ _NAMED_SECRET = re.compile(
 # Sections that every installation has; a name close to one of them is a slip of the pen.
 _SECTIONS = (
     "audit",
+    "auth",
     "catalog",
     "catalogs",
     "connections",
+    "controller",
     "coreetl",
     "credentials",
     "extensions",
