@@ -1,0 +1,227 @@
+"""The service ``Operations``: what is done with manifests, and the long-running operations themselves."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from dcp_core.attribution import plugin_bug
+from dcp_core.control_plane import ControlPlane
+from dcp_core.errors import DcpError, NotFoundError, NotSupportedError, UsageError
+from dcp_core.model import Environment
+from dcp_core.planner import decompose
+from dcp_core.records import Preview
+from dcp_core.registry import PLUGINS
+from dcp_graph_runner.api.handlers import READ, AnyHandler, Handler
+from dcp_graph_runner.api.long_running import (
+    GetOperationRequest,
+    ListOperationsAnswer,
+    ListOperationsRequest,
+    OperationState,
+)
+from dcp_graph_runner.api.messages import (
+    AppliedAnswer,
+    AppliedRequest,
+    ApplyAnswer,
+    ApplyRequest,
+    CommandAnswer,
+    CommandRequest,
+    DestroyRequest,
+    ExplainAnswer,
+    ExplainRequest,
+    Explanation,
+    InterruptedAnswer,
+    LintAnswer,
+    LintRequest,
+    PlanAnswer,
+    PlanDestructionRequest,
+    PlanRequest,
+    PreviewAnswer,
+    PreviewRequest,
+    RecoverRequest,
+    RunAnswer,
+    RunRequest,
+    TestAnswer,
+    TestRequest,
+)
+
+# What a primitive may say about a runnable resource: the first in its spec, the others in ``State.info``, desired too.
+COMPUTE, BACKEND, WHY = "compute", "backend", "backend_reason"
+LARGEST_PREVIEW = 10_000
+MOST_OPERATIONS = 1_000
+
+
+def _graph(name: str, dcp: ControlPlane, request: Any) -> Any:
+    from dcp_graph_runner.graphs.catalogue import perform
+
+    return perform(f"Operations.{name}", dcp, request)
+
+
+def _long(
+    name: str, request: type[Any], answer: type[Any], asks: str | None, summary: str, path: str = ""
+) -> AnyHandler:
+    function = partial(_graph, name)
+    where = path or f"/{name.lower()}"
+    return Handler("Operations", name, request, answer, function, where, asks, is_long=True, summary=summary)
+
+
+def _recover(dcp: ControlPlane, request: RecoverRequest) -> ApplyAnswer:
+    operations = dcp.recover(Environment.named(request.environment), request.manifest_ids or None)
+    resumed = dcp.wait(operations)
+    return ApplyAnswer("SUCCEEDED", operations, resumed)
+
+
+def _interrupted(dcp: ControlPlane, request: RecoverRequest) -> InterruptedAnswer:
+    return InterruptedAnswer(dcp.store.interrupted(request.environment, request.manifest_ids or None))
+
+
+def _applied(dcp: ControlPlane, request: AppliedRequest) -> AppliedAnswer:
+    return AppliedAnswer(tuple(dcp.store.logical_plans(request.environment).values()))
+
+
+def _explain(dcp: ControlPlane, request: ExplainRequest) -> ExplainAnswer:
+    ctx = dcp.context(dcp.environment(request.environment))
+    rows = []
+    for each in request.logical_plans:
+        for resource in decompose(each, dcp.registry):
+            if not resource.runnable:
+                continue
+            ask = partial(dcp.registry.primitive, resource.kind, resource=resource, ctx=ctx)
+            state = ask("get_actual_state")
+            info = state.info if state is not None else ask("get_desired_state").info
+            rows.append(
+                Explanation(
+                    each.id,
+                    resource.kind,
+                    resource.name,
+                    state is not None,
+                    resource.spec.get(COMPUTE),
+                    info.get(BACKEND),
+                    info.get(WHY),
+                )
+            )
+    return ExplainAnswer(tuple(rows))
+
+
+def _preview(dcp: ControlPlane, request: PreviewRequest) -> PreviewAnswer:
+    if not 0 <= request.limit <= LARGEST_PREVIEW:
+        raise UsageError(f"a preview has 0 to {LARGEST_PREVIEW} rows, not {request.limit}")
+    return PreviewAnswer(dcp.preview(request.logical_plan, request.limit))
+
+
+def _command(dcp: ControlPlane, request: CommandRequest) -> CommandAnswer:
+    commands = dcp.registry.plugin(request.manifest_type, "get_commands")
+    command = next((each for each in commands if each.name == request.name), None)
+    if command is None:
+        raise NotFoundError(f"{request.manifest_type} has no command {request.name!r}")
+    environment = dcp.environment(request.environment)
+    provided = frozenset(
+        name
+        for each in request.logical_plans
+        for resource in decompose(each, dcp.registry)
+        for name in resource.provides
+    )
+    ctx = dcp.context(environment, logical_plans=request.logical_plans, provided=provided)
+    parameters = {
+        each.name: each.type(value) if value is not None and each.type is not bool else value
+        for each in command.parameters
+        for value in [request.parameters.get(each.name, each.default)]
+    }
+    if command.takes_manifests:
+        parameters["logical_plans"] = request.logical_plans
+    try:
+        result = command.run(ctx, **parameters)
+    except DcpError:
+        raise
+    except Exception as error:
+        owner = dcp.registry.owner(PLUGINS, request.manifest_type)
+        raise plugin_bug(error, f"{owner}: command {request.name}") from error
+    return CommandAnswer(preview=result) if isinstance(result, Preview) else CommandAnswer(result)
+
+
+def _get(dcp: ControlPlane, request: GetOperationRequest) -> OperationState:
+    from dcp_graph_runner.requests import RequestLog
+
+    return RequestLog.of(dcp.store, dcp.clock).get(request.id)
+
+
+def _list(dcp: ControlPlane, request: ListOperationsRequest) -> ListOperationsAnswer:
+    from dcp_graph_runner.requests import RequestLog
+
+    if not 1 <= request.limit <= MOST_OPERATIONS:
+        raise UsageError(f"1 to {MOST_OPERATIONS:,} operations can be listed, not {request.limit}")
+    return ListOperationsAnswer(RequestLog.of(dcp.store, dcp.clock).all(request.environment, request.limit))
+
+
+def _cancel(dcp: ControlPlane, request: GetOperationRequest) -> OperationState:
+    from dcp_graph_runner.requests import RequestLog
+
+    log = RequestLog.of(dcp.store, dcp.clock)
+    state = log.get(request.id)
+    if state.method in (f"Operations.{each}" for each in ("Apply", "Destroy", "Recover")):
+        raise NotSupportedError(
+            f"{request.id} changes resources, and goes on to its end",
+            hint="what it did can be rolled back: pretzel ops",
+        )
+    log.cancel(request.id, dcp.identity)
+    return log.get(request.id)
+
+
+def _resume(dcp: ControlPlane, request: GetOperationRequest) -> OperationState:
+    raise NotSupportedError("only a server has operations that wait for their user", where=request.id)
+
+
+HANDLERS: tuple[AnyHandler, ...] = (
+    _long("Lint", LintRequest, LintAnswer, READ, "Find mistakes in manifests, without any engine"),
+    _long("Test", TestRequest, TestAnswer, READ, "Check manifests against an engine and their own cases"),
+    _long("Plan", PlanRequest, PlanAnswer, READ, "What apply would do"),
+    _long(
+        "PlanDestruction", PlanDestructionRequest, PlanAnswer, READ, "What destroy would do", "/plan-destruction"
+    ),
+    _long("Apply", ApplyRequest, ApplyAnswer, "apply", "Make it so"),
+    _long("Destroy", DestroyRequest, ApplyAnswer, "destroy", "Delete what manifests have created"),
+    _long("Run", RunRequest, RunAnswer, "run", "Run the applied jobs of manifests, and wait for them"),
+    Handler(
+        "Operations", "Recover", RecoverRequest, ApplyAnswer, _recover, "/recover", READ, is_long=True,
+        summary="Finish what crashed processes have left behind",
+    ),
+    Handler(
+        "Operations", "Interrupted", RecoverRequest, InterruptedAnswer, _interrupted, "/interrupted", READ,
+        summary="What crashed processes have left behind",
+    ),
+    Handler(
+        "Operations", "Applied", AppliedRequest, AppliedAnswer, _applied, "/applied", READ, verb="GET",
+        summary="The version in force of everything that is applied in an environment",
+    ),
+    Handler(
+        "Operations", "Explain", ExplainRequest, ExplainAnswer, _explain, "/explain", READ,
+        summary="Where the jobs of manifests run, and why",
+    ),
+    Handler(
+        "Operations", "Preview", PreviewRequest, PreviewAnswer, _preview, "/preview", READ,
+        summary="Rows of what a manifest keeps",
+    ),
+    Handler(
+        "Operations", "Command", CommandRequest, CommandAnswer, _command, "/command", "command",
+        summary="A command that a plugin adds",
+    ),
+    Handler(
+        "Operations", "GetOperation", GetOperationRequest, OperationState, _get, "/operations/{id}", READ, verb="GET",
+        summary="How a long-running operation stands",
+    ),
+    Handler(
+        "Operations", "ListOperations", ListOperationsRequest, ListOperationsAnswer, _list, "/operations", READ,
+        verb="GET", summary="Long-running operations, newest first",
+    ),
+    Handler(
+        "Operations", "CancelOperation", GetOperationRequest, OperationState, _cancel, "/operations/{id}/cancel", READ,
+        summary="Stop a run, a test or a backfill of one's own",
+    ),
+    Handler(
+        "Operations", "ResumeOperation", GetOperationRequest, OperationState, _resume, "/operations/{id}/resume", READ,
+        summary="Go on with an operation that waits for its user's tokens, which come as headers",
+    ),
+)  # fmt: skip
+"""``WatchOperation`` is a stream, which no handler answers; each transport has it beside these."""
+
+RESUME = "Operations.ResumeOperation"

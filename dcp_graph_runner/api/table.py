@@ -1,0 +1,14 @@
+"""The table: everything that the Graph Runner can be asked."""
+
+from __future__ import annotations
+
+from dcp_graph_runner.api import operations
+from dcp_graph_runner.api.handlers import AnyHandler
+
+HANDLERS: tuple[AnyHandler, ...] = (*operations.HANDLERS,)
+"""Service by service."""
+
+
+def find(name: str) -> AnyHandler:
+    """The one called ``Operations.Apply``. Raises KeyError."""
+    return {each.name: each for each in HANDLERS}[name]

@@ -1,0 +1,90 @@
+"""What a graph and a node are, and how a graph is run.
+
+Source: design.md section 9.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import attrs
+
+from dcp_core.errors import DcpError, LeaseLostError
+from dcp_graph_runner.graphs.work import Work
+
+
+class Stage(enum.StrEnum):
+    """When a node runs."""
+
+    ACCEPT = "accept"
+    """While the caller waits for its answer; once."""
+    WORK = "work"
+    """After it; again when another replica takes the work over."""
+
+
+@attrs.frozen
+class Node:
+    """One step.
+
+    Args:
+        name: ``plan``.
+        function: Does it; what it finds out it keeps in the work.
+        summary: One line.
+        stage: When it runs.
+        always: Whether it runs after a failure too.
+    """
+
+    name: str
+    function: Callable[[Work], None]
+    summary: str
+    stage: Stage = Stage.WORK
+    always: bool = False
+
+
+@attrs.frozen
+class Graph:
+    """An operation.
+
+    Args:
+        name: ``apply``.
+        nodes: In order; each needs the ones before it.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+
+    def of(self, stage: Stage) -> Graph:
+        """The part of it that runs then."""
+        return attrs.evolve(self, nodes=tuple(each for each in self.nodes if each.stage is stage))
+
+
+Observe = Callable[[Graph, Node, Work], AbstractContextManager[None]]
+"""Around each node: what traces it and measures it. Sees the node's error pass."""
+
+
+def unobserved(_graph: Graph, _node: Node, _work: Work) -> AbstractContextManager[None]:
+    """Nobody looks."""
+    return nullcontext()
+
+
+def run(graph: Graph, work: Work, observe: Observe = unobserved) -> None:
+    """Run the nodes in order; after a failure those alone that always run.
+
+    Raises:
+        DcpError: The first failure, once the last node is done.
+        LeaseLostError: At once: somebody else goes on.
+    """
+    for node in graph.nodes:
+        if work.error is not None and not node.always:
+            continue
+        try:
+            with observe(graph, node, work):
+                node.function(work)
+        except LeaseLostError:
+            raise
+        except DcpError as error:
+            work.error = work.error or error
+    if work.error is not None:
+        raise work.error

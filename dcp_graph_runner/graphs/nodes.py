@@ -1,0 +1,273 @@
+"""The nodes: each does one thing with the work in hand.
+
+Source: design.md sections 4, 6, 7 and 9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from packaging.version import InvalidVersion, Version
+
+from dcp_core import checking
+from dcp_core.diagnostics import Severity
+from dcp_core.errors import ConflictError, StalePlanError, UnauthorizedError, UsageError
+from dcp_core.model import Environment, LogicalPlan, ManifestPlan, Metadata, Plan, Source
+from dcp_core.operating import APPLY, DESTROY
+from dcp_core.planner import decompose
+from dcp_core.records import Operation
+from dcp_core.registry import PLUGINS
+from dcp_graph_runner.api.handlers import READ
+from dcp_graph_runner.api.messages import (
+    ApplyAnswer,
+    ApplyRequest,
+    DestroyRequest,
+    Finding,
+    LintAnswer,
+    ManifestReport,
+    PlanAnswer,
+    PlanDestructionRequest,
+    PlanRequest,
+    RunAnswer,
+    TestAnswer,
+)
+from dcp_graph_runner.graphs.expectations import check_expected
+from dcp_graph_runner.graphs.work import FindingsError, Work
+
+NOBODY = "(not signed in)"
+
+
+def authenticate(work: Work) -> None:
+    """Who asks; from here on the control plane is theirs."""
+    if work.authenticate is not None and work.make_control_plane is not None:
+        work.signed_in = work.authenticate()
+        work.dcp = work.make_control_plane(work.signed_in)
+
+
+def authorize(work: Work) -> None:
+    """Whether they may; where every manifest of a request would be refused, the request is.
+
+    Each manifest is asked about again under its own operation, with what is in force by then.
+    """
+    named: str | None = getattr(work.request, "environment", None)
+    environment = work.dcp.environment(named)
+    work.environment = environment.name
+    if work.signed_in is not None:
+        work.signed_in.check(environment.name)
+    if work.handler.asks is None:
+        return
+    subjects = () if work.handler.asks == READ else _subjects(work)
+    if not subjects:
+        work.dcp.authorize(work.handler.asks, environment)
+        return
+    refusals: list[UnauthorizedError] = []
+    for wanted, in_force in subjects:
+        try:
+            work.dcp.authorize(work.handler.asks, environment, wanted, in_force)
+        except UnauthorizedError as error:
+            refusals.append(error)
+    if len(refusals) == len(subjects):
+        raise refusals[0]
+
+
+def route(work: Work) -> None:
+    """Whether the plugins here can take what a caller's plugins have compiled."""
+    for each in work.logical_plans:
+        if each.environment != work.environment:
+            raise UsageError(
+                f"{each.id} was compiled for {each.environment}, and the request is for {work.environment}",
+                code="request.environment",
+            )
+        if not each.id.startswith(f"{each.plugin_type}/"):
+            raise UsageError(f"{each.id} is no id of the type {each.plugin_type}: <manifest type>/<name>")
+        _check_version(each, work)
+    ids = [each.id for each in work.logical_plans]
+    for id in ids:
+        if ids.count(id) > 1:
+            raise UsageError(f"{id} is there twice", hint="an id belongs to one manifest")
+
+
+def lint(work: Work) -> None:
+    """What is wrong with the manifests; the answer of the graph that ends here."""
+    work.answer = LintAnswer(_findings(work.logical_plans, work))
+
+
+def refuse_lint_errors(work: Work) -> None:
+    """What would change has to pass lint; what is unchanged did when it was applied."""
+    if work.plan is None:
+        changing = set(work.request.manifest_ids or (each.id for each in work.logical_plans))
+    else:
+        changing = {each.id for each in work.plan.manifests if each.has_changes and not each.destroys}
+    chosen = [each for each in work.logical_plans if each.id in changing]
+    errors = tuple(each for each in _findings(chosen, work) if each.diagnostic.severity is Severity.ERROR)
+    if errors:
+        raise FindingsError(errors)
+
+
+def test(work: Work) -> None:
+    """Check manifests against an engine, and run the cases that they hold; what does not pass lint is left out."""
+    wanted = set(work.request.manifest_ids or (each.id for each in work.logical_plans))
+    environment = work.dcp.environment(work.environment, overlay=work.request.overlay)
+    ctx = work.dcp.context(environment, logical_plans=work.logical_plans, provided=_provided(work))
+    reports = [
+        ManifestReport(each.id, checking.test(each, work.dcp.registry, ctx))
+        for each in work.logical_plans
+        if each.id in wanted
+    ]
+    work.answer = TestAnswer(tuple(reports))
+
+
+def recover(work: Work) -> None:
+    """Finish what crashed processes have left of these manifests, and see what of this request is done already."""
+    ids = [each.id for each in work.logical_plans] or list(getattr(work.request, "manifest_ids", ())) or None
+    work.recovered = work.dcp.recover(Environment.named(work.environment), ids)
+    mine = work.dcp.caller.request_id
+    if mine:
+        from dcp_graph_runner.sql_store import SqlStore
+
+        assert isinstance(work.dcp.store, SqlStore), "only what is in a SQL store has requests"
+        ended = work.dcp.store.operations_of(mine)
+        work.done = {each.manifest_id: each for each in ended if each.finished_at is not None}
+        work.recovered = tuple(each for each in work.recovered if each.request_id != mine)
+
+
+def plan(work: Work) -> None:
+    """Compare what is wanted with what is there, but for what this request has done already."""
+    request: PlanRequest | ApplyRequest = work.request
+    environment = work.dcp.environment(work.environment, overlay=request.overlay)
+    root = work.dcp.settings.root
+    planned = work.dcp.plan(
+        [each for each in request.logical_plans if each.id not in work.done],
+        options=request.options,
+        folders=[root / each for each in request.folders],
+        manifest_type=request.manifest_type,
+        environment=environment,
+    )
+    work.plan = _without(planned, work)
+    work.answer = PlanAnswer(work.plan)
+
+
+def plan_destruction(work: Work) -> None:
+    """Delete everything that the inventory has of these manifests, but for what this request has deleted already."""
+    request: PlanDestructionRequest | DestroyRequest = work.request
+    environment = Environment.named(work.environment)
+    ids = [id for id in request.manifest_ids if id not in work.done] if request.manifest_ids else None
+    planned = Plan(environment.name, ()) if ids == [] else work.dcp.plan_destruction(environment, ids)
+    work.plan = _without(planned, work)
+    work.answer = PlanAnswer(work.plan)
+
+
+def expect(work: Work) -> None:
+    """Refuse what is not the plan that the user has seen."""
+    assert work.plan is not None
+    request: ApplyRequest | DestroyRequest = work.request
+    if request.expected is not None:
+        check_expected(request.expected, work.plan, partly_done=bool(work.done))
+    for name, version in getattr(request, "plugins", {}).items():
+        now = work.plan.plugins.get(name)
+        if now is not None and now != version:
+            raise StalePlanError(
+                f"the plan was made with {version} for {name}, and {now} is installed", hint="plan again"
+            )
+
+
+def apply(work: Work) -> None:
+    """Do what the plan says, and wait for what was stopped for it and started again."""
+    assert work.plan is not None
+    work.is_recorded = True
+    kind = DESTROY if isinstance(work.request, DestroyRequest) else APPLY
+    before = (*work.recovered, *work.done.values())
+    operations = (*before, *work.dcp.apply(work.plan, kind=kind))
+    resumed = work.dcp.wait(operations)
+    work.answer = ApplyAnswer(
+        _worst(operations[len(work.recovered) :]), operations, resumed, tuple(work.dcp.created_sandboxes)
+    )
+
+
+def run(work: Work) -> None:
+    """Run the applied jobs, who is read before who reads."""
+    work.is_recorded = True
+    results = work.dcp.run(work.logical_plans, work.request.params)
+    work.answer = RunAnswer(results, tuple(work.dcp.created_sandboxes))
+
+
+def answer(work: Work) -> None:
+    """Whatever the handler's function does."""
+    work.is_recorded = True
+    work.answer = work.handler.function(work.dcp, work.request)
+
+
+def audit(work: Work) -> None:
+    """What was refused, or failed before any operation began, has its record too; what began has one by itself."""
+    if work.error is None or work.is_recorded or work.handler.asks == READ:
+        return
+    manifests = [each for each in work.logical_plans if each.id not in work.done] or [_no_manifest(work)]
+    work.dcp.refuse(work.handler.method.lower(), [ManifestPlan(each, ()) for each in manifests], work.error)
+    work.is_recorded = True
+
+
+def _subjects(work: Work) -> Sequence[tuple[LogicalPlan, LogicalPlan | None]]:
+    """The manifests that a change is about, each with its version in force; a destruction names ids alone."""
+    in_force = work.dcp.store.logical_plans(work.environment)
+    if isinstance(work.request, DestroyRequest):
+        ids = work.request.manifest_ids or tuple(in_force)
+        return [(in_force[id], in_force[id]) for id in ids if id in in_force]
+    return [(each, in_force.get(each.id)) for each in work.logical_plans]
+
+
+def _check_version(logical_plan: LogicalPlan, work: Work) -> None:
+    kind = logical_plan.plugin_type
+    own = work.dcp.registry.owner(PLUGINS, kind)
+    work.dcp.registry.get(PLUGINS, kind)  # raises when it is not installed
+    name, _, version = logical_plan.compiled_by.partition("==")
+    own_name, _, own_version = own.partition("==")
+    if not version or (name, version) == (own_name, own_version):
+        return
+    try:
+        is_newer = Version(version) > Version(own_version)
+    except InvalidVersion:
+        is_newer = True
+    if name != own_name or is_newer:
+        raise ConflictError(
+            f"{logical_plan.id} was compiled by {logical_plan.compiled_by}, and the server has {own}",
+            hint=f"install {own} where it is compiled, or {logical_plan.compiled_by} on the server",
+            code="plugin.newer",
+        )
+
+
+def _findings(chosen: Sequence[LogicalPlan], work: Work) -> tuple[Finding, ...]:
+    environment = work.dcp.environment(work.environment, overlay=getattr(work.request, "overlay", None))
+    ctx = work.dcp.context(environment, logical_plans=work.logical_plans, provided=_provided(work))
+    found = checking.lint(chosen, work.dcp.registry, ctx)
+    return tuple(Finding(each.id, finding) for each, several in zip(chosen, found, strict=True) for finding in several)
+
+
+def _provided(work: Work) -> frozenset[str]:
+    return frozenset(
+        name
+        for each in work.logical_plans
+        for resource in decompose(each, work.dcp.registry)
+        for name in resource.provides
+    )
+
+
+def _without(planned: Plan, work: Work) -> Plan:
+    """Orphans that were destroyed before another replica took over are in the plan no more: nothing to leave out."""
+    kept = tuple(each for each in planned.manifests if each.id not in work.done)
+    return planned if len(kept) == len(planned.manifests) else Plan(
+        planned.environment, kept, planned.options, planned.plugins, planned.orphaned, planned.overlay
+    )  # fmt: skip
+
+
+def _worst(operations: Sequence[Operation]) -> str:
+    statuses = {each.status.value for each in operations}
+    if statuses <= {"SUCCEEDED"}:
+        return "SUCCEEDED"
+    return "PARTIAL" if statuses & {"SUCCEEDED", "PARTIAL"} else "FAILED"
+
+
+def _no_manifest(work: Work) -> LogicalPlan:
+    """Stands for a request that names no manifest, in its audit record."""
+    environment = work.environment or getattr(work.request, "environment", None) or "production"
+    id = getattr(work.request, "manifest_id", None) or ""
+    return LogicalPlan("", id, environment, {}, Metadata(""), Source("", ""))

@@ -1,0 +1,416 @@
+"""Requests of the server that go on after their answer: a durable queue that several replicas work on.
+
+Who accepts a request holds it by a lease, as operations are held: writes carry the fence, and no row means that another
+replica has taken it over. A request that came with tokens of the user's cannot be taken over, for they are stored
+nowhere: it waits for the user instead.
+
+Source: design.md sections 7 and 9.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+import attrs
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, or_, select, update
+
+from dcp_core.digests import JsonValue, digest_of
+from dcp_core.documents import from_json
+from dcp_core.errors import ConflictError, LeaseLostError, NotFoundError, NotSupportedError
+from dcp_core.records import Caller
+from dcp_core.store import Holder, Store
+from dcp_graph_runner import holder as processes
+from dcp_graph_runner.api.long_running import Event, OperationState, Problem, RequestStatus
+from dcp_graph_runner.database import Database
+from dcp_graph_runner.journal import dump
+from dcp_graph_runner.sql_store import SqlStore
+from dcp_graph_runner.tables import request_events, requests
+
+LEASE = timedelta(seconds=30)
+TAKE_OVERS_AT_MOST = 5
+GIVEN_UP = "request.given_up"
+
+AnyRow = Row[tuple[object, ...]]
+
+
+@attrs.frozen
+class Request:
+    """One, as it was asked.
+
+    Args:
+        id: ``req_…``.
+        method: ``Operations.Apply``.
+        caller: Who asked, with the id of the request.
+        environment: Where.
+        document: The request's JSON.
+        needs: The platforms whose tokens came along.
+    """
+
+    id: str
+    method: str
+    caller: Caller
+    environment: str
+    document: JsonValue
+    needs: tuple[str, ...] = ()
+
+
+@attrs.frozen(eq=False)
+class Claim:
+    """The right to work on a request until its lease ends.
+
+    Args:
+        request: Which.
+        fence: Grows with every take-over.
+        events: How many events it has.
+    """
+
+    request: Request
+    fence: int
+    events: int = 0
+
+
+@attrs.frozen
+class GivenUp:
+    """A request that ended every process that worked on it."""
+
+    request: Request
+
+
+def new_request_id(at: datetime) -> str:
+    """Ids sort by time and do not collide across machines."""
+    return f"req_{at.strftime('%Y%m%dT%H%M%S')}_{secrets.token_hex(6)}"
+
+
+@attrs.frozen
+class RequestLog:
+    """All requests. Thread-safe.
+
+    Args:
+        database: The state database.
+        clock: UTC now, where the database has no clock of its own.
+        is_gone: Whether a holder's process has ended for certain.
+    """
+
+    database: Database
+    clock: Callable[[], datetime]
+    is_gone: Callable[[Holder], bool] = processes.is_gone
+
+    @classmethod
+    def of(cls, store: Store, clock: Callable[[], datetime]) -> RequestLog:
+        """Those that the store keeps.
+
+        Raises:
+            NotSupportedError: The store is none on SQL.
+        """
+        if not isinstance(store, SqlStore):
+            raise NotSupportedError("requests are kept in a SQL store", hint="[store] url = sqlite:///… or postgresql…")
+        return cls(store.database, clock)
+
+    def accept(self, request: Request, holder: Holder, idempotency_key: str | None = None) -> tuple[Claim | None, str]:
+        """Keep a request and hold it.
+
+        Returns:
+            The claim, and the request's id; no claim when the key came before, with the id that it got then.
+
+        Raises:
+            ConflictError: The key came before, with another request.
+        """
+        digest = digest_of({"method": request.method, "document": request.document})
+
+        def insert_once(connection: Connection) -> str:
+            if idempotency_key is not None:
+                known = connection.execute(
+                    select(requests.c.id, requests.c.digest).where(
+                        requests.c.identity == request.caller.identity, requests.c.idempotency_key == idempotency_key
+                    )
+                ).one_or_none()
+                if known is not None:
+                    if known.digest != digest:
+                        raise ConflictError(
+                            f"the idempotency key came before, with another request: {known.id}",
+                            hint="a key belongs to one request; make a new one",
+                            code="request.key_used",
+                        )
+                    return str(known.id)
+            now = self._now(connection)
+            connection.execute(
+                insert(requests).values(
+                    id=request.id,
+                    method=request.method,
+                    identity=request.caller.identity,
+                    groups=json.dumps(list(request.caller.groups)),
+                    environment=request.environment,
+                    idempotency_key=idempotency_key,
+                    digest=digest,
+                    document=json.dumps(request.document, separators=(",", ":")),
+                    needs=json.dumps(list(request.needs)),
+                    status=RequestStatus.RUNNING.value,
+                    is_cancelled=False,
+                    created_at=now,
+                    fence=1,
+                    **_held_by(holder, now),
+                )
+            )
+            return request.id
+
+        id = self.database.settle(insert_once)
+        return (Claim(request, 1) if id == request.id else None), id
+
+    def claim(self, holder: Holder, at_most: int) -> tuple[tuple[Claim, ...], tuple[GivenUp, ...]]:
+        """Take over what other processes have left, oldest first; what needs the user's tokens waits for the user.
+
+        Returns:
+            What is held now, and what was given up because it has ended too many processes.
+        """
+        claims: list[Claim] = []
+        given_up: list[GivenUp] = []
+        for row in self._interrupted():
+            if len(claims) == at_most:
+                break
+            taken = self._take(row, holder)
+            if isinstance(taken, Claim):
+                claims.append(taken)
+            elif isinstance(taken, GivenUp):
+                given_up.append(taken)
+        return tuple(claims), tuple(given_up)
+
+    def resume(self, id: str, holder: Holder, identity: str) -> Claim:
+        """Hold a request that waits for its user, who has come with the tokens.
+
+        Raises:
+            NotFoundError: There is none of that id, or it is somebody else's.
+            ConflictError: It does not wait.
+        """
+
+        def take(connection: Connection) -> Claim:
+            row = self._row(connection, id)
+            if row.identity != identity:
+                raise _unknown(id)
+            now = self._now(connection)
+            taken = connection.execute(
+                update(requests)
+                .where(requests.c.id == id, requests.c.status == RequestStatus.WAITING_FOR_USER.value)
+                .values(status=RequestStatus.RUNNING.value, fence=row.fence + 1, **_held_by(holder, now))
+            )
+            if taken.rowcount == 0:
+                raise ConflictError(f"operation {id} does not wait for anybody: it is {row.status}")
+            return Claim(_request(row), row.fence + 1, _count(connection, id))
+
+        return self.database.settle(take)
+
+    def renew(self, claims: Sequence[Claim]) -> tuple[frozenset[str], frozenset[str]]:
+        """Extend the leases of all of them in one transaction.
+
+        Returns:
+            The ids that are still held, and those of them that somebody has cancelled.
+        """
+        if not claims:
+            return frozenset(), frozenset()
+        fences = {each.request.id: each.fence for each in claims}
+        with self.database.writing() as connection:
+            connection.execute(
+                update(requests)
+                .where(or_(*(_fenced(id, fence) for id, fence in fences.items())))
+                .values(lease_expires_at=self._now(connection) + LEASE)
+            )
+            rows = connection.execute(
+                select(requests.c.id, requests.c.fence, requests.c.is_cancelled).where(
+                    requests.c.id.in_(fences), requests.c.status == RequestStatus.RUNNING.value
+                )
+            ).all()
+        held = {row.id: row.is_cancelled for row in rows if row.fence == fences[row.id]}
+        return frozenset(held), frozenset(id for id, is_cancelled in held.items() if is_cancelled)
+
+    def add_events(self, events: Mapping[Claim, Sequence[Event]]) -> None:
+        """Write what happened in several requests in one transaction; what is no longer held is left out."""
+        with self.database.writing() as connection:
+            for claim, several in events.items():
+                held = connection.execute(
+                    select(requests.c.id).where(_fenced(claim.request.id, claim.fence)).with_for_update()
+                ).first()
+                if held is not None and several:
+                    connection.execute(
+                        insert(request_events),
+                        [
+                            {
+                                "request_id": claim.request.id,
+                                "sequence": each.sequence,
+                                "type": each.type,
+                                "document": dump(each),
+                                "at": each.at,
+                            }
+                            for each in several
+                        ],
+                    )
+
+    def finish(
+        self, claim: Claim, status: RequestStatus, *, answer: JsonValue = None, error: Problem | None = None
+    ) -> None:
+        """End it, with its last event.
+
+        Raises:
+            LeaseLostError: Another replica has it now.
+        """
+        with self.database.writing() as connection:
+            self._finish(connection, claim, status, answer, error)
+
+    def cancel(self, id: str, identity: str | None) -> None:
+        """Have whoever works on it stop; nothing happens to what has ended.
+
+        Args:
+            id: Which.
+            identity: Whose it must be; None for anybody's.
+
+        Raises:
+            NotFoundError: There is none of that id, or it is somebody else's.
+        """
+        with self.database.writing() as connection:
+            row = self._row(connection, id)
+            if identity is not None and row.identity != identity:
+                raise _unknown(id)
+            connection.execute(update(requests).where(requests.c.id == id).values(is_cancelled=True))
+
+    def get(self, id: str, *, with_answer: bool = True) -> OperationState:
+        """How it stands. Raises NotFoundError."""
+        with self.database.reading() as connection:
+            return _state(self._row(connection, id), _count(connection, id), with_answer)
+
+    def all(self, environment: str | None, limit: int) -> tuple[OperationState, ...]:
+        """Newest first, without answers."""
+        query = select(requests).order_by(requests.c.created_at.desc(), requests.c.id.desc()).limit(limit)
+        if environment is not None:
+            query = query.where(requests.c.environment == environment)
+        with self.database.reading() as connection:
+            return tuple(_state(row, 0, False) for row in connection.execute(query))
+
+    def running(self) -> int:
+        """How many have not ended."""
+        open_ones = (RequestStatus.RUNNING.value, RequestStatus.WAITING_FOR_USER.value)
+        query = select(func.count()).select_from(requests).where(requests.c.status.in_(open_ones))
+        with self.database.reading() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def events(self, id: str, after: int, limit: int = 500) -> tuple[tuple[Event, ...], RequestStatus]:
+        """The events after that one, oldest first, and how the request stood when they were read."""
+        query = (
+            select(request_events.c.document)
+            .where(request_events.c.request_id == id, request_events.c.sequence > after)
+            .order_by(request_events.c.sequence)
+            .limit(limit)
+        )
+        with self.database.snapshot() as connection:
+            status = connection.execute(select(requests.c.status).where(requests.c.id == id)).scalar_one_or_none()
+            if status is None:
+                raise _unknown(id)
+            found = tuple(from_json(json.loads(text), Event) for (text,) in connection.execute(query))
+        return found, RequestStatus(status)
+
+    def _interrupted(self) -> list[AnyRow]:
+        with self.database.reading() as connection:
+            now = self._now(connection)
+            rows = connection.execute(
+                select(requests)
+                .where(requests.c.status == RequestStatus.RUNNING.value)
+                .order_by(requests.c.created_at, requests.c.id)
+            ).all()
+        return [row for row in rows if row.lease_expires_at <= now or self.is_gone(_holder(row))]
+
+    def _take(self, row: AnyRow, holder: Holder) -> Claim | GivenUp | None:
+        is_waiting, is_poison = json.loads(row.needs) != [], row.fence > TAKE_OVERS_AT_MOST
+        with self.database.writing() as connection:
+            now = self._now(connection)
+            status = RequestStatus.WAITING_FOR_USER if is_waiting and not is_poison else RequestStatus.RUNNING
+            taken = connection.execute(
+                update(requests)
+                .where(_fenced(row.id, row.fence))
+                .values(status=status.value, fence=row.fence + 1, **_held_by(holder, now))
+            )
+            if taken.rowcount == 0:
+                return None
+            claim = Claim(_request(row), row.fence + 1, _count(connection, row.id))
+            if is_poison:
+                words = f"given up: {row.fence} processes ended while they worked on it"
+                problem = Problem(
+                    GIVEN_UP, words, hint="find out what ends the process, and look at what it left: plan again"
+                )
+                self._finish(connection, claim, RequestStatus.FAILED, None, problem)
+                return GivenUp(claim.request)
+            return None if is_waiting else claim
+
+    def _finish(
+        self, connection: Connection, claim: Claim, status: RequestStatus, answer: JsonValue, error: Problem | None
+    ) -> None:
+        now = self._now(connection)
+        ended = connection.execute(
+            update(requests)
+            .where(_fenced(claim.request.id, claim.fence))
+            .values(
+                status=status.value,
+                answer=None if answer is None else json.dumps(answer, separators=(",", ":")),
+                error=None if error is None else dump(error),
+                finished_at=now,
+            )
+        )
+        if ended.rowcount == 0:
+            raise LeaseLostError(f"another replica has taken request {claim.request.id} over")
+
+    def _now(self, connection: Connection) -> datetime:
+        return self.database.now(connection, self.clock)
+
+    def _row(self, connection: Connection, id: str) -> AnyRow:
+        row = connection.execute(select(requests).where(requests.c.id == id)).one_or_none()
+        if row is None:
+            raise _unknown(id)
+        return row
+
+
+def _fenced(id: str, fence: int) -> ColumnElement[bool]:
+    return and_(requests.c.id == id, requests.c.fence == fence, requests.c.status == RequestStatus.RUNNING.value)
+
+
+def _held_by(holder: Holder, now: datetime) -> dict[str, object]:
+    return {
+        "lease_expires_at": now + LEASE,
+        "holder_host": holder.host,
+        "holder_pid": holder.pid,
+        "holder_started": holder.started,
+        "holder_user": holder.user,
+    }
+
+
+def _holder(row: AnyRow) -> Holder:
+    return Holder(row.holder_host, row.holder_pid, row.holder_started, row.holder_user)
+
+
+def _count(connection: Connection, id: str) -> int:
+    newest = select(func.max(request_events.c.sequence)).where(request_events.c.request_id == id)
+    return int(connection.execute(newest).scalar() or 0)
+
+
+def _request(row: AnyRow) -> Request:
+    caller = Caller(row.identity, tuple(json.loads(row.groups)), row.id)
+    needs = tuple(json.loads(row.needs))
+    return Request(row.id, row.method, caller, row.environment, json.loads(row.document), needs)
+
+
+def _state(row: AnyRow, events: int, with_answer: bool) -> OperationState:
+    return OperationState(
+        id=row.id,
+        method=row.method,
+        environment=row.environment,
+        identity=row.identity,
+        status=RequestStatus(row.status),
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+        answer=json.loads(row.answer) if with_answer and row.answer is not None else None,
+        error=None if row.error is None else from_json(json.loads(row.error), Problem),
+        needs=tuple(json.loads(row.needs)) if row.status == RequestStatus.WAITING_FOR_USER.value else (),
+        events=events,
+    )
+
+
+def _unknown(id: str) -> NotFoundError:
+    return NotFoundError(f"there is no operation {id}", code="operation.not_found")
