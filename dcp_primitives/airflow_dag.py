@@ -104,7 +104,44 @@ class AirflowDagPrimitive(Primitive):
             )
         folder.remove(resource.name)
 
+    def pause(self, resource: Resource, ctx: Context) -> bool:
+        """Deploy the file without its schedule, now and at every update; Airflow takes it up when it next reads it.
+
+        Airflow's own switch is not touched: it is in its database, which a folder does not lead to.
+
+        Raises:
+            ConflictError: The file was changed by somebody else.
+            TransientError: The disk is full or away.
+        """
+        return self._set_paused(resource, True, ctx)
+
+    def resume(self, resource: Resource, ctx: Context) -> bool:
+        """Deploy the file with its schedule again.
+
+        Raises:
+            ConflictError: The file was changed by somebody else.
+            TransientError: The disk is full or away.
+        """
+        return self._set_paused(resource, False, ctx)
+
+    def _set_paused(self, resource: Resource, paused: bool, ctx: Context) -> bool:
+        folder = DagFolder.of(ctx)
+        if values_of(resource)["schedule"] is None and not folder.is_paused(resource.name):
+            return False
+        found = folder.read(resource.name)
+        deployed = state_of(*found) if found is not None else None
+        if deployed is not None and deployed.digest != self.get_desired_state(resource, ctx).digest:
+            raise ConflictError(
+                f"{folder.file(resource.name)} is not as it was deployed", hint="apply first, which mends it"
+            )
+        # The mark first: an apply after a crash in between renders the file as the mark says.
+        folder.mark_paused(resource.name, paused)
+        if deployed is not None:
+            _deploy(folder, resource, ctx)
+        return True
+
 
 def _deploy(folder: DagFolder, resource: Resource, ctx: Context) -> None:
-    file = folder.write(resource.name, render(values_of(resource), owner_of(resource)))
+    paused = folder.is_paused(resource.name)
+    file = folder.write(resource.name, render(values_of(resource), owner_of(resource), paused=paused))
     ctx.log.info("deployed DAG %s to %s", resource.name, file)

@@ -17,9 +17,7 @@ AT_MOST = 1000
 """How many intervals one question may be about; the driver lists no more executions either."""
 
 
-def intervals(
-    params: Mapping[str, str], schedule: str | None, start: datetime, end: datetime
-) -> tuple[Interval, ...]:
+def intervals(params: Mapping[str, str], schedule: str | None, start: datetime, end: datetime) -> tuple[Interval, ...]:
     """Those that lie wholly between two moments, the earliest first; () when no parameter has dates of the run.
 
     Args:

@@ -119,6 +119,31 @@ class DagFolder:
         except OSError as error:
             raise PermanentError(f"cannot remove {file}: {error.strerror}") from None
 
+    def is_paused(self, dag_id: str) -> bool:
+        """Whether its schedule stands still, also when its file is gone for the moment."""
+        return self._mark(dag_id).exists()
+
+    def mark_paused(self, dag_id: str, paused: bool) -> None:
+        """Remember it, in an empty hidden file beside the DAG's.
+
+        Raises:
+            PermanentError: The folder cannot be written.
+        """
+        mark = self._mark(dag_id)
+        try:
+            if paused:
+                self.path.mkdir(parents=True, exist_ok=True)
+                mark.touch()
+            else:
+                mark.unlink(missing_ok=True)
+            if self.path.is_dir():
+                self._settle()
+        except OSError as error:
+            raise PermanentError(f"cannot write {mark}: {error.strerror}", hint="see [airflow] dags_folder") from None
+
+    def _mark(self, dag_id: str) -> Path:
+        return self.path / f".{check_dag_id(dag_id)}.paused"
+
     def _temporary(self, dag_id: str) -> Path:
         # One name for each DAG, so that there is never more than one to clean up.
         return self.path / f".{check_dag_id(dag_id)}.py.deploying"

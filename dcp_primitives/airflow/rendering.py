@@ -23,17 +23,22 @@ _PLACE = "DAG_SPEC = {}\n"
 DIGEST = "content_digest"
 EDITED = "edited"
 """In a state's ``info``: whether the file is not as it was deployed."""
+_SCHEDULED = '    schedule=DAG_SPEC["schedule"],\n'
+_STANDING = '    schedule=None,  # paused: "pretzel ops resume" gives it its schedule back\n'
 
 
-def render(values: Mapping[str, JsonValue], owner: Owner) -> str:
+def render(values: Mapping[str, JsonValue], owner: Owner, *, paused: bool = False) -> str:
     """The file for these values: the same text for the same values, and valid Python.
+
+    One that is paused has no schedule, and is the same DAG otherwise: its mark and its state do not tell.
 
     Raises:
         InvalidSpecError: A value cannot be written into a Python file.
     """
     body = _body(values)
     mark = {**asdict(owner), "content": digest_of(body)}
-    return f"{_HEADER}{json.dumps(mark)}\n{body}"
+    text = body.replace(_SCHEDULED, _STANDING, 1) if paused else body
+    return f"{_HEADER}{json.dumps(mark)}\n{text}"
 
 
 def desired_state(values: Mapping[str, JsonValue], owner: Owner) -> State:
@@ -47,6 +52,7 @@ def state_of(text: str, revision: str | None = None) -> State:
     owner = _owner(first)
     if owner is None:
         return State({DIGEST: digest_of(text)}, None, revision)
+    body = body.replace(_STANDING, _SCHEDULED, 1)
     digest = digest_of(body)
     return State({**_spec_in(body), DIGEST: digest}, owner, revision, {EDITED: digest not in first})
 
