@@ -117,10 +117,9 @@ class ControlPlane:
             SettingsError: No installed store has the URL's scheme.
         """
         if self._store is None:
-            url = self.settings.section("store", StoreSettings).url
-            scheme = url.partition(":")[0].partition("+")[0]
-            factory: StoreFactory = self.registry.get(STORES, scheme)
-            self._store = factory(url, self.clock)
+            kept = self.settings.section("store", StoreSettings)
+            factory: StoreFactory = self.registry.get(STORES, kept.scheme)
+            self._store = factory(kept.url, self.clock, kept)
         return self._store
 
     def environment(self, name: str | None = None, *, overlay: bool | None = None) -> Environment:

@@ -68,12 +68,12 @@ class MemoryStore:
             self._operations[operation.id] = operation
             return Lease(operation, 1, holder)
 
-    def interrupted(self, environment: str, manifest_ids: Sequence[str] | None = None) -> tuple[Operation, ...]:
+    def interrupted(self, environment: str | None, manifest_ids: Sequence[str] | None = None) -> tuple[Operation, ...]:
         with self._lock:
             return tuple(
                 each.operation
                 for each in self._running.values()
-                if each.operation.environment == environment
+                if environment in (None, each.operation.environment)
                 and (manifest_ids is None or each.operation.manifest_id in manifest_ids)
                 and self._is_free(each)
             )

@@ -26,6 +26,7 @@ from dcp_core.records import (
     OperationStatus,
     Sandbox,
 )
+from dcp_core.sections import StoreSettings
 
 
 @attrs.frozen
@@ -114,8 +115,13 @@ class Journal(Protocol):
         """
         ...
 
-    def interrupted(self, environment: str, manifest_ids: Sequence[str] | None = None) -> tuple[Operation, ...]:
-        """Running operations whose lease expired, or whose holder was on this machine and is gone."""
+    def interrupted(self, environment: str | None, manifest_ids: Sequence[str] | None = None) -> tuple[Operation, ...]:
+        """Running operations whose lease expired, or whose holder was on this machine and is gone.
+
+        Args:
+            environment: Where; None for everywhere.
+            manifest_ids: Of which manifests; None for all.
+        """
         ...
 
     def take_over(self, operation_id: str, holder: Holder) -> Lease:
@@ -249,5 +255,5 @@ class StateStore(Store, Journal, Protocol):
     """Both in one object, as the control plane uses it."""
 
 
-StoreFactory = Callable[[str, Callable[[], datetime]], StateStore]
-"""What an entry point of group ``dcp.stores`` (name = URL scheme) loads: ``make(url, clock)``."""
+StoreFactory = Callable[[str, Callable[[], datetime], StoreSettings], StateStore]
+"""What an entry point of group ``dcp.stores`` (name = URL scheme) loads: ``make(url, clock, settings)``."""

@@ -25,7 +25,7 @@ from dcp_core.store import Holder, Store
 from dcp_graph_runner import holder as processes
 from dcp_graph_runner.api.long_running import Event, OperationState, Problem, RequestStatus
 from dcp_graph_runner.database import Database
-from dcp_graph_runner.journal import dump
+from dcp_graph_runner.journal_rows import dump
 from dcp_graph_runner.sql_store import SqlStore
 from dcp_graph_runner.tables import request_events, requests
 
@@ -201,14 +201,10 @@ class RequestLog:
 
         return self.database.settle(take)
 
-    def renew(self, claims: Sequence[Claim]) -> tuple[frozenset[str], frozenset[str]]:
-        """Extend the leases of all of them in one transaction.
-
-        Returns:
-            The ids that are still held, and those of them that somebody has cancelled.
-        """
+    def renew(self, claims: Sequence[Claim]) -> frozenset[str]:
+        """Extend the leases of all of them in one transaction; gives the ids that are still held."""
         if not claims:
-            return frozenset(), frozenset()
+            return frozenset()
         fences = {each.request.id: each.fence for each in claims}
         with self.database.writing() as connection:
             connection.execute(
@@ -217,12 +213,19 @@ class RequestLog:
                 .values(lease_expires_at=self._now(connection) + LEASE)
             )
             rows = connection.execute(
-                select(requests.c.id, requests.c.fence, requests.c.is_cancelled).where(
+                select(requests.c.id, requests.c.fence).where(
                     requests.c.id.in_(fences), requests.c.status == RequestStatus.RUNNING.value
                 )
             ).all()
-        held = {row.id: row.is_cancelled for row in rows if row.fence == fences[row.id]}
-        return frozenset(held), frozenset(id for id, is_cancelled in held.items() if is_cancelled)
+        return frozenset(row.id for row in rows if row.fence == fences[row.id])
+
+    def cancelled(self, ids: Sequence[str]) -> frozenset[str]:
+        """Which of them somebody has cancelled."""
+        if not ids:
+            return frozenset()
+        query = select(requests.c.id).where(requests.c.id.in_(ids), requests.c.is_cancelled)
+        with self.database.reading() as connection:
+            return frozenset(connection.execute(query).scalars())
 
     def add_events(self, events: Mapping[Claim, Sequence[Event]]) -> None:
         """Write what happened in several requests in one transaction; what is no longer held is left out."""

@@ -12,30 +12,33 @@ from datetime import datetime
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from dcp_core.documents import from_json
-from dcp_core.errors import ConflictError, NotFoundError
+from dcp_core.errors import ConflictError, LeaseLostError, NotFoundError
 from dcp_core.model import LogicalPlan, Resource, ResourceKey
 from dcp_core.records import AuditRecord, InventoryEntry, Operation, OperationStatus, Sandbox
+from dcp_core.sections import StoreSettings
 from dcp_core.store import Holder, StateStore
 from dcp_graph_runner.audit import AuditLog
 from dcp_graph_runner.database import Database
-from dcp_graph_runner.journal import AnyRow, SqlJournal, dump, read_operation
+from dcp_graph_runner.journal import SqlJournal
+from dcp_graph_runner.journal_rows import AnyRow, dump, read_operation
 from dcp_graph_runner.schema import ensure_current
 from dcp_graph_runner.tables import chosen_sandboxes, inventory, logical_plans, operations, sandboxes
 
 
-def open_store(url: str, clock: Callable[[], datetime]) -> StateStore:
+def open_store(url: str, clock: Callable[[], datetime], settings: StoreSettings | None = None) -> StateStore:
     """Open the state database, making or migrating it when needed. The entry point of group ``dcp.stores``.
 
     Args:
         url: ``sqlite:////absolute/path/state.db`` or ``postgresql://…``.
-        clock: UTC now.
+        clock: UTC now; leases on PostgreSQL are counted by the database's clock instead.
+        settings: Timeouts, the size of the pool, patience.
 
     Raises:
         SettingsError: The URL cannot be used.
         PermanentError: The database is damaged, not ours to open, or from a newer version.
         TransientError: It is locked or does not answer.
     """
-    database = Database(url)
+    database = Database(url, settings)
     try:
         ensure_current(database)
     except BaseException:
@@ -54,34 +57,36 @@ class SqlStore(SqlJournal):
         query = select(inventory).where(inventory.c.environment == environment).order_by(inventory.c.id)
         if wanted is not None and len(wanted) == 1:
             query = query.where(inventory.c.manifest_id == next(iter(wanted)))
-        with self._database.reading() as connection:
-            rows = connection.execute(query).all()
+        rows = self._database.rows(query)
         return tuple(_entry(row) for row in rows if wanted is None or row.manifest_id in wanted)
 
     def set_protected(self, environment: str, key: ResourceKey, protected: bool) -> None:
         """See ``Store.set_protected``."""
-        with self._database.writing() as connection:
-            changed = connection.execute(
-                update(inventory)
-                .where(
-                    inventory.c.environment == environment,
-                    inventory.c.kind == key.kind,
-                    inventory.c.name == key.name,
-                )
-                .values(protected=protected)
-            )
-        if changed.rowcount == 0:
+        mine = and_(inventory.c.environment == environment, inventory.c.kind == key.kind, inventory.c.name == key.name)
+        change = update(inventory).where(mine).values(protected=protected)
+        if self._database.settle(lambda connection: connection.execute(change).rowcount) == 0:
             raise NotFoundError(f"{key} is not in the inventory", where=environment)
 
     def save_logical_plan(self, logical_plan: LogicalPlan, operation_id: str, user: str, at: datetime) -> int:
-        """See ``Store.save_logical_plan``. A manifest that only moved to another file is a version of its own."""
+        """See ``Store.save_logical_plan``. A manifest that only moved to another file is a version of its own.
+
+        Raises:
+            LeaseLostError: The operation has ended. A process that stood still and comes back must not put its
+                version behind newer ones.
+        """
         mine = and_(
             logical_plans.c.environment == logical_plan.environment, logical_plans.c.manifest_id == logical_plan.id
         )
         newest_first = select(logical_plans).where(mine).order_by(logical_plans.c.version.desc()).limit(1)
         document = dump(logical_plan)
 
+        # Locked until the version is written: an operation that ends, ends before or after.
+        mine_runs = select(operations.c.status).where(operations.c.id == operation_id).with_for_update(read=True)
+
         def append(connection: Connection) -> int:
+            status = connection.execute(mine_runs).scalar_one_or_none()
+            if status not in (None, OperationStatus.RUNNING.value):
+                raise LeaseLostError(f"operation {operation_id} has ended", where=logical_plan.environment)
             newest = connection.execute(newest_first).one_or_none()
             if newest is not None and json.loads(newest.document) == json.loads(document):
                 return int(newest.version)
@@ -126,8 +131,7 @@ class SqlStore(SqlJournal):
             .where(logical_plans.c.environment == environment)
             .order_by(logical_plans.c.manifest_id)
         )
-        with self._database.reading() as connection:
-            rows = connection.execute(query).all()
+        rows = self._database.rows(query)
         return {row.manifest_id: _logical_plan(row) for row in rows}
 
     def history(self, environment: str, manifest_id: str) -> tuple[tuple[int, LogicalPlan, str, str, datetime], ...]:
@@ -137,8 +141,7 @@ class SqlStore(SqlJournal):
             .where(logical_plans.c.environment == environment, logical_plans.c.manifest_id == manifest_id)
             .order_by(logical_plans.c.version.desc())
         )
-        with self._database.reading() as connection:
-            rows = connection.execute(query).all()
+        rows = self._database.rows(query)
         return tuple((row.version, _logical_plan(row), row.operation_id, row.user, row.at) for row in rows)
 
     def operations(self, environment: str | None = None, limit: int = 100) -> tuple[Operation, ...]:
@@ -146,8 +149,13 @@ class SqlStore(SqlJournal):
         query = select(operations).order_by(operations.c.created_at.desc(), operations.c.id.desc()).limit(limit)
         if environment is not None:
             query = query.where(operations.c.environment == environment)
-        with self._database.reading() as connection:
-            rows = connection.execute(query).all()
+        rows = self._database.rows(query)
+        return tuple(read_operation(row) for row in rows)
+
+    def operations_of(self, request_id: str) -> tuple[Operation, ...]:
+        """Those that a request of the server began, oldest first."""
+        mine = select(operations).where(operations.c.request_id == request_id)
+        rows = self._database.rows(mine.order_by(operations.c.created_at, operations.c.id))
         return tuple(read_operation(row) for row in rows)
 
     @property
@@ -183,7 +191,9 @@ class SqlStore(SqlJournal):
         values = {"identity": sandbox.identity, "created_at": sandbox.created_at, "expires_at": sandbox.expires_at}
 
         def put(connection: Connection) -> None:
-            found = connection.execute(select(sandboxes).where(sandboxes.c.id == sandbox.id)).one_or_none()
+            # Locked, so that it cannot become somebody else's before it is changed.
+            mine = select(sandboxes).where(sandboxes.c.id == sandbox.id).with_for_update()
+            found = connection.execute(mine).one_or_none()
             if found is None:
                 connection.execute(insert(sandboxes).values(id=sandbox.id, user=sandbox.user, **values))
             elif found.identity == sandbox.identity:
@@ -195,8 +205,7 @@ class SqlStore(SqlJournal):
 
     def sandboxes(self) -> tuple[Sandbox, ...]:
         """See ``Store.sandboxes``."""
-        with self._database.reading() as connection:
-            rows = connection.execute(select(sandboxes).order_by(sandboxes.c.id)).all()
+        rows = self._database.rows(select(sandboxes).order_by(sandboxes.c.id))
         return tuple(Sandbox(row.id, row.user, row.identity, row.created_at, row.expires_at) for row in rows)
 
     def delete_sandbox(self, sandbox_id: str) -> None:
@@ -205,7 +214,10 @@ class SqlStore(SqlJournal):
         Raises:
             ConflictError: Resources are left, or an operation is running there.
         """
-        with self._database.writing() as connection:
+
+        def forget(connection: Connection) -> None:
+            # The row first: an operation that begins there holds it, and is seen below.
+            connection.execute(select(sandboxes.c.id).where(sandboxes.c.id == sandbox_id).with_for_update())
             left = connection.execute(
                 select(func.count()).select_from(inventory).where(inventory.c.environment == sandbox_id)
             ).scalar_one()
@@ -221,11 +233,13 @@ class SqlStore(SqlJournal):
             connection.execute(delete(chosen_sandboxes).where(chosen_sandboxes.c.sandbox_id == sandbox_id))
             connection.execute(delete(sandboxes).where(sandboxes.c.id == sandbox_id))
 
+        self._database.settle(forget)
+
     def chosen_sandbox(self, identity: str) -> str | None:
         """See ``Store.chosen_sandbox``."""
         query = select(chosen_sandboxes.c.sandbox_id).where(chosen_sandboxes.c.identity == identity)
-        with self._database.reading() as connection:
-            return connection.execute(query).scalar_one_or_none()
+        rows = self._database.rows(query)
+        return rows[0].sandbox_id if rows else None
 
     def choose_sandbox(self, identity: str, sandbox_id: str | None) -> None:
         """See ``Store.choose_sandbox``."""

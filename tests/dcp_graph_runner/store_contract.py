@@ -351,7 +351,7 @@ class StoreContract:
     def test_a_manifest_that_moved_to_another_file_is_known_by_its_new_place(self, store: StateStore) -> None:
         apply(store, operation("op_1"), entry("a"))
         for file in ("old.yaml", "new.yaml"):
-            store.save_logical_plan(logical_plan(file=file), "op_1", "alice", START)
+            store.save_logical_plan(logical_plan(file=file), "op_0", "alice", START)
         assert store.logical_plans(ALICE)[ORDERS].source.file == "new.yaml"
 
     def test_the_newest_plans_are_those_of_manifests_with_resources(self, store: StateStore) -> None:

@@ -17,6 +17,7 @@ import pytest
 from dcp_core.errors import ConflictError, PermanentError, SettingsError, TransientError
 from dcp_core.model import Action, ActionKind
 from dcp_core.records import Operation, ResultStatus, Sandbox
+from dcp_core.sections import StoreSettings
 from dcp_core.store import Holder, StateStore, StepStatus
 from dcp_graph_runner import current_holder
 from dcp_graph_runner.database import Database
@@ -175,7 +176,7 @@ def test_reading_goes_on_while_another_process_writes(store: SqlStore, url: str)
 
 
 def test_a_database_that_stays_locked_is_an_error_that_may_be_retried(url: str, clock: Clock) -> None:
-    database = Database(url, busy_timeout_s=0.1)
+    database = Database(url, StoreSettings(lock_timeout_s=0.1))
     ensure_current(database)
     store = SqlStore(database, clock)
     writer = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
