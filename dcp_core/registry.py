@@ -126,7 +126,9 @@ class Registry:
                 registry._add(_Found(group, point.name, owner, point.value, point.load))
         return registry
 
-    def register(self, group: str, name: str, made: Any, distribution: str = "embedded") -> None:
+    def register(
+        self, group: str, name: str, made: Any, distribution: str = "embedded", *, required: bool = False
+    ) -> None:
         """Add an object by hand: for embedding, for tests, and for a program's own listeners.
 
         Args:
@@ -134,10 +136,13 @@ class Registry:
             name: As an entry point would name it.
             made: The class or object.
             distribution: For messages.
+            required: Of an extension: ``DCP_DISABLE`` does not switch it off, and nothing goes on without it.
 
         Raises:
             PluginLoadError: An extension does not fit its hooks.
         """
+        if required:
+            self._required, self._disabled = (*self._required, name), self._disabled - {name}
         target = f"{getattr(made, '__module__', '?')}:{getattr(made, '__qualname__', type(made).__name__)}"
         self._add(_Found(group, name, distribution, target, lambda: made))
         if group == EXTENSIONS and self._extensions_loaded:

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dcp_core.errors import SettingsError, UnauthenticatedError
 from dcp_core.settings import Settings
 from dcp_graph_runner.access.principal import Authenticates, Principal, header
 from dcp_graph_runner.access.settings import SECTION, AuthSettings, is_loopback
 from dcp_graph_runner.access.signing_keys import SigningKeys
-
-if TYPE_CHECKING:
-    from jwt import PyJWTError
 
 IDENTITY_HEADER = "x-dcp-identity"
 LONGEST_TOKEN = 16 * 1024

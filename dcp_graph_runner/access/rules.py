@@ -8,6 +8,7 @@ Source: design.md section 9.
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Callable, Iterable, Sequence
 
 import attrs
@@ -15,7 +16,10 @@ import attrs
 from dcp_core.hookspecs import hookimpl
 from dcp_core.model import LogicalPlan
 from dcp_core.records import AuthorizationRequest, Decision, Sandbox
+from dcp_core.registry import EXTENSIONS, Registry
+from dcp_core.settings import Settings
 from dcp_graph_runner.access.principal import own_playground
+from dcp_graph_runner.access.settings import AuthSettings
 
 NAME = "access"
 """The extension's name in the registry."""
@@ -89,6 +93,8 @@ def team_writes_to_production(request: AuthorizationRequest, facts: Facts) -> tu
     ]
     for how, versions in concerned:
         for version in versions:
+            if not teams(version):
+                return False, f"{version.id} in production has a version that names no team"
             missing = next((team for team in teams(version) if team not in request.groups), None)
             if missing is not None:
                 return False, f"{request.user} is not in {missing}, which {how} ({version.id} in production)"
@@ -101,7 +107,7 @@ RULES: tuple[Rule, ...] = (dcp_itself, any_user_reads, owner_writes_to_playgroun
 
 
 class AccessRules:
-    """The extension that a server registers: ``registry.register(EXTENSIONS, NAME, AccessRules(…), distribution)``.
+    """The extension that a server registers with its registry.
 
     Args:
         sandboxes: The playgrounds as the store has them; asked for each write to a playground.
@@ -119,6 +125,18 @@ class AccessRules:
     ) -> None:
         self._facts = Facts(frozenset(admin_groups), signs_in, sandboxes)
 
+    @classmethod
+    def register(cls, registry: Registry, settings: Settings, sandboxes: Callable[[], Sequence[Sandbox]]) -> None:
+        """Have them asked from now on; nothing switches them off, and without them nothing goes on.
+
+        Raises:
+            SettingsError: ``[auth]`` is wrong.
+            PluginLoadError: An installed package has taken their name.
+        """
+        auth = AuthSettings.of(settings)
+        rules = cls(sandboxes, admin_groups=auth.admin_groups, signs_in=auth.is_on)
+        registry.register(EXTENSIONS, NAME, rules, distribution(), required=True)
+
     @hookimpl
     def authorize(self, request: AuthorizationRequest) -> Decision:
         """The answer of the first rule that has one, with its name."""
@@ -127,6 +145,11 @@ class AccessRules:
             if answer is not None:
                 return Decision(answer[0], answer[1], rule.__name__)
         return Decision(False, f"no rule knows {request.operation!r} in {request.environment.name}", "no_rule")
+
+
+def distribution() -> str:
+    """Whose the rules are, for messages."""
+    return f"dcp-graph-runner=={importlib.metadata.version('dcp-graph-runner')}"
 
 
 def teams(version: LogicalPlan) -> tuple[str, ...]:
