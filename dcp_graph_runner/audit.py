@@ -103,7 +103,7 @@ class AuditLog:
 
     Args:
         database: Where; its schema is current.
-        clock: UTC now.
+        clock: UTC now; on PostgreSQL the database's own counts instead (``Database.now``).
         is_gone: Whether a holder's process has ended for certain.
     """
 
@@ -119,14 +119,13 @@ class AuditLog:
 
     def append(self, record: AuditRecord) -> None:
         """See ``Store.append_audit``."""
-        with self._database.writing() as connection:
-            append(connection, record)
+        self._database.settle(lambda connection: append(connection, record))
 
     def announce(self, record: AuditRecord, holder: Holder) -> None:
         """See ``Store.announce_audit``; one that has ended is not announced again."""
-        now, holder = self._clock(), processes.identified(holder)
+        holder = processes.identified(holder)
         mine = audit_announced.c.operation_id == record.operation_id
-        expires_at = now + ANNOUNCEMENT
+        expires_at = self._database.moment(self._clock, ANNOUNCEMENT)
 
         def write(connection: Connection) -> None:
             if connection.execute(update(audit_announced).where(mine).values(expires_at=expires_at)).rowcount:
@@ -138,7 +137,7 @@ class AuditLog:
                 insert(audit_announced).values(
                     operation_id=record.operation_id,
                     document=canonical_json(to_json(record)),
-                    announced_at=now,
+                    announced_at=self._database.moment(self._clock),
                     expires_at=expires_at,
                     holder_host=holder.host,
                     holder_pid=holder.pid,
@@ -154,33 +153,41 @@ class AuditLog:
 
         What cannot be read (a newer version may have announced it) is left to who can, and keeps nobody from work.
         """
-        waiting = select(audit_announced).order_by(audit_announced.c.announced_at, audit_announced.c.operation_id)
-        with self._database.reading() as connection:
-            rows = connection.execute(waiting).all()
+        read_at = self._database.moment(self._clock).label("read_at")
+        waiting = select(audit_announced, read_at)
+        in_order = waiting.order_by(audit_announced.c.announced_at, audit_announced.c.operation_id)
         settled = []
-        for row in rows:
+        for row in self._database.rows(in_order):
             if not self._is_over(row):
                 continue
             try:
-                record = attrs.evolve(read_record(row.document), at=self._clock())
+                record = attrs.evolve(read_record(row.document), at=row.read_at)
             except ConflictError as error:
                 LOG.warning("the end of %s is not recorded yet: %s", row.operation_id, error.message)
                 continue
-            with self._database.writing() as connection:
-                # The head first, as ``append`` does: whoever locks in another order may wait for ever.
-                connection.execute(select(audit_head).where(_HEAD).with_for_update())
-                # Still as it was seen: its process may have come back to life, or somebody was faster.
-                mine = audit_announced.c.operation_id == row.operation_id
-                now = connection.execute(select(audit_announced.c.expires_at).where(mine)).scalar_one_or_none()
-                if now == row.expires_at:
-                    append(connection, record)
-                    settled.append(record)
+            if self._settle(row, record):
+                settled.append(record)
         return tuple(settled)
+
+    def _settle(self, row: Row[tuple[object, ...]], record: AuditRecord) -> bool:
+        mine = audit_announced.c.operation_id == row.operation_id
+        # Locked: its process may have come back to life and be about to say so.
+        still = select(audit_announced.c.expires_at).where(mine).with_for_update()
+
+        def write(connection: Connection) -> bool:
+            # The head first, as ``append`` does: whoever locks in another order may wait for ever.
+            connection.execute(select(audit_head).where(_HEAD).with_for_update())
+            # Still as it was seen, or somebody was faster.
+            if connection.execute(still).scalar_one_or_none() != row.expires_at:
+                return False
+            append(connection, record)
+            return True
+
+        return self._database.settle(write)
 
     def announced(self) -> int:
         """How many operations are under way, or have ended without a word."""
-        with self._database.reading() as connection:
-            return len(connection.execute(select(audit_announced.c.operation_id)).all())
+        return len(self._database.rows(select(audit_announced.c.operation_id)))
 
     def records(self, environment: str | None, manifest_id: str | None, limit: int) -> tuple[AuditRecord, ...]:
         """See ``Store.audit_records``.
@@ -202,8 +209,7 @@ class AuditLog:
             query = query.where(audit.c.environment == environment)
         if manifest_id is not None:
             query = query.where(audit.c.manifest_id == manifest_id)
-        with self._database.reading() as connection:
-            return tuple(_link(row) for row in connection.execute(query))
+        return tuple(_link(row) for row in self._database.rows(query))
 
     def verify(self, noted: str | None = None) -> Verdict:
         """Follow the whole chain; then look for operations that have ended and are not in it.
@@ -226,18 +232,17 @@ class AuditLog:
 
     def outgoing(self) -> Outgoing:
         """The log's name, and how far it was delivered."""
-        with self._database.reading() as connection:
-            row = connection.execute(select(audit_outbox)).one()
+        (row,) = self._database.rows(select(audit_outbox))
         return Outgoing(row.log_id, row.sequence, row.delivered_at)
 
     def note_delivered(self, sequence: int) -> None:
         """Remember how far the table has come: for people, and never what delivery relies on."""
-        with self._database.writing() as connection:
-            connection.execute(update(audit_outbox).values(sequence=sequence, delivered_at=self._clock()))
+        noted = update(audit_outbox).values(sequence=sequence, delivered_at=self._database.moment(self._clock))
+        self._database.settle(lambda connection: connection.execute(noted))
 
     def _is_over(self, row: Row[tuple[object, ...]]) -> bool:
         holder = Holder(row.holder_host, row.holder_pid, row.holder_started, row.holder_user)
-        expired: bool = row.expires_at <= self._clock()
+        expired: bool = row.expires_at <= row.read_at
         # A machine that slept wakes up with its announcements expired and its processes alive.
         return self._is_gone(holder) or (expired and not processes.is_alive(holder))
 
