@@ -10,17 +10,15 @@ Source: design.md sections 7 and 9.
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import attrs
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, func, insert, or_, select, update
 
 from dcp_core.digests import JsonValue, digest_of
 from dcp_core.documents import from_json
-from dcp_core.errors import ConflictError, LeaseLostError, NotFoundError, NotSupportedError
-from dcp_core.records import Caller
+from dcp_core.errors import ConflictError, LeaseLostError, NotSupportedError
 from dcp_core.store import Holder, Store
 from dcp_graph_runner import holder as processes
 from dcp_graph_runner.api.long_running import Event, OperationState, Problem, RequestStatus
@@ -29,59 +27,8 @@ from dcp_graph_runner.journal_rows import dump
 from dcp_graph_runner.sql_store import SqlStore
 from dcp_graph_runner.tables import request_events, requests
 
-LEASE = timedelta(seconds=30)
 TAKE_OVERS_AT_MOST = 5
 GIVEN_UP = "request.given_up"
-
-AnyRow = Row[tuple[object, ...]]
-
-
-@attrs.frozen
-class Request:
-    """One, as it was asked.
-
-    Args:
-        id: ``req_…``.
-        method: ``Operations.Apply``.
-        caller: Who asked, with the id of the request.
-        environment: Where.
-        document: The request's JSON.
-        needs: The platforms whose tokens came along.
-    """
-
-    id: str
-    method: str
-    caller: Caller
-    environment: str
-    document: JsonValue
-    needs: tuple[str, ...] = ()
-
-
-@attrs.frozen(eq=False)
-class Claim:
-    """The right to work on a request until its lease ends.
-
-    Args:
-        request: Which.
-        fence: Grows with every take-over.
-        events: How many events it has.
-    """
-
-    request: Request
-    fence: int
-    events: int = 0
-
-
-@attrs.frozen
-class GivenUp:
-    """A request that ended every process that worked on it."""
-
-    request: Request
-
-
-def new_request_id(at: datetime) -> str:
-    """Ids sort by time and do not collide across machines."""
-    return f"req_{at.strftime('%Y%m%dT%H%M%S')}_{secrets.token_hex(6)}"
 
 
 @attrs.frozen
@@ -151,7 +98,7 @@ class RequestLog:
                     is_cancelled=False,
                     created_at=now,
                     fence=1,
-                    **_held_by(holder, now),
+                    **held_by(holder, now),
                 )
             )
             return request.id
@@ -188,16 +135,16 @@ class RequestLog:
         def take(connection: Connection) -> Claim:
             row = self._row(connection, id)
             if row.identity != identity:
-                raise _unknown(id)
+                raise unknown(id)
             now = self._now(connection)
             taken = connection.execute(
                 update(requests)
                 .where(requests.c.id == id, requests.c.status == RequestStatus.WAITING_FOR_USER.value)
-                .values(status=RequestStatus.RUNNING.value, fence=row.fence + 1, **_held_by(holder, now))
+                .values(status=RequestStatus.RUNNING.value, fence=row.fence + 1, **held_by(holder, now))
             )
             if taken.rowcount == 0:
                 raise ConflictError(f"operation {id} does not wait for anybody: it is {row.status}")
-            return Claim(_request(row), row.fence + 1, _count(connection, id))
+            return Claim(request_of(row), row.fence + 1, count_events(connection, id))
 
         return self.database.settle(take)
 
@@ -209,7 +156,7 @@ class RequestLog:
         with self.database.writing() as connection:
             connection.execute(
                 update(requests)
-                .where(or_(*(_fenced(id, fence) for id, fence in fences.items())))
+                .where(or_(*(fenced(id, fence) for id, fence in fences.items())))
                 .values(lease_expires_at=self._now(connection) + LEASE)
             )
             rows = connection.execute(
@@ -232,7 +179,7 @@ class RequestLog:
         with self.database.writing() as connection:
             for claim, several in events.items():
                 held = connection.execute(
-                    select(requests.c.id).where(_fenced(claim.request.id, claim.fence)).with_for_update()
+                    select(requests.c.id).where(fenced(claim.request.id, claim.fence)).with_for_update()
                 ).first()
                 if held is not None and several:
                     connection.execute(
@@ -273,13 +220,13 @@ class RequestLog:
         with self.database.writing() as connection:
             row = self._row(connection, id)
             if identity is not None and row.identity != identity:
-                raise _unknown(id)
+                raise unknown(id)
             connection.execute(update(requests).where(requests.c.id == id).values(is_cancelled=True))
 
     def get(self, id: str, *, with_answer: bool = True) -> OperationState:
         """How it stands. Raises NotFoundError."""
         with self.database.reading() as connection:
-            return _state(self._row(connection, id), _count(connection, id), with_answer)
+            return state_of(self._row(connection, id), count_events(connection, id), with_answer)
 
     def all(self, environment: str | None, limit: int) -> tuple[OperationState, ...]:
         """Newest first, without answers."""
@@ -287,7 +234,7 @@ class RequestLog:
         if environment is not None:
             query = query.where(requests.c.environment == environment)
         with self.database.reading() as connection:
-            return tuple(_state(row, 0, False) for row in connection.execute(query))
+            return tuple(state_of(row, 0, False) for row in connection.execute(query))
 
     def running(self) -> int:
         """How many have not ended."""
@@ -307,7 +254,7 @@ class RequestLog:
         with self.database.snapshot() as connection:
             status = connection.execute(select(requests.c.status).where(requests.c.id == id)).scalar_one_or_none()
             if status is None:
-                raise _unknown(id)
+                raise unknown(id)
             found = tuple(from_json(json.loads(text), Event) for (text,) in connection.execute(query))
         return found, RequestStatus(status)
 
@@ -319,7 +266,7 @@ class RequestLog:
                 .where(requests.c.status == RequestStatus.RUNNING.value)
                 .order_by(requests.c.created_at, requests.c.id)
             ).all()
-        return [row for row in rows if row.lease_expires_at <= now or self.is_gone(_holder(row))]
+        return [row for row in rows if row.lease_expires_at <= now or self.is_gone(holder_of(row))]
 
     def _take(self, row: AnyRow, holder: Holder) -> Claim | GivenUp | None:
         is_waiting, is_poison = json.loads(row.needs) != [], row.fence > TAKE_OVERS_AT_MOST
@@ -328,12 +275,12 @@ class RequestLog:
             status = RequestStatus.WAITING_FOR_USER if is_waiting and not is_poison else RequestStatus.RUNNING
             taken = connection.execute(
                 update(requests)
-                .where(_fenced(row.id, row.fence))
-                .values(status=status.value, fence=row.fence + 1, **_held_by(holder, now))
+                .where(fenced(row.id, row.fence))
+                .values(status=status.value, fence=row.fence + 1, **held_by(holder, now))
             )
             if taken.rowcount == 0:
                 return None
-            claim = Claim(_request(row), row.fence + 1, _count(connection, row.id))
+            claim = Claim(request_of(row), row.fence + 1, count_events(connection, row.id))
             if is_poison:
                 words = f"given up: {row.fence} processes ended while they worked on it"
                 problem = Problem(
@@ -349,7 +296,7 @@ class RequestLog:
         now = self._now(connection)
         ended = connection.execute(
             update(requests)
-            .where(_fenced(claim.request.id, claim.fence))
+            .where(fenced(claim.request.id, claim.fence))
             .values(
                 status=status.value,
                 answer=None if answer is None else json.dumps(answer, separators=(",", ":")),
@@ -366,54 +313,5 @@ class RequestLog:
     def _row(self, connection: Connection, id: str) -> AnyRow:
         row = connection.execute(select(requests).where(requests.c.id == id)).one_or_none()
         if row is None:
-            raise _unknown(id)
+            raise unknown(id)
         return row
-
-
-def _fenced(id: str, fence: int) -> ColumnElement[bool]:
-    return and_(requests.c.id == id, requests.c.fence == fence, requests.c.status == RequestStatus.RUNNING.value)
-
-
-def _held_by(holder: Holder, now: datetime) -> dict[str, object]:
-    return {
-        "lease_expires_at": now + LEASE,
-        "holder_host": holder.host,
-        "holder_pid": holder.pid,
-        "holder_started": holder.started,
-        "holder_user": holder.user,
-    }
-
-
-def _holder(row: AnyRow) -> Holder:
-    return Holder(row.holder_host, row.holder_pid, row.holder_started, row.holder_user)
-
-
-def _count(connection: Connection, id: str) -> int:
-    newest = select(func.max(request_events.c.sequence)).where(request_events.c.request_id == id)
-    return int(connection.execute(newest).scalar() or 0)
-
-
-def _request(row: AnyRow) -> Request:
-    caller = Caller(row.identity, tuple(json.loads(row.groups)), row.id)
-    needs = tuple(json.loads(row.needs))
-    return Request(row.id, row.method, caller, row.environment, json.loads(row.document), needs)
-
-
-def _state(row: AnyRow, events: int, with_answer: bool) -> OperationState:
-    return OperationState(
-        id=row.id,
-        method=row.method,
-        environment=row.environment,
-        identity=row.identity,
-        status=RequestStatus(row.status),
-        created_at=row.created_at,
-        finished_at=row.finished_at,
-        answer=json.loads(row.answer) if with_answer and row.answer is not None else None,
-        error=None if row.error is None else from_json(json.loads(row.error), Problem),
-        needs=tuple(json.loads(row.needs)) if row.status == RequestStatus.WAITING_FOR_USER.value else (),
-        events=events,
-    )
-
-
-def _unknown(id: str) -> NotFoundError:
-    return NotFoundError(f"there is no operation {id}", code="operation.not_found")

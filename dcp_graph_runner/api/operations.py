@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import attrs
+
 from dcp_core.attribution import plugin_bug
 from dcp_core.control_plane import ControlPlane
 from dcp_core.errors import DcpError, NotFoundError, NotSupportedError, UsageError
@@ -68,7 +70,8 @@ def _long(
 def _recover(dcp: ControlPlane, request: RecoverRequest) -> ApplyAnswer:
     operations = dcp.recover(Environment.named(request.environment), request.manifest_ids or None)
     resumed = dcp.wait(operations)
-    return ApplyAnswer("SUCCEEDED", operations, resumed)
+    small = tuple(attrs.evolve(each, plan=attrs.evolve(each.plan, actions=()), resumed=()) for each in operations)
+    return ApplyAnswer("SUCCEEDED", small, resumed)
 
 
 def _interrupted(dcp: ControlPlane, request: RecoverRequest) -> InterruptedAnswer:

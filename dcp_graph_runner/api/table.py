@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dcp_graph_runner.api import operations
+from dcp_graph_runner.api import audit, operations, playground
 from dcp_graph_runner.api.handlers import AnyHandler
 
-HANDLERS: tuple[AnyHandler, ...] = (*operations.HANDLERS,)
+HANDLERS: tuple[AnyHandler, ...] = (*operations.HANDLERS, *playground.HANDLERS, *audit.HANDLERS)
 """Service by service."""
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import attrs
 from packaging.version import InvalidVersion, Version
 
 from dcp_core import checking
@@ -180,7 +181,10 @@ def apply(work: Work) -> None:
     operations = (*before, *work.dcp.apply(work.plan, kind=kind))
     resumed = work.dcp.wait(operations)
     work.answer = ApplyAnswer(
-        _worst(operations[len(work.recovered) :]), operations, resumed, tuple(work.dcp.created_sandboxes)
+        _worst(operations[len(work.recovered) :]),
+        tuple(map(_without_actions, operations)),
+        resumed,
+        tuple(work.dcp.created_sandboxes),
     )
 
 
@@ -254,9 +258,12 @@ def _provided(work: Work) -> frozenset[str]:
 def _without(planned: Plan, work: Work) -> Plan:
     """Orphans that were destroyed before another replica took over are in the plan no more: nothing to leave out."""
     kept = tuple(each for each in planned.manifests if each.id not in work.done)
-    return planned if len(kept) == len(planned.manifests) else Plan(
-        planned.environment, kept, planned.options, planned.plugins, planned.orphaned, planned.overlay
-    )  # fmt: skip
+    return attrs.evolve(planned, manifests=kept)
+
+
+def _without_actions(operation: Operation) -> Operation:
+    """The plan's states are many times as large as what came of them, which ``results`` says."""
+    return attrs.evolve(operation, plan=attrs.evolve(operation.plan, actions=()), resumed=())
 
 
 def _worst(operations: Sequence[Operation]) -> str:

@@ -1,0 +1,129 @@
+"""Requests as rows of the database: what one is, and how it is read.
+
+Source: design.md sections 7 and 9.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from datetime import datetime, timedelta
+
+import attrs
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, select
+
+from dcp_core.digests import JsonValue
+from dcp_core.documents import from_json
+from dcp_core.errors import NotFoundError
+from dcp_core.records import Caller
+from dcp_core.store import Holder
+from dcp_graph_runner.api.long_running import OperationState, Problem, RequestStatus
+from dcp_graph_runner.tables import request_events, requests
+
+LEASE = timedelta(seconds=30)
+
+AnyRow = Row[tuple[object, ...]]
+
+
+@attrs.frozen
+class Request:
+    """One, as it was asked.
+
+    Args:
+        id: ``req_…``.
+        method: ``Operations.Apply``.
+        caller: Who asked, with the id of the request.
+        environment: Where.
+        document: The request's JSON.
+        needs: The platforms whose tokens came along.
+    """
+
+    id: str
+    method: str
+    caller: Caller
+    environment: str
+    document: JsonValue
+    needs: tuple[str, ...] = ()
+
+
+@attrs.frozen(eq=False)
+class Claim:
+    """The right to work on a request until its lease ends.
+
+    Args:
+        request: Which.
+        fence: Grows with every take-over.
+        events: How many events it has.
+    """
+
+    request: Request
+    fence: int
+    events: int = 0
+
+
+@attrs.frozen
+class GivenUp:
+    """A request that ended every process that worked on it."""
+
+    request: Request
+
+
+def new_request_id(at: datetime) -> str:
+    """Ids sort by time and do not collide across machines."""
+    return f"req_{at.strftime('%Y%m%dT%H%M%S')}_{secrets.token_hex(6)}"
+
+
+def fenced(id: str, fence: int) -> ColumnElement[bool]:
+    """What a write has to find, so that a former holder's changes nothing."""
+    return and_(requests.c.id == id, requests.c.fence == fence, requests.c.status == RequestStatus.RUNNING.value)
+
+
+def held_by(holder: Holder, now: datetime) -> dict[str, object]:
+    """The columns that say who holds it from now on."""
+    return {
+        "lease_expires_at": now + LEASE,
+        "holder_host": holder.host,
+        "holder_pid": holder.pid,
+        "holder_started": holder.started,
+        "holder_user": holder.user,
+    }
+
+
+def holder_of(row: AnyRow) -> Holder:
+    """Who holds it."""
+    return Holder(row.holder_host, row.holder_pid, row.holder_started, row.holder_user)
+
+
+def count_events(connection: Connection, id: str) -> int:
+    """How many events it has."""
+    newest = select(func.max(request_events.c.sequence)).where(request_events.c.request_id == id)
+    return int(connection.execute(newest).scalar() or 0)
+
+
+def request_of(row: AnyRow) -> Request:
+    """The request as it was asked."""
+    caller = Caller(row.identity, tuple(json.loads(row.groups)), row.id)
+    needs = tuple(json.loads(row.needs))
+    return Request(row.id, row.method, caller, row.environment, json.loads(row.document), needs)
+
+
+def state_of(row: AnyRow, events: int, with_answer: bool) -> OperationState:
+    """How it stands."""
+    return OperationState(
+        id=row.id,
+        method=row.method,
+        environment=row.environment,
+        identity=row.identity,
+        status=RequestStatus(row.status),
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+        answer=json.loads(row.answer) if with_answer and row.answer is not None else None,
+        error=None if row.error is None else from_json(json.loads(row.error), Problem),
+        needs=tuple(json.loads(row.needs)) if row.status == RequestStatus.WAITING_FOR_USER.value else (),
+        events=events,
+    )
+
+
+def unknown(id: str) -> NotFoundError:
+    """There is no such request."""
+    return NotFoundError(f"there is no operation {id}", code="operation.not_found")

@@ -1,0 +1,231 @@
+"""What every transport calls: one entry for all handlers, one stream to follow what goes on after the answer.
+
+Source: design.md section 9.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+
+from dcp_core.context import SharedObjects
+from dcp_core.control_plane import ControlPlane
+from dcp_core.documents import from_json, to_json
+from dcp_core.errors import DcpError, TransientError
+from dcp_core.model import ManifestPlan
+from dcp_core.records import Caller
+from dcp_core.registry import EXTENSIONS, Registry
+from dcp_core.sections import ExtensionSettings, StoreSettings
+from dcp_core.settings import Settings
+from dcp_core.store import StateStore
+from dcp_graph_runner.api.handlers import READ, AnyHandler
+from dcp_graph_runner.api.long_running import GetOperationRequest, OperationState, WatchOperationRequest
+from dcp_graph_runner.api.operations import RESUME
+from dcp_graph_runner.api.table import find
+from dcp_graph_runner.graphs.catalogue import graph_of
+from dcp_graph_runner.graphs.graph import Observe, Stage, run, unobserved
+from dcp_graph_runner.graphs.nodes import NOBODY
+from dcp_graph_runner.graphs.work import SignedIn, Work
+from dcp_graph_runner.holder import current_holder
+from dcp_graph_runner.request_rows import GivenUp, Request, new_request_id
+from dcp_graph_runner.requests import RequestLog
+from dcp_graph_runner.server.progress import Progress
+from dcp_graph_runner.server.signing_in import SigningIn
+from dcp_graph_runner.server.watching import Bells, follow
+from dcp_graph_runner.server.worker import Worker
+from dcp_graph_runner.sql_store import SqlStore
+
+IDEMPOTENCY_KEY = "idempotency-key"
+_SERVER = "(server)"
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Service:
+    """One replica of the Graph Runner, without its transports. Thread-safe; works until ``close``.
+
+    Args:
+        settings: Of the project.
+        host: What its transports bind to; without [auth] that must be this machine.
+        threads: How many requests are worked on at once.
+        observe: Around each node of a graph: tracing, metrics.
+        clock: UTC now.
+
+    Raises:
+        SettingsError: ``dcp.toml`` is wrong, a required extension is missing, or nobody signs in and ``host`` is not
+            this machine.
+        NotSupportedError: The store is none on SQL.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        host: str = "127.0.0.1",
+        threads: int = 8,
+        observe: Observe = unobserved,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        required = settings.section("extensions", ExtensionSettings).required
+        self.settings = settings
+        self.registry = Registry.from_entry_points(required=required, environ=settings.environ)
+        self._observe = observe
+        self._clock = clock
+        self._shared = SharedObjects()
+        self._signing_in = SigningIn(settings, host)
+        self.store = self._open_store()
+        self._signing_in.register_rules(self.registry, self.store)
+        self.requests = RequestLog.of(self.store, clock)
+        self._bells = Bells()
+        self._progress = Progress(self.requests, clock, self._bells.ring)
+        self.registry.register(EXTENSIONS, "progress of requests", self._progress, "dcp-graph-runner")
+        self._is_draining = False
+        self.worker = Worker(
+            self.requests,
+            current_holder(_SERVER),
+            self.control_plane,
+            self._progress,
+            observe=observe,
+            threads=threads,
+            refuse=self._refuse,
+        )
+
+    def call(self, handler: AnyHandler, request: Any, headers: Mapping[str, str]) -> Any:
+        """Do what is asked, or accept it when it is long.
+
+        Args:
+            handler: Of the table.
+            request: Of the handler's class.
+            headers: Names in lower case: ``authorization``, ``x-tenant-id``, ``idempotency-key`` …
+
+        Returns:
+            The handler's answer; an ``OperationState`` for a long one.
+
+        Raises:
+            DcpError: What it ended with, ``UnauthenticatedError`` and ``UnauthorizedError`` among them.
+        """
+        if self._is_draining:
+            raise TransientError("this server is about to end", retry_after_s=1.0, code="server.draining")
+        work = Work(
+            self.control_plane(SignedIn(Caller(NOBODY))),
+            handler,
+            request,
+            authenticate=lambda: self._signing_in.sign_in(headers),
+            make_control_plane=self.control_plane,
+        )
+        graph = graph_of(handler)
+        run(graph.of(Stage.ACCEPT), work, self._observe)
+        assert work.signed_in is not None
+        if handler.name == RESUME:
+            return self._resume(request, work.signed_in)
+        if handler.is_long:
+            return self._accept(work, work.signed_in, headers.get(IDEMPOTENCY_KEY))
+        run(graph.of(Stage.WORK), work, self._observe)
+        return work.answer
+
+    async def watch(self, request: WatchOperationRequest, headers: Mapping[str, str]) -> AsyncIterator[Any]:
+        """Follow a long-running operation; see ``watching.follow``. Raises as ``call`` does."""
+        import asyncio
+
+        await asyncio.to_thread(self.call, find("Operations.GetOperation"), GetOperationRequest(request.id), headers)
+        async for event in follow(self.requests, self._bells, self._clock, request.id, request.after):
+            yield event
+
+    def control_plane(self, signed_in: SignedIn, sleep: Callable[[float], None] = time.sleep) -> ControlPlane:
+        """One for whoever has signed in. Its store and what hooks share are this replica's: it is not to be closed."""
+        return ControlPlane(
+            self.settings,
+            self.registry,
+            signed_in.caller,
+            store=self.store,
+            clock=self._clock,
+            holder=current_holder(signed_in.caller.identity),
+            credentials=signed_in.credentials,
+            shared=self._shared,
+            sleep=sleep,
+        )
+
+    def is_ready(self) -> bool:
+        """Whether the database answers, and new calls are taken."""
+        if self._is_draining:
+            return False
+        try:
+            self.requests.running()
+        except DcpError:
+            return False
+        return True
+
+    def begin_drain(self) -> None:
+        """Refuse new calls; what is in hand goes on."""
+        self._is_draining = True
+
+    def close(self, grace_s: float) -> bool:
+        """End: requests in hand have that long; another replica goes on with the others.
+
+        Returns:
+            Whether everything ended in time.
+        """
+        self._is_draining = True
+        is_done = self.worker.close(grace_s)
+        if is_done:
+            self._shared.close()
+            self.store.close()
+        return is_done
+
+    def _accept(self, work: Work, signed_in: SignedIn, key: str | None) -> OperationState:
+        id = new_request_id(self._clock())
+        changes = work.handler.asks != READ
+        request = Request(
+            id,
+            work.handler.name,
+            attrs.evolve(signed_in.caller, request_id=id),
+            work.environment,
+            to_json(work.request),
+            tuple(sorted(signed_in.credentials)) if changes else (),
+        )
+        claim, id = self.requests.accept(request, current_holder(_SERVER), key)
+        if claim is not None:
+            self.worker.take(claim, signed_in.credentials)
+        return self.requests.get(id)
+
+    def _resume(self, request: GetOperationRequest, signed_in: SignedIn) -> OperationState:
+        waiting = self.requests.get(request.id, with_answer=False)
+        missing = sorted(set(waiting.needs) - set(signed_in.credentials))
+        if missing:
+            raise TransientError(
+                f"{request.id} waits for your tokens of: {', '.join(missing)}",
+                hint="send them along: x-dcp-credential-<platform>",
+                code="operation.needs_tokens",
+            )
+        claim = self.requests.resume(request.id, current_holder(_SERVER), signed_in.caller.identity)
+        self.worker.take(claim, signed_in.credentials)
+        return self.requests.get(request.id)
+
+    def _refuse(self, given_up: GivenUp, error: DcpError) -> None:
+        request = given_up.request
+        handler = find(request.method)
+        dcp = self.control_plane(SignedIn(request.caller))
+        work = Work(dcp, handler, from_json(request.document, handler.request))
+        done = {each.manifest_id for each in self.store.operations_of(request.id)}
+        left = [ManifestPlan(each, ()) for each in work.logical_plans if each.id not in done]
+        if handler.asks != READ:
+            dcp.refuse(handler.method.lower(), left, error)
+
+    def _open_store(self) -> SqlStore:
+        opened: StateStore = ControlPlane(self.settings, self.registry, NOBODY, clock=self._clock).store
+        if not isinstance(opened, SqlStore):
+            url = self.settings.section("store", StoreSettings).url
+            opened.close()
+            from dcp_core.errors import NotSupportedError
+
+            raise NotSupportedError(
+                f"a server keeps its state in SQL, and [store] url begins with {url.partition(':')[0]}:",
+                hint="sqlite:///{state}/state.db for one replica, postgresql+psycopg://… for several",
+            )
+        return opened
