@@ -24,6 +24,20 @@ from dcp_graph_runner import holder as processes
 from dcp_graph_runner.api.long_running import Event, OperationState, Problem, RequestStatus
 from dcp_graph_runner.database import Database
 from dcp_graph_runner.journal_rows import dump
+from dcp_graph_runner.request_rows import (
+    LEASE,
+    AnyRow,
+    Claim,
+    GivenUp,
+    Request,
+    count_events,
+    fenced,
+    held_by,
+    holder_of,
+    request_of,
+    state_of,
+    unknown,
+)
 from dcp_graph_runner.sql_store import SqlStore
 from dcp_graph_runner.tables import request_events, requests
 
