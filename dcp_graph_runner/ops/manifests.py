@@ -1,0 +1,97 @@
+"""The manifest that an op is about: what is applied of it, whether the caller may, and the record of the deed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import attrs
+
+from dcp_core.context import Context
+from dcp_core.control_plane import ControlPlane
+from dcp_core.errors import NotFoundError, UnauthorizedError
+from dcp_core.model import Environment, LogicalPlan, Resource
+from dcp_core.records import InventoryEntry
+from dcp_core.sandboxes import find_sandbox
+from dcp_graph_runner.deeds import Deed, Subject, recorded
+
+
+@attrs.frozen
+class Applied:
+    """A manifest as it is applied in an environment.
+
+    Args:
+        dcp: Where the caller works.
+        environment: Which one.
+        in_force: The version last applied.
+        entries: What the inventory has of it.
+    """
+
+    dcp: ControlPlane
+    environment: Environment
+    in_force: LogicalPlan
+    entries: tuple[InventoryEntry, ...]
+
+    @classmethod
+    def find(cls, dcp: ControlPlane, environment: str, manifest_id: str) -> Applied:
+        """The manifest of that id.
+
+        Raises:
+            NotFoundError: It is not applied there.
+            UsageError: There can be no such environment.
+        """
+        where = dcp.environment(environment)
+        known = dcp.store.logical_plans(where.name)
+        if manifest_id not in known:
+            raise NotFoundError(f"{manifest_id} is not applied in {where.name}", hint=nearest(manifest_id, list(known)))
+        return cls(dcp, where, known[manifest_id], dcp.store.inventory(where.name, [manifest_id]))
+
+    @property
+    def id(self) -> str:
+        """The manifest's."""
+        return self.in_force.id
+
+    @property
+    def resources(self) -> tuple[Resource, ...]:
+        """As they were last applied."""
+        return tuple(entry.resource for entry in self.entries)
+
+    @property
+    def runnable(self) -> tuple[Resource, ...]:
+        """Those that run."""
+        return tuple(each for each in self.resources if each.runnable)
+
+    @property
+    def ctx(self) -> Context:
+        """What hooks are handed."""
+        return self.dcp.context(self.environment)
+
+    def check_allowed(self, verb: str) -> None:
+        """Ask the rules, with the version in force, whose owners may.
+
+        Raises:
+            UnauthorizedError: A rule denied or failed, or the playground is somebody else's.
+        """
+        self.dcp.authorize(verb, self.environment, self.in_force, self.in_force)
+        sandbox = find_sandbox(self.environment, self.dcp.store)
+        if sandbox is not None and sandbox.identity != self.dcp.identity:
+            raise UnauthorizedError(f"{sandbox.id} belongs to {sandbox.identity}; only its owner changes it")
+
+    @contextmanager
+    def deed(self, verb: str) -> Iterator[Deed]:
+        """Asks the rules, and records what the block does; what is refused too."""
+        label = f"{verb.upper()} {self.id}"
+        subject = Subject(verb, self.environment.name, label, self.id, self.in_force.digest)
+        with recorded(self.dcp, subject) as deed:
+            self.check_allowed(verb)
+            yield deed
+
+
+def nearest(wanted: str, known: Sequence[str]) -> str:
+    """A hint with the name that was probably meant."""
+    by_name = [each for each in known if each.rpartition("/")[2] == wanted.rpartition("/")[2]]
+    close = by_name or difflib.get_close_matches(wanted, known, n=1)
+    if close:
+        return f"did you mean {close[0]}?"
+    return "nothing is applied there" if not known else "`pretzel metadata list` shows what is"
