@@ -7,9 +7,11 @@ Source: design.md section 7.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 
 import attrs
@@ -52,6 +54,15 @@ LEFT = "its process ended before it could record the end: the job may have run t
 def new_id(at: datetime) -> str:
     """Ids sort by time and do not collide across machines."""
     return f"op_{at.strftime('%Y%m%dT%H%M%S')}_{secrets.token_hex(6)}"
+
+
+def run_id(request_id: str, manifest_id: str) -> str:
+    """The id of a manifest's run in a server's request: the same again when another replica takes the request over.
+
+    So that its executions, which are started with keys made of it, are the same ones.
+    """
+    mark = hashlib.sha256(f"{request_id} {manifest_id}".encode()).hexdigest()[:12]
+    return f"op_{request_id.split('_')[1]}_{mark}"
 
 
 def new_operation(kind: str, plan: ManifestPlan, user: str, at: datetime, request_id: str = "") -> Operation:
@@ -274,7 +285,9 @@ class Operator:
             lease = journal.begin(operation, self.holder)
             executor = applying.JournalledExecutor(lease, journal, self.registry, ctx, {}, self.sleep)
             ahead = self.audit_record(operation, OperationStatus.FAILED, (), LEFT)
-            with applying.announced(ahead, self.holder, self.store):
+            # A server's request is written ahead itself, and whoever takes it over records the end.
+            announced = nullcontext() if self.caller.request_id else applying.announced(ahead, self.holder, self.store)
+            with announced:
                 self.registry.broadcast("operation_started", operation=operation)
                 executions = tuple(
                     self.registry.plugin(
