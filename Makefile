@@ -7,7 +7,7 @@ PACKAGES := dcp_core coreetl_driver dcp_primitives dcp_plugins_base dcp_plugins_
 PROJECTS := $(PACKAGES:%=%/pyproject.toml)
 EDITABLE := -e './dcp_core[testing]' -e './coreetl_driver[local,server,postgresql,emr,databricks,sk8]' -e './dcp_primitives[iceberg,coreetl,airflow]' \
 	-e ./dcp_plugins_base -e ./dcp_plugins_derived_dataset -e ./dcp_plugins_ingestion -e ./dcp_plugins_feature_platform \
-	-e ./dcp_graph_runner -e ./pretzel
+	-e './dcp_graph_runner[server]' -e ./pretzel
 WORKERS ?= 3
 
 .PHONY: help setup demo test test-services check format lint types contracts bench proto proto-check wheels clean
@@ -57,6 +57,7 @@ bench: setup ## Print what things cost, as ratios
 proto: setup ## Generate the protobuf modules
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. dcp_core/proto/*.proto
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. coreetl_driver/proto/*.proto
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. dcp_graph_runner/proto/*.proto
 
 proto-check: proto ## Fail when the committed modules are not what the .proto files give
 	git diff --exit-code -- '*_pb2.py' '*_pb2.pyi' '*_pb2_grpc.py'
