@@ -1,0 +1,191 @@
+"""Asks a Graph Runner: what ends at once, and what goes on after its answer and is followed to its end.
+
+Each call has an idempotency key of its own, so that one that is made again after a lost answer is the same operation.
+A server that goes away meanwhile is waited for; events go on where they ended.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import attrs
+
+from dcp_core.documents import from_json
+from dcp_core.errors import ConflictError, DcpError, TransientError, UnauthenticatedError
+from dcp_graph_runner.api.handlers import READ, AnyHandler, Handler
+from dcp_graph_runner.api.long_running import (
+    Event,
+    GetOperationRequest,
+    OperationState,
+    Problem,
+    RequestStatus,
+    WatchOperationRequest,
+)
+from dcp_graph_runner.api.table import find
+from dcp_graph_runner.client.connection import AWAY, UNREACHABLE, Connection
+from dcp_graph_runner.client.patience import Patience
+from dcp_graph_runner.client.problems import Locate, raised
+from dcp_graph_runner.client.settings import RemoteSettings
+from dcp_graph_runner.client.signing_in import SigningIn
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+T = TypeVar("T")
+
+DRAINING = "server.draining"
+_GOES_ON = ("Operations.Apply", "Operations.Destroy", "Operations.Recover", "Playground.Destroy", "Ops.Rollback")
+_CANCELLING_S = 60.0
+
+
+class LeftRunningError(KeyboardInterrupt):
+    """Ctrl-C while a server changes resources: it goes on to its end.
+
+    Args:
+        id: Of the operation.
+    """
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id)
+        self.id = id
+        self.hint = f"the server goes on with it ({id}); `pretzel audit list` says how it ended"
+
+
+@attrs.define(eq=False)
+class Client:
+    """Of one server. Not to be shared between threads.
+
+    Args:
+        connection: To it.
+        signing_in: Who asks.
+        settings: Limits.
+        tell: What people should know meanwhile.
+        locate: Where a finding of the server's is.
+        sleep: In seconds.
+    """
+
+    connection: Connection
+    signing_in: SigningIn
+    settings: RemoteSettings
+    tell: Callable[[str], None]
+    locate: Locate = lambda finding: finding.diagnostic
+    sleep: Callable[[float], None] = time.sleep
+    _has_answered: bool = attrs.field(default=False, init=False)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self.connection.close()
+
+    def call(self, handler: Handler[Q, A], request: Q) -> A:
+        """Ask what is answered at once.
+
+        What changes nothing is asked again while the server is away; anything else only when it was not asked yet.
+
+        Raises:
+            TransientError: The server cannot be reached, or has gone away.
+            DcpError: As the handler raised it.
+        """
+        repeatable = handler.asks == READ or handler.verb == "GET"
+        answer: A = self._ask(handler, request, self._key(), repeatable=repeatable)
+        return answer
+
+    def submit(self, handler: Handler[Q, A], request: Q, on_event: Callable[[Event], None]) -> A:
+        """Have a long one done, and follow it to its end.
+
+        Raises:
+            LeftRunningError: Ctrl-C, and it changes resources.
+            KeyboardInterrupt: Ctrl-C; it was cancelled, and has ended.
+            DcpError: As the handler raised it; ``ConflictError`` when it waits for tokens that nobody here has.
+        """
+        state: OperationState = self._ask(handler, request, self._key(), repeatable=True)
+        try:
+            state = self._follow(state.id, on_event)
+        except KeyboardInterrupt:
+            if handler.name in _GOES_ON:
+                raise LeftRunningError(state.id) from None
+            self._cancel(state.id, on_event)
+            raise
+        except TransientError as error:
+            error.hint = f"the operation {state.id} goes on without you; `pretzel audit list` says how it ended"
+            raise
+        if state.status is RequestStatus.DONE:
+            return from_json(state.answer, handler.answer)
+        raise raised(state.error or Problem("operation.ended", f"it is {state.status.value}", 409), self.locate)
+
+    def _follow(self, id: str, on_event: Callable[[Event], None]) -> OperationState:
+        """Until its end; a token that it waits for is brought where there is one."""
+        after, patience = 0, self._patience()
+        while True:
+            try:
+                request = WatchOperationRequest(id, after)
+                for event in self.connection.watch(request, self.signing_in.headers(), self.locate):
+                    patience.seen()
+                    if event.state is None:
+                        on_event(event)
+                        after = event.sequence
+                        continue
+                    if event.state.status is not RequestStatus.WAITING_FOR_USER:
+                        return event.state
+                    self._resume(event.state)
+                    break
+                else:  # it ended without an end: as if the server had gone
+                    patience.wait(TransientError("the server has gone away", code=AWAY))
+            except UnauthenticatedError:
+                if not self.signing_in.renew():
+                    raise
+            except TransientError as error:
+                if error.code not in (AWAY, UNREACHABLE, DRAINING):
+                    raise
+                patience.wait(error)
+
+    def _resume(self, state: OperationState) -> None:
+        if not self.signing_in.has_all(state.needs):
+            names = ", ".join(state.needs)
+            raise ConflictError(
+                f"{state.id} waits for its user: its server ended, and it needs the tokens for {names}, "
+                "which are stored nowhere",
+                hint=f"DCP_CREDENTIALS_{state.needs[0].upper()} holds one; then the same command again",
+                code="operation.waiting",
+            )
+        self.tell(f"{state.id} goes on with your tokens for {', '.join(state.needs)}")
+        self._ask(find("Operations.ResumeOperation"), GetOperationRequest(state.id), self._key(), repeatable=True)
+
+    def _cancel(self, id: str, on_event: Callable[[Event], None]) -> None:
+        """Have it stop, and see it end; Ctrl-C again gives up."""
+        try:
+            self._ask(find("Operations.CancelOperation"), GetOperationRequest(id), self._key(), repeatable=True)
+            self._follow(id, on_event)
+        except DcpError as error:
+            self.tell(f"{id} may go on: {error}")
+
+    def _ask(self, handler: AnyHandler, request: Any, key: str, *, repeatable: bool) -> Any:
+        patience = self._patience()
+        environment = getattr(request, "environment", None)
+        renewed = False
+        while True:
+            try:
+                answer = self.connection.ask(handler, request, self.signing_in.headers(environment, key), self.locate)
+            except UnauthenticatedError:
+                if renewed or not self.signing_in.renew():
+                    raise
+                renewed = True
+            except TransientError as error:
+                if error.code not in (UNREACHABLE, DRAINING) and not (error.code == AWAY and repeatable):
+                    if error.code == AWAY:
+                        error.hint = "it may have been done: look before you do it again"
+                    raise
+                patience.wait(error)
+            else:
+                patience.seen()
+                self._has_answered = True
+                return answer
+
+    def _patience(self) -> Patience:
+        # Nobody waits minutes for an address that was wrong from the start.
+        limit_s = self.settings.reconnect_s if self._has_answered else self.settings.connect_s
+        return Patience(limit_s, self.tell, self.sleep)
+
+    def _key(self) -> str:
+        return uuid.uuid4().hex
