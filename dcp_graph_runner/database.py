@@ -17,14 +17,16 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    DateTime,
     Engine,
+    Interval,
     Row,
     Select,
     create_engine,
@@ -33,6 +35,7 @@ from sqlalchemy import (
     literal,
     select,
     text,
+    type_coerce,
 )
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
@@ -98,7 +101,8 @@ class Database:
         """The time now, or ``after`` it, to write or to compare with: PostgreSQL's own, else ``clock``'s."""
         if not self.is_shared:
             return literal(clock() + after, UtcTime)
-        return func.clock_timestamp(type_=UtcTime) + after if after else func.clock_timestamp(type_=UtcTime)
+        told: ColumnElement[Any] = func.clock_timestamp(type_=DateTime(timezone=True))
+        return type_coerce(told + literal(after, Interval) if after else told, UtcTime)
 
     def now(self, connection: Connection, clock: Callable[[], datetime]) -> datetime:
         """The time by which leases count, UTC: PostgreSQL's own, else ``clock``'s.
@@ -108,7 +112,7 @@ class Database:
         if not self.is_shared:
             return clock()
         told: datetime = connection.execute(select(self.moment(clock))).scalar_one()
-        return told.astimezone(UTC)
+        return told
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -38,10 +39,42 @@ def url(postgresql: str) -> str:
     return f"{postgresql}/{name}"
 
 
+class DatabaseClock(Clock):
+    """PostgreSQL's own clock, made to stand still and to move when told to."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._connection = psycopg.connect(url.replace("+psycopg", ""), autocommit=True)
+        name = url.rpartition("/")[2]
+        for statement in (
+            "CREATE TABLE moved (at timestamptz)",
+            f"INSERT INTO moved VALUES ('{self.now.isoformat()}')",
+            "CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz VOLATILE LANGUAGE sql"
+            " AS 'SELECT at FROM public.moved'",
+            f"ALTER DATABASE {name} SET search_path = public, pg_catalog",
+        ):
+            self._connection.execute(statement)
+
+    def advance(self, by: timedelta) -> None:
+        super().advance(by)
+        self._connection.execute("UPDATE moved SET at = %s", (self.now,))
+
+    def close(self) -> None:
+        self._connection.close()
+
+
 class TestOnPostgresql(StoreContract):
+    """Leases and announcements count by the database's clock: the store's own is an hour off and never moves."""
+
+    @pytest.fixture
+    def clock(self, url: str) -> Iterator[Clock]:
+        clock = DatabaseClock(url)
+        yield clock
+        clock.close()
+
     @pytest.fixture
     def store(self, clock: Clock, url: str) -> Iterator[StateStore]:
-        store = open_store(url, clock)
+        store = open_store(url, lambda: START + timedelta(hours=1))
         yield store
         store.close()
 
