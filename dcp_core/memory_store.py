@@ -125,7 +125,9 @@ class MemoryStore:
                 if change.entry is None:
                     self._inventory.pop((change.environment, change.key), None)
                 else:
-                    self._inventory[change.environment, change.key] = change.entry
+                    before = self._inventory.get((change.environment, change.key))
+                    kept = before.protected_by if before else ""
+                    self._inventory[change.environment, change.key] = attrs.evolve(change.entry, protected_by=kept)
 
     def finish(
         self,
@@ -153,12 +155,14 @@ class MemoryStore:
                 if name == environment and (manifest_ids is None or entry.resource.manifest_id in manifest_ids)
             )
 
-    def set_protected(self, environment: str, key: ResourceKey, protected: bool) -> None:
+    def set_protected(self, environment: str, key: ResourceKey, protected: bool, by: str | None = None) -> None:
         with self._lock:
             entry = self._inventory.get((environment, key))
             if entry is None:
                 raise NotFoundError(f"{key} is not in the inventory of {environment}")
-            self._inventory[environment, key] = attrs.evolve(entry, protected=protected)
+            self._inventory[environment, key] = attrs.evolve(
+                entry, protected=protected, protected_by=entry.protected_by if by is None else by
+            )
 
     def save_logical_plan(self, logical_plan: LogicalPlan, operation_id: str, user: str, at: datetime) -> int:
         with self._lock:

@@ -54,7 +54,9 @@ class ResourceStates:
 
     @property
     def is_protected(self) -> bool:
-        """By the manifest if it says so, else by what the inventory remembers."""
+        """By an operator, whatever the manifest says; by the manifest if it says so; else by what is remembered."""
+        if self.entry is not None and self.entry.protected_by:
+            return True
         if self.desired is not None and self.resource.protect is not None:
             return self.resource.protect
         return self.entry.protected if self.entry else False
@@ -172,7 +174,7 @@ def _guarded(
             states,
             kind,
             "protected",
-            "it is protected: `protect: false` in its manifest lifts that",
+            _protected_by(states),
             changes,
             destructive,
         )
@@ -205,6 +207,13 @@ def _blocked(
         states.actual,
         wants,
     )
+
+
+def _protected_by(states: ResourceStates) -> str:
+    who = states.entry.protected_by if states.entry else ""
+    if who:
+        return f"{who} protects it: `pretzel ops unprotect {states.resource.manifest_id}` lifts that"
+    return "it is protected: `protect: false` in its manifest lifts that"
 
 
 def _protection(states: ResourceStates) -> tuple[FieldChange, ...]:

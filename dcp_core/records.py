@@ -228,12 +228,19 @@ class InventoryEntry:
         protected: Kept here, so that deleting the manifest or its ``protect`` line does not lift it.
         applied_digest: Digest of the desired state last applied.
         logical_plan_digest: Of the version that applied it.
+        protected_by: The operator who protects it, whatever its manifest says; "" when none does.
     """
 
     resource: Resource
     protected: bool = False
     applied_digest: str = ""
     logical_plan_digest: str = ""
+    protected_by: str = ""
+
+    @property
+    def is_protected(self) -> bool:
+        """By its manifest, by one before it, or by an operator."""
+        return self.protected or bool(self.protected_by)
 
 
 @attrs.frozen

@@ -180,8 +180,18 @@ class Store(Protocol):
         """The resources that exist by DCP's hand, in the order in which they were first applied."""
         ...
 
-    def set_protected(self, environment: str, key: ResourceKey, protected: bool) -> None:
-        """Protect or unprotect a resource in the inventory. Raises NotFoundError."""
+    def set_protected(self, environment: str, key: ResourceKey, protected: bool, by: str | None = None) -> None:
+        """Protect or unprotect a resource in the inventory.
+
+        Args:
+            environment: Where.
+            key: What.
+            protected: As a manifest does.
+            by: The operator who protects it, whatever manifests say; "" for nobody any more, None leaves that as it is.
+
+        Raises:
+            NotFoundError: It is not in the inventory.
+        """
         ...
 
     def save_logical_plan(self, logical_plan: LogicalPlan, operation_id: str, user: str, at: datetime) -> int:

@@ -14,7 +14,7 @@ from dcp_core.errors import PermanentError
 from dcp_graph_runner.database import Database
 from dcp_graph_runner.tables import VERSION_TABLE
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Every revision in ``migrations/versions``, oldest first; a test holds the two together."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

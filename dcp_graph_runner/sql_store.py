@@ -60,10 +60,11 @@ class SqlStore(SqlJournal):
         rows = self._database.rows(query)
         return tuple(_entry(row) for row in rows if wanted is None or row.manifest_id in wanted)
 
-    def set_protected(self, environment: str, key: ResourceKey, protected: bool) -> None:
+    def set_protected(self, environment: str, key: ResourceKey, protected: bool, by: str | None = None) -> None:
         """See ``Store.set_protected``."""
         mine = and_(inventory.c.environment == environment, inventory.c.kind == key.kind, inventory.c.name == key.name)
-        change = update(inventory).where(mine).values(protected=protected)
+        values = {"protected": protected} if by is None else {"protected": protected, "protected_by": by}
+        change = update(inventory).where(mine).values(values)
         if self._database.settle(lambda connection: connection.execute(change).rowcount) == 0:
             raise NotFoundError(f"{key} is not in the inventory", where=environment)
 
@@ -264,6 +265,7 @@ def _entry(row: AnyRow) -> InventoryEntry:
         protected=row.protected,
         applied_digest=row.applied_digest,
         logical_plan_digest=row.logical_plan_digest,
+        protected_by=row.protected_by,
     )
 
 

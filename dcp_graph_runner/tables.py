@@ -116,6 +116,7 @@ inventory = Table(
     Column("resource", Text, nullable=False),
     Column("applied_digest", Text, nullable=False),
     Column("logical_plan_digest", Text, nullable=False),
+    Column("protected_by", Text, nullable=False, server_default=""),
     UniqueConstraint("environment", "kind", "name"),
     Index("ix_dcp_inventory_environment_manifest_id", "environment", "manifest_id"),
 )

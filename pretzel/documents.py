@@ -208,7 +208,7 @@ def inventory_document(entry: InventoryEntry) -> dict[str, Any]:
         "primitive": entry.resource.kind,
         "resource": entry.resource.name,
         "manifest": entry.resource.manifest_id,
-        "protected": entry.protected,
+        "protected": entry.is_protected,
     }
 
 

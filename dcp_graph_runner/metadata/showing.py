@@ -72,7 +72,7 @@ def show(dcp: ControlPlane, environment: Environment, manifest_id: str) -> Shown
             ManifestResource(
                 kind=entry.resource.kind,
                 name=entry.resource.name,
-                is_protected=entry.protected,
+                is_protected=entry.is_protected,
                 is_runnable=entry.resource.runnable,
                 provides=entry.resource.provides,
                 reads=entry.resource.reads,
