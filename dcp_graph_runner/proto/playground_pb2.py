@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from dcp_graph_runner.proto import model_pb2 as dcp__graph__runner_dot_proto_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'dcp_graph_runner/proto/playground.proto\x12\x06\x64\x63p.v1\x1a\"dcp_graph_runner/proto/model.proto\"=\n\x11PlaygroundRequest\x12\x18\n\x0b\x65nvironment\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x0e\n\x0c_environment\"1\n\rSandboxAnswer\x12 \n\x07sandbox\x18\x01 \x01(\x0b\x32\x0f.dcp.v1.Sandbox\"\x18\n\x16ListPlaygroundsRequest\"L\n\x15ListPlaygroundsAnswer\x12\"\n\tsandboxes\x18\x01 \x03(\x0b\x32\x0f.dcp.v1.Sandbox\x12\x0f\n\x07\x63urrent\x18\x02 \x01(\t\"|\n\x0eInventoryEntry\x12\"\n\x08resource\x18\x01 \x01(\x0b\x32\x10.dcp.v1.Resource\x12\x11\n\tprotected\x18\x02 \x01(\x08\x12\x16\n\x0e\x61pplied_digest\x18\x03 \x01(\t\x12\x1b\n\x13logical_plan_digest\x18\x04 \x01(\t\"\xb0\x01\n\x14ShowPlaygroundAnswer\x12 \n\x07sandbox\x18\x01 \x01(\x0b\x32\x0f.dcp.v1.Sandbox\x12\x0f\n\x07\x63\x61talog\x18\x02 \x01(\t\x12)\n\tinventory\x18\x03 \x03(\x0b\x32\x16.dcp.v1.InventoryEntry\x12\x17\n\nsize_bytes\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nis_expired\x18\x05 \x01(\x08\x42\r\n\x0b_size_bytes\"(\n\nUseRequest\x12\x11\n\x04name\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_name\"\x10\n\x0e\x43urrentRequest\".\n\rCurrentAnswer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61talog\x18\x02 \x01(\t\"U\n\rExtendRequest\x12\x18\n\x0b\x65nvironment\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04\x64\x61ys\x18\x02 \x01(\x05H\x01\x88\x01\x01\x42\x0e\n\x0c_environmentB\x07\n\x05_days2\xb2\x03\n\nPlayground\x12:\n\x06\x43reate\x12\x19.dcp.v1.PlaygroundRequest\x1a\x15.dcp.v1.SandboxAnswer\x12\x45\n\x04List\x12\x1e.dcp.v1.ListPlaygroundsRequest\x1a\x1d.dcp.v1.ListPlaygroundsAnswer\x12?\n\x04Show\x12\x19.dcp.v1.PlaygroundRequest\x1a\x1c.dcp.v1.ShowPlaygroundAnswer\x12\x30\n\x03Use\x12\x12.dcp.v1.UseRequest\x1a\x15.dcp.v1.CurrentAnswer\x12\x38\n\x07\x43urrent\x12\x16.dcp.v1.CurrentRequest\x1a\x15.dcp.v1.CurrentAnswer\x12\x36\n\x06\x45xtend\x12\x15.dcp.v1.ExtendRequest\x1a\x15.dcp.v1.SandboxAnswer\x12<\n\x07\x44\x65stroy\x12\x19.dcp.v1.PlaygroundRequest\x1a\x16.dcp.v1.OperationStateb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'dcp_graph_runner/proto/playground.proto\x12\x06\x64\x63p.v1\x1a\"dcp_graph_runner/proto/model.proto\"=\n\x11PlaygroundRequest\x12\x18\n\x0b\x65nvironment\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x0e\n\x0c_environment\"1\n\rSandboxAnswer\x12 \n\x07sandbox\x18\x01 \x01(\x0b\x32\x0f.dcp.v1.Sandbox\"\x18\n\x16ListPlaygroundsRequest\"L\n\x15ListPlaygroundsAnswer\x12\"\n\tsandboxes\x18\x01 \x03(\x0b\x32\x0f.dcp.v1.Sandbox\x12\x0f\n\x07\x63urrent\x18\x02 \x01(\t\"\x92\x01\n\x0eInventoryEntry\x12\"\n\x08resource\x18\x01 \x01(\x0b\x32\x10.dcp.v1.Resource\x12\x11\n\tprotected\x18\x02 \x01(\x08\x12\x16\n\x0e\x61pplied_digest\x18\x03 \x01(\t\x12\x1b\n\x13logical_plan_digest\x18\x04 \x01(\t\x12\x14\n\x0cprotected_by\x18\x05 \x01(\t\"\xb0\x01\n\x14ShowPlaygroundAnswer\x12 \n\x07sandbox\x18\x01 \x01(\x0b\x32\x0f.dcp.v1.Sandbox\x12\x0f\n\x07\x63\x61talog\x18\x02 \x01(\t\x12)\n\tinventory\x18\x03 \x03(\x0b\x32\x16.dcp.v1.InventoryEntry\x12\x17\n\nsize_bytes\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nis_expired\x18\x05 \x01(\x08\x42\r\n\x0b_size_bytes\"(\n\nUseRequest\x12\x11\n\x04name\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_name\"\x10\n\x0e\x43urrentRequest\".\n\rCurrentAnswer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61talog\x18\x02 \x01(\t\"U\n\rExtendRequest\x12\x18\n\x0b\x65nvironment\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04\x64\x61ys\x18\x02 \x01(\x05H\x01\x88\x01\x01\x42\x0e\n\x0c_environmentB\x07\n\x05_days2\xb2\x03\n\nPlayground\x12:\n\x06\x43reate\x12\x19.dcp.v1.PlaygroundRequest\x1a\x15.dcp.v1.SandboxAnswer\x12\x45\n\x04List\x12\x1e.dcp.v1.ListPlaygroundsRequest\x1a\x1d.dcp.v1.ListPlaygroundsAnswer\x12?\n\x04Show\x12\x19.dcp.v1.PlaygroundRequest\x1a\x1c.dcp.v1.ShowPlaygroundAnswer\x12\x30\n\x03Use\x12\x12.dcp.v1.UseRequest\x1a\x15.dcp.v1.CurrentAnswer\x12\x38\n\x07\x43urrent\x12\x16.dcp.v1.CurrentRequest\x1a\x15.dcp.v1.CurrentAnswer\x12\x36\n\x06\x45xtend\x12\x15.dcp.v1.ExtendRequest\x1a\x15.dcp.v1.SandboxAnswer\x12<\n\x07\x44\x65stroy\x12\x19.dcp.v1.PlaygroundRequest\x1a\x16.dcp.v1.OperationStateb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,18 +40,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTPLAYGROUNDSREQUEST']._serialized_end=225
   _globals['_LISTPLAYGROUNDSANSWER']._serialized_start=227
   _globals['_LISTPLAYGROUNDSANSWER']._serialized_end=303
-  _globals['_INVENTORYENTRY']._serialized_start=305
-  _globals['_INVENTORYENTRY']._serialized_end=429
-  _globals['_SHOWPLAYGROUNDANSWER']._serialized_start=432
-  _globals['_SHOWPLAYGROUNDANSWER']._serialized_end=608
-  _globals['_USEREQUEST']._serialized_start=610
-  _globals['_USEREQUEST']._serialized_end=650
-  _globals['_CURRENTREQUEST']._serialized_start=652
-  _globals['_CURRENTREQUEST']._serialized_end=668
-  _globals['_CURRENTANSWER']._serialized_start=670
-  _globals['_CURRENTANSWER']._serialized_end=716
-  _globals['_EXTENDREQUEST']._serialized_start=718
-  _globals['_EXTENDREQUEST']._serialized_end=803
-  _globals['_PLAYGROUND']._serialized_start=806
-  _globals['_PLAYGROUND']._serialized_end=1240
+  _globals['_INVENTORYENTRY']._serialized_start=306
+  _globals['_INVENTORYENTRY']._serialized_end=452
+  _globals['_SHOWPLAYGROUNDANSWER']._serialized_start=455
+  _globals['_SHOWPLAYGROUNDANSWER']._serialized_end=631
+  _globals['_USEREQUEST']._serialized_start=633
+  _globals['_USEREQUEST']._serialized_end=673
+  _globals['_CURRENTREQUEST']._serialized_start=675
+  _globals['_CURRENTREQUEST']._serialized_end=691
+  _globals['_CURRENTANSWER']._serialized_start=693
+  _globals['_CURRENTANSWER']._serialized_end=739
+  _globals['_EXTENDREQUEST']._serialized_start=741
+  _globals['_EXTENDREQUEST']._serialized_end=826
+  _globals['_PLAYGROUND']._serialized_start=829
+  _globals['_PLAYGROUND']._serialized_end=1263
 # @@protoc_insertion_point(module_scope)

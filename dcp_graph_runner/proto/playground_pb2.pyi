@@ -32,16 +32,18 @@ class ListPlaygroundsAnswer(_message.Message):
     def __init__(self, sandboxes: _Optional[_Iterable[_Union[_model_pb2.Sandbox, _Mapping]]] = ..., current: _Optional[str] = ...) -> None: ...
 
 class InventoryEntry(_message.Message):
-    __slots__ = ("resource", "protected", "applied_digest", "logical_plan_digest")
+    __slots__ = ("resource", "protected", "applied_digest", "logical_plan_digest", "protected_by")
     RESOURCE_FIELD_NUMBER: _ClassVar[int]
     PROTECTED_FIELD_NUMBER: _ClassVar[int]
     APPLIED_DIGEST_FIELD_NUMBER: _ClassVar[int]
     LOGICAL_PLAN_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    PROTECTED_BY_FIELD_NUMBER: _ClassVar[int]
     resource: _model_pb2.Resource
     protected: bool
     applied_digest: str
     logical_plan_digest: str
-    def __init__(self, resource: _Optional[_Union[_model_pb2.Resource, _Mapping]] = ..., protected: bool = ..., applied_digest: _Optional[str] = ..., logical_plan_digest: _Optional[str] = ...) -> None: ...
+    protected_by: str
+    def __init__(self, resource: _Optional[_Union[_model_pb2.Resource, _Mapping]] = ..., protected: bool = ..., applied_digest: _Optional[str] = ..., logical_plan_digest: _Optional[str] = ..., protected_by: _Optional[str] = ...) -> None: ...
 
 class ShowPlaygroundAnswer(_message.Message):
     __slots__ = ("sandbox", "catalog", "inventory", "size_bytes", "is_expired")

@@ -1,0 +1,197 @@
+"""Stop, start and retry: executions of a manifest's jobs as they were last applied.
+
+What is started goes through the plugin's ``run``, as every run does; only the idempotency key is the caller's.
+
+Source: design.md sections 7 and 9.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+
+import attrs
+
+from dcp_core.applying import JournalledExecutor
+from dcp_core.control_plane import ControlPlane
+from dcp_core.errors import ConflictError, NotFoundError, UsageError
+from dcp_core.memory_store import MemoryStore
+from dcp_core.model import ManifestPlan, Resource
+from dcp_core.operating import Operator
+from dcp_core.planner import decompose
+from dcp_core.records import Execution, ExecutionStatus
+from dcp_core.records import Operation as CoreOperation
+from dcp_core.store import Holder, Lease
+from dcp_graph_runner.holder import current_holder
+from dcp_graph_runner.ops.manifests import Applied
+from dcp_graph_runner.ops.messages import (
+    RetryAnswer,
+    RetryRequest,
+    StartAnswer,
+    StartRequest,
+    StopAnswer,
+    StopRequest,
+)
+
+FAILED = (ExecutionStatus.FAILED, ExecutionStatus.CANCELLED)
+MOST_EXECUTIONS = 1000
+
+
+@attrs.frozen
+class RunKey:
+    """What the idempotency keys of one run are made of, so that the same run again is the same executions.
+
+    Args:
+        kind: ``start``, ``retry``, ``backfill``.
+        id: Tells one from another.
+    """
+
+    kind: str
+    id: str
+
+    def of(self, resource: Resource) -> str:
+        """The key of the first start of a resource, as ``JournalledExecutor.start`` makes it."""
+        return f"{self.kind}:{self.id}:start:{resource.key}:1"
+
+    @classmethod
+    def told(cls, key: str | None, kind: str, resource: Resource) -> RunKey | None:
+        """The inverse of ``of``; None for a key of another kind."""
+        head, tail = f"{kind}:", f":start:{resource.key}:1"
+        if key is None or not (key.startswith(head) and key.endswith(tail)):
+            return None
+        return cls(kind, key[len(head) : -len(tail)])
+
+
+class KeyedJournal(MemoryStore):
+    """The journal of a run whose idempotency keys are told beforehand; its record keeps an id of its own."""
+
+    def __init__(self, key: RunKey, operator: Operator) -> None:
+        super().__init__(operator.clock)
+        self._key = key
+
+    def begin(self, operation: CoreOperation, holder: Holder) -> Lease:
+        """See ``Journal.begin``."""
+        return super().begin(attrs.evolve(operation, kind=self._key.kind, id=self._key.id), holder)
+
+
+class StartingExecutor(JournalledExecutor):
+    """Starts, and waits for nothing."""
+
+    def wait(self, resource: Resource, execution: Execution) -> Execution:
+        """As it stands."""
+        return execution
+
+
+def stop(dcp: ControlPlane, request: StopRequest) -> StopAnswer:
+    """Stop everything that runs of it, and wait until it has stopped; tables are as before or as after.
+
+    Raises:
+        NotFoundError: It is not applied there.
+        UnauthorizedError: Denied; recorded.
+        TransientError: The platform is down.
+    """
+    applied = Applied.find(dcp, request.environment, request.manifest_id)
+    ctx = applied.ctx
+    stopped: list[Execution] = []
+    with applied.deed("stop") as deed:
+        deed.begin()
+        for resource in applied.runnable:
+            stopped += dcp.registry.primitive(resource.kind, "stop", resource=resource, ctx=ctx)
+        deed.actions = tuple(f"STOP {each.resource.name} {each.id} {each.status}" for each in stopped)
+    return StopAnswer(applied.environment.name, applied.id, tuple(stopped))
+
+
+def start(dcp: ControlPlane, request: StartRequest) -> StartAnswer:
+    """Run its jobs; without ``wait`` the answer comes as soon as they are accepted.
+
+    Raises:
+        NotFoundError: It is not applied there.
+        UnauthorizedError: Denied; recorded.
+        ConflictError: A job of it was not made when it was applied.
+        InvalidSpecError: A parameter is none of the job's, or has no value.
+    """
+    applied = Applied.find(dcp, request.environment, request.manifest_id)
+    name = request.idempotency_key or dcp.caller.request_id or secrets.token_hex(8)
+    executions = begin(applied, RunKey("start", f"{applied.id}:{name}"), request.params, wait=request.wait)
+    return StartAnswer(applied.environment.name, applied.id, executions)
+
+
+def retry(dcp: ControlPlane, request: RetryRequest) -> RetryAnswer:
+    """Run again what failed or was stopped last, with what it ran with.
+
+    The key is made of the failed execution: two who retry the same one start one.
+
+    Raises:
+        NotFoundError: It is not applied there, or never ran.
+        ConflictError: Nothing of it failed last, or it runs.
+        UnauthorizedError: Denied; recorded.
+    """
+    applied = Applied.find(dcp, request.environment, request.manifest_id)
+    with dcp.recording_refusal("retry", [ManifestPlan(applied.in_force, ())]):
+        last = [each for resource in applied.runnable for each in executions_of(applied, resource, 1)]
+        failed = next((each for each in last if each.status in FAILED), None)
+        if not last:
+            raise NotFoundError(
+                f"{applied.id} never ran in {applied.environment.name}", hint="`pretzel ops start` does"
+            )
+        if failed is None:
+            words = "it runs" if not last[0].status.is_final else f"its last execution {last[0].status}"
+            raise ConflictError(f"there is nothing of {applied.id} to retry: {words}")
+    executions = begin(applied, RunKey("retry", failed.id), failed.params, wait=request.wait)
+    return RetryAnswer(applied.environment.name, applied.id, failed.id, executions)
+
+
+def executions_of(applied: Applied, resource: Resource, limit: int = MOST_EXECUTIONS) -> tuple[Execution, ...]:
+    """Of one resource, the newest first, whoever started them."""
+    found: tuple[Execution, ...] = applied.dcp.registry.primitive(
+        resource.kind, "get_executions", resource=resource, limit=limit, before=None, ctx=applied.ctx
+    )
+    return found
+
+
+def begin(applied: Applied, key: RunKey, params: Mapping[str, str], *, wait: bool) -> tuple[Execution, ...]:
+    """Run the jobs of a manifest with this key; one audit record, of the key's kind.
+
+    Raises:
+        UnauthorizedError: Denied; recorded.
+        ConflictError: A job was not made when it was applied; recorded.
+        UsageError: Several jobs run one after the other, and nobody waits.
+    """
+    if not wait:
+        with applied.deed(key.kind) as deed:
+            _check_runnable(applied)
+            if len(applied.runnable) > 1:
+                raise UsageError(f"the jobs of {applied.id} run one after the other", hint="wait for them: --wait")
+            deed.begin()
+            executions = _started(applied, key, params)
+            deed.actions = tuple(f"START {each.resource.name} {each.id} {each.status}" for each in executions)
+        return executions
+    plan = ManifestPlan(applied.in_force, ())
+    with applied.dcp.recording_refusal(key.kind, [plan]):
+        applied.check_allowed(key.kind)
+        _check_runnable(applied)
+    operator = applied.dcp.operator
+    return operator.run(operator.new(key.kind, plan), params, KeyedJournal(key, operator))
+
+
+def _started(applied: Applied, key: RunKey, params: Mapping[str, str]) -> tuple[Execution, ...]:
+    dcp, operator, ctx = applied.dcp, applied.dcp.operator, applied.ctx
+    journal = KeyedJournal(key, operator)
+    lease = journal.begin(operator.new(key.kind, ManifestPlan(applied.in_force, ())), current_holder(dcp.identity))
+    executor = StartingExecutor(lease, journal, dcp.registry, ctx, {}, operator.sleep)
+    within = attrs.evolve(ctx, executor=executor)
+    of = applied.in_force
+    return tuple(dcp.registry.plugin(of.plugin_type, "run", logical_plan=of, params=params, ctx=within))
+
+
+def _check_runnable(applied: Applied) -> None:
+    there = {each.key for each in applied.resources}
+    wanted = [each for each in decompose(applied.in_force, applied.dcp.registry) if each.runnable]
+    missing = [each.name for each in wanted if each.key not in there]
+    if missing:
+        raise ConflictError(
+            f"{missing[0]} was not made when {applied.id} was applied",
+            hint="`pretzel plan` says what it waits for",
+        )
+    if not wanted:
+        raise UsageError(f"{applied.id} has nothing that runs")
