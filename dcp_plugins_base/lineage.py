@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Schemas = Mapping[str, Mapping[str, str]]
 _MAX_SOURCES = 10_000  # of one query: nodes of its graph are shared, and their paths grow without bound
 _RANK = tuple(Transformation)
+_CHOOSING = ("where", "group", "having", "qualify", "order", "sort", "cluster", "distribute", "limit", "offset")
 
 
 def query_lineage(dataset: QueryDataset, schemas: Schemas) -> tuple[ColumnLineage, ...]:
@@ -95,11 +96,10 @@ def _traced(sql: str, schemas: Schemas) -> _Trace:
         if schemas.get(name)
     }
     try:
-        # The tables of the schema have as many parts as those of the text, or sqlglot finds none.
-        tree = _without_catalog(query.tree.copy())
         tree = qualify(
-            tree, dialect="spark", schema=_nested(known), validate_qualify_columns=False, quote_identifiers=False
-        )
+            _bare(query.tree), dialect="spark", schema=_nested(known),
+            validate_qualify_columns=False, quote_identifiers=False,
+        )  # fmt: skip
         graph: Mapping[str, Node] = lineage(
             None, tree, schema=_nested(known), dialect="spark", scope=build_scope(tree), trim_selects=False
         )
@@ -178,13 +178,22 @@ def _name_of(table: exp.Table) -> str:
     return ".".join(parts).lower()
 
 
-def _without_catalog(tree: exp.Query) -> exp.Query:
+def _bare(tree: exp.Query) -> exp.Query:
+    """A copy without what only chooses, groups and orders rows.
+
+    There a name may mean an output column as well as one of a table, which nobody can tell apart whose columns are not
+    known. Production's catalog goes too: the tables of a schema have as many parts as those of the text.
+    """
     from sqlglot import exp
 
-    for table in tree.find_all(exp.Table):
+    bare = tree.copy()
+    for query in bare.find_all(exp.Query):
+        for clause in _CHOOSING:
+            query.set(clause, None)
+    for table in bare.find_all(exp.Table):
         if table.catalog.lower() == PRODUCTION_CATALOG:
             table.set("catalog", None)
-    return tree
+    return bare
 
 
 def _nested(known: Schemas) -> dict[str, Any]:

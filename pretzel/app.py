@@ -25,6 +25,7 @@ MANIFEST_COMMANDS = {
 COMMANDS = {
     **MANIFEST_COMMANDS,
     "playground": Lazy("pretzel.commands.playground:playground", "Your own environment: create, list, show, use …"),
+    "metadata": Lazy("pretzel.commands.metadata:metadata", "What is applied: owners, history, executions, lineage …"),
     "audit": Lazy("pretzel.commands.audit:audit", "Who did what, and how it ended"),
     "catalog": Lazy("pretzel.commands.catalog:catalog", "How your own tools connect to an environment's catalog"),
     "coreetl": Lazy("pretzel.commands.coreetl:coreetl", "The driver as a service: what deployed DAGs call"),
