@@ -19,6 +19,7 @@ from attrs import frozen
 
 from dcp_core.settings import Settings
 from tests.services import install, servers
+from tests.services.oidc import Oidc, serving
 from tests.services.spark import CATALOGS, Spark, started
 
 USERS = ("alice", "contract")
@@ -188,3 +189,11 @@ def _is_served(catalog: RestCatalog, name: str) -> bool:
     except (RESTError, NoSuchNamespaceError):  # signing in and the buckets come a little later than the port
         return False
     return True
+
+
+@pytest.fixture(scope="session")
+def oidc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oidc]:
+    """A real OIDC server with users in groups."""
+    require("dex")
+    with serving(tmp_path_factory.mktemp("oidc")) as it:
+        yield it

@@ -1,9 +1,9 @@
 """Gets the servers that these tests start: ``python -m tests.services.install``; with names after it, those alone.
 
 Each goes into a virtual environment of its own under ``.services/``, from PyPI and Maven Central, at the versions in
-``requirements/``; Kubernetes is compiled there, from Go's module proxy, at the versions in its ``go.mod``; the driver
-of PostgreSQL goes into the project's own environment, at the version in ``constraints.txt``. What is there already is
-left alone. What cannot be had is no failure: its tests are skipped and say why.
+``requirements/``; Kubernetes and Dex are compiled there, from Go's module proxy, at the versions in their ``go.mod``;
+the driver of PostgreSQL goes into the project's own environment, at the version in ``constraints.txt``. What is there
+already is left alone. What cannot be had is no failure: its tests are skipped and say why.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from coreetl_driver.compute.suggesting import nearest
-from tests.services import spark
+from tests.services import oidc_building, spark
 from tests.services.kubernetes import building
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ROOT / ".services"
 REQUIREMENTS = Path(__file__).parent / "requirements"
-NAMES = ("airflow", "kubernetes", "moto", "postgresql", "seaweedfs", "spark")
-_NEEDS = {"kubernetes": building.go_problem, "spark": spark.java_problem}
-_BUILT = {"kubernetes": building.build}  # from sources, with no Python in it
+NAMES = ("airflow", "dex", "kubernetes", "moto", "postgresql", "seaweedfs", "spark")
+_NEEDS = {"dex": building.go_problem, "kubernetes": building.go_problem, "spark": spark.java_problem}
+_BUILT = {"dex": oidc_building.build, "kubernetes": building.build}  # from sources, with no Python in them
+_SOURCES = {"dex": oidc_building.SOURCES, "kubernetes": building.SOURCES}
 _TIMEOUT_S = 900
 
 
@@ -144,7 +145,7 @@ def _requirements(name: str, kind: str) -> Path:
 
 
 def _digest(name: str) -> str:
-    files = building.SOURCES if name in _BUILT else [_requirements(name, kind) for kind in ("txt", "jars")]
+    files = _SOURCES[name] if name in _SOURCES else [_requirements(name, kind) for kind in ("txt", "jars")]
     wanted = b"".join(file.read_bytes() for file in files if file.is_file())
     return hashlib.sha256(wanted + sys.version.encode()).hexdigest()
 

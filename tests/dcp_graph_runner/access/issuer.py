@@ -1,4 +1,4 @@
-"""An OIDC issuer of these tests: a real HTTP server on loopback that serves discovery and keys, and signs real tokens."""
+"""An OIDC issuer of these tests: a real HTTP server on loopback with discovery and keys, that signs real tokens."""
 
 from __future__ import annotations
 

@@ -183,10 +183,11 @@ def test_nobody_makes_or_fills_somebody_elses_playground(server: Server) -> None
     assert bob.store.sandboxes() == ()
     assert server.desk.world.items == {}
     assert server.apply(server.open(ALICE), shelf("a", item("x"))).status is OperationStatus.SUCCEEDED
-    with pytest.raises(UnauthorizedError, match="belongs to alice@example.com"):
+    with pytest.raises(UnauthorizedError, match="belongs to alice@"):
         bob.destroy_environment(ALICES)
-    ((denied,),) = [bob.run(shelf("a", item("x", runnable=True)))]
-    assert not denied.ok
+    with pytest.raises(UnauthorizedError, match="belongs to alice@"):
+        bob.run(shelf("a", item("x")))
+    assert server.desk.world.called("delete") == []
 
 
 # Policy packages
@@ -260,5 +261,5 @@ def test_the_servers_rules_cannot_be_switched_off_by_their_name(tmp_path: Path) 
 def test_a_package_that_takes_the_rules_name_stops_everything(tmp_path: Path) -> None:
     server = Server(tmp_path)
     server.registry.register(EXTENSIONS, NAME, Policy(Decision(True, "anything")), "acme-thieves==1.0")
-    with pytest.raises(UnauthorizedError, match="acme-thieves==1.0 and dcp-graph-runner"):
+    with pytest.raises(UnauthorizedError, match=r"acme-thieves==1\.0 and dcp-graph-runner"):
         server.open("bob@example.com").authorize("apply", ALICES)

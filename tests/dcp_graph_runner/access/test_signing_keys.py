@@ -163,9 +163,7 @@ def test_a_redirect_is_not_followed(issuer: Issuer, sign_in: Callable[..., str])
     assert "/elsewhere" not in issuer.asked
 
 
-def test_a_broken_key_among_good_ones_harms_only_its_own_tokens(
-    issuer: Issuer, sign_in: Callable[..., str]
-) -> None:
+def test_a_broken_key_among_good_ones_harms_only_its_own_tokens(issuer: Issuer, sign_in: Callable[..., str]) -> None:
     good = issuer.jwks()
     issuer.documents["/keys"] = {"keys": ["?", {"kty": "RSA", "kid": "broken", "n": "!", "e": "!"}, *good["keys"]]}
     assert sign_in() == "alice@example.com"

@@ -45,9 +45,7 @@ def test_what_agrees_passes(principal: Principal, tenant: str, environment: str 
         (Principal("@@@"), "playground_", None, "is not an environment"),
     ],
 )
-def test_what_disagrees_is_refused(
-    principal: Principal, tenant: str, environment: str | None, message: str
-) -> None:
+def test_what_disagrees_is_refused(principal: Principal, tenant: str, environment: str | None, message: str) -> None:
     with pytest.raises(UnauthorizedError) as refused:
         check_tenant(principal, tenant, environment)
     assert message in refused.value.message

@@ -96,7 +96,10 @@ def test_a_token_that_breaks_a_rule_is_refused_and_the_rule_is_named(
         ("Bearer not-a-token", "the token is malformed"),
         ("Bearer a.b.c", "the token is malformed"),
         ("Bearer é.b.c", "the token is malformed"),
-        ("Bearer " + "a" * (LONGEST_TOKEN + 1), f"the token is malformed: it is longer than {LONGEST_TOKEN} characters"),
+        (
+            "Bearer " + "a" * (LONGEST_TOKEN + 1),
+            f"the token is malformed: it is longer than {LONGEST_TOKEN} characters",
+        ),
     ],
 )
 def test_a_header_that_holds_no_token_is_refused_without_asking_the_issuer(
