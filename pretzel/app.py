@@ -27,6 +27,7 @@ COMMANDS = {
     "playground": Lazy("pretzel.commands.playground:playground", "Your own environment: create, list, show, use …"),
     "metadata": Lazy("pretzel.commands.metadata:metadata", "What is applied: owners, history, executions, lineage …"),
     "audit": Lazy("pretzel.commands.audit:audit", "Who did what, and how it ended"),
+    "controller": Lazy("pretzel.commands.controller:controller", "Look after everything that was applied"),
     "catalog": Lazy("pretzel.commands.catalog:catalog", "How your own tools connect to an environment's catalog"),
     "coreetl": Lazy("pretzel.commands.coreetl:coreetl", "The driver as a service: what deployed DAGs call"),
     "schema": Lazy("pretzel.commands.schema:schema", "The JSON Schema of a manifest type, for editors"),
