@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -262,17 +260,17 @@ class ControlPlane:
         in_force = self.store.logical_plans(plan.environment)
         others = ownership.others_concerned(plan, self.store.inventory(plan.environment), in_force)
         for each in plan.manifests:
-            operation = self._operator().new(kind, each)
+            operation = self.operator.new(kind, each)
             known = in_force.get(each.id)
             # Not only resources are remembered: a new owner, or another place of the file, is a new version.
             same = known is None or attrs.evolve(known, compiled_by=each.logical_plan.compiled_by) == each.logical_plan
             if same and all(action.kind == "noop" for action in each.actions):
                 done = operating.nothing_to_do(operation)
-                done = attrs.evolve(done, resumed=self._operator().take_up(each))
+                done = attrs.evolve(done, resumed=self.operator.take_up(each))
             elif denied is not None:
-                done = self._operator().refuse(operation, denied)
+                done = self.operator.refuse(operation, denied)
             else:
-                done = self._operator().begin(operation, known, others[each.id])
+                done = self.operator.begin(operation, known, others[each.id])
             operations.append(done)
         return tuple(operations)
 
@@ -282,7 +280,7 @@ class ControlPlane:
         An embedded driver runs them in this process: a program that ends without waiting leaves them to the next
         run of the same job. Interrupting the wait stops them.
         """
-        operator = self._operator()
+        operator = self.operator
         waited: dict[str, Execution] = {}
         for operation in operations:
             # What a recovered operation started again, the plan after it finds running.
@@ -294,9 +292,7 @@ class ControlPlane:
     def recover(self, environment: Environment, manifest_ids: Sequence[str] | None = None) -> tuple[Operation, ...]:
         """Finish the operations that crashed processes left behind."""
         self.settle_audit()
-        return tuple(
-            self._operator().take_over(each) for each in self.store.interrupted(environment.name, manifest_ids)
-        )
+        return tuple(self.operator.take_over(each) for each in self.store.interrupted(environment.name, manifest_ids))
 
     def destroy_environment(self, environment: Environment) -> tuple[Operation, ...]:
         """Delete everything in an environment's inventory; finishes interrupted operations first."""
@@ -313,7 +309,7 @@ class ControlPlane:
         plans = _sequence(logical_plans)
         environment = one_environment(plans)
         self.settle_audit()
-        runner = Runner(self._operator())
+        runner = Runner(self.operator)
         if runner.has_applied(plans):
             with self.recording_refusal(operating.RUN, [ManifestPlan(each, ()) for each in plans]):
                 denied = self._ensure_sandbox(environment)
@@ -342,7 +338,7 @@ class ControlPlane:
         Raises:
             UnauthorizedError: A rule denied, or failed.
         """
-        self._operator().ask(operation, environment, logical_plan, in_force)
+        self.operator.ask(operation, environment, logical_plan, in_force)
 
     def settle_audit(self) -> None:
         """Record the runs whose processes are gone; apply, destroy and run do it by themselves."""
@@ -360,7 +356,7 @@ class ControlPlane:
 
     def refuse(self, kind: str, manifests: Sequence[ManifestPlan], error: DcpError) -> None:
         """Record that nothing of an operation was done."""
-        operator = self._operator()
+        operator = self.operator
         for each in manifests:
             operator.refuse(operator.new(kind, each), error)
 
@@ -374,7 +370,7 @@ class ControlPlane:
         if self.caller.is_system:
             return None  # DCP works in playgrounds that are there, and never makes one
         if environment.user is not None and find_sandbox(environment, self.store) is None:
-            denied = self._operator().denial(operating.CREATE_PLAYGROUND, environment)
+            denied = self.operator.denial(operating.CREATE_PLAYGROUND, environment)
             if denied is not None:
                 return denied
         ctx = self.context(environment)
@@ -385,11 +381,8 @@ class ControlPlane:
 
     @property
     def operator(self) -> operating.Operator:
-        """For services that begin operations of kinds of their own."""
-        return self._operator()
-
-    def _operator(self) -> operating.Operator:
-        holder = self._holder or _this_process(self.identity)
+        """Runs operations; for services that begin some of kinds of their own."""
+        holder = self._holder or operating.this_process(self.identity)
         return operating.Operator(self.store, self.registry, self.caller, holder, self.context, self.clock, self._sleep)
 
     def _has_store(self) -> bool:
@@ -402,8 +395,3 @@ class ControlPlane:
 
 def _sequence(logical_plans: LogicalPlan | Sequence[LogicalPlan]) -> tuple[LogicalPlan, ...]:
     return (logical_plans,) if isinstance(logical_plans, LogicalPlan) else tuple(logical_plans)
-
-
-def _this_process(identity: str) -> Holder:
-    """Without a start time: a store that can tell whether a process lives hands in a better one."""
-    return Holder(socket.gethostname(), os.getpid(), "", identity)

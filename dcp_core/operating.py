@@ -8,7 +8,9 @@ Source: design.md section 7.
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -68,6 +70,11 @@ def run_id(request_id: str, manifest_id: str) -> str:
 def new_operation(kind: str, plan: ManifestPlan, user: str, at: datetime, request_id: str = "") -> Operation:
     """One that runs from now on."""
     return Operation(new_id(at), kind, plan, user, created_at=at, request_id=request_id)
+
+
+def this_process(identity: str) -> Holder:
+    """Without a start time: a store that can tell whether a process lives hands in a better one."""
+    return Holder(socket.gethostname(), os.getpid(), "", identity)
 
 
 def nothing_to_do(operation: Operation) -> Operation:

@@ -140,7 +140,7 @@ def test_the_next_command_records_a_run_whose_process_was_killed_and_tells_liste
 ) -> None:
     dcp = desk.open()
     apply(dcp, WANTED)
-    killed = dcp._operator().audit_record(
+    killed = dcp.operator.audit_record(
         new_operation(RUN, ManifestPlan(WANTED, ()), "bob", desk.clock()), OperationStatus.FAILED, (), LEFT
     )
     desk.store.announce_audit(killed, Holder("here", 99, "", "bob"))
