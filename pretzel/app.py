@@ -26,6 +26,7 @@ COMMANDS = {
     **MANIFEST_COMMANDS,
     "playground": Lazy("pretzel.commands.playground:playground", "Your own environment: create, list, show, use …"),
     "metadata": Lazy("pretzel.commands.metadata:metadata", "What is applied: owners, history, executions, lineage …"),
+    "ops": Lazy("pretzel.commands.ops:ops", "Operate what is applied: pause, stop, backfill, rollback, unlock …"),
     "audit": Lazy("pretzel.commands.audit:audit", "Who did what, and how it ended"),
     "controller": Lazy("pretzel.commands.controller:controller", "Look after everything that was applied"),
     "catalog": Lazy("pretzel.commands.catalog:catalog", "How your own tools connect to an environment's catalog"),

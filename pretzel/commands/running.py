@@ -46,7 +46,7 @@ def run(manifest_type: str | None) -> click.Command:
         from pretzel.documents import execution_document, runs_document
         from pretzel.rendering.operations import render_runs
 
-        params = _params(param) | _interval(day, start, end)
+        params = parameters(param) | _interval(day, start, end)
         loaded = session.load(paths, manifest_type).loaded
         require_manifests(paths, loaded)
         explained = _explain(session, loaded) if explain else []
@@ -89,7 +89,12 @@ def run(manifest_type: str | None) -> click.Command:
     )
 
 
-def _params(given: Sequence[str]) -> dict[str, str]:
+def parameters(given: Sequence[str]) -> dict[str, str]:
+    """``KEY=VALUE`` words as a mapping.
+
+    Raises:
+        BadParameter: One has another form, or a key is given twice.
+    """
     params: dict[str, str] = {}
     for text in given:
         name, equals, value = text.partition("=")
