@@ -1,6 +1,6 @@
 """The service ``Ops``: what is done to an applied manifest by other means than a new version of it.
 
-Every handler asks ``authorize`` by itself: it knows the version in force, whose owners may, and records what is refused.
+Every handler asks ``authorize`` by itself: it knows the version in force, whose owners may, and records refusals.
 """
 
 from __future__ import annotations

@@ -341,6 +341,6 @@ ops = LazyGroup(
         "rollback": Lazy(f"{_HERE}:rollback_command", "Apply an earlier version"),
         "unlock": Lazy(f"{_HERE}:unlock_command", "End an operation that hangs"),
     },
-    help="What is done to an applied manifest by other means than a new version of it. MANIFEST is TYPE/NAME, or a file.",
+    help="What is done to an applied manifest, beside applying a new version. MANIFEST is TYPE/NAME, or a file.",
     params=shared_options(),
 )
