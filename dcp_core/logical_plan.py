@@ -30,7 +30,7 @@ def to_message(logical_plan: LogicalPlan) -> LogicalPlanMessage:
         id=logical_plan.id,
         environment=logical_plan.environment,
         compiled_by=logical_plan.compiled_by,
-        metadata=pb.Metadata(
+        metadata=pb.ManifestMetadata(
             technical_owner=logical_plan.metadata.technical_owner,
             tier=logical_plan.metadata.tier,
             labels=dict(logical_plan.metadata.labels),

@@ -25,27 +25,27 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!dcp_core/proto/logical_plan.proto\x12\x06\x64\x63p.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xca\x01\n\x0bLogicalPlan\x12\x13\n\x0bplugin_type\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12,\n\x0bplugin_spec\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\"\n\x08metadata\x18\x05 \x01(\x0b\x32\x10.dcp.v1.Metadata\x12\x1e\n\x06source\x18\x06 \x01(\x0b\x32\x0e.dcp.v1.Source\x12\x13\n\x0b\x63ompiled_by\x18\x07 \x01(\t\"\xf9\x01\n\x08Metadata\x12\x17\n\x0ftechnical_owner\x18\x01 \x01(\t\x12\x11\n\x04tier\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12,\n\x06labels\x18\x03 \x03(\x0b\x32\x1c.dcp.v1.Metadata.LabelsEntry\x12\x18\n\x0b\x64\x65scription\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\'\n\x05\x64rift\x18\x05 \x01(\x0b\x32\x13.dcp.v1.DriftPolicyH\x02\x88\x01\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_tierB\x0e\n\x0c_descriptionB\x08\n\x06_drift\"Y\n\x0b\x44riftPolicy\x12\x0c\n\x04mode\x18\x01 \x01(\t\x12\x0e\n\x06ignore\x18\x02 \x03(\t\x12\r\n\x05owner\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05until\x18\x05 \x01(\t\"~\n\x06Source\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12(\n\x05\x66iles\x18\x03 \x03(\x0b\x32\x19.dcp.v1.Source.FilesEntry\x1a,\n\nFilesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!dcp_core/proto/logical_plan.proto\x12\x06\x64\x63p.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xd2\x01\n\x0bLogicalPlan\x12\x13\n\x0bplugin_type\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12,\n\x0bplugin_spec\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12*\n\x08metadata\x18\x05 \x01(\x0b\x32\x18.dcp.v1.ManifestMetadata\x12\x1e\n\x06source\x18\x06 \x01(\x0b\x32\x0e.dcp.v1.Source\x12\x13\n\x0b\x63ompiled_by\x18\x07 \x01(\t\"\x89\x02\n\x10ManifestMetadata\x12\x17\n\x0ftechnical_owner\x18\x01 \x01(\t\x12\x11\n\x04tier\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x34\n\x06labels\x18\x03 \x03(\x0b\x32$.dcp.v1.ManifestMetadata.LabelsEntry\x12\x18\n\x0b\x64\x65scription\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\'\n\x05\x64rift\x18\x05 \x01(\x0b\x32\x13.dcp.v1.DriftPolicyH\x02\x88\x01\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_tierB\x0e\n\x0c_descriptionB\x08\n\x06_drift\"Y\n\x0b\x44riftPolicy\x12\x0c\n\x04mode\x18\x01 \x01(\t\x12\x0e\n\x06ignore\x18\x02 \x03(\t\x12\r\n\x05owner\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05until\x18\x05 \x01(\t\"~\n\x06Source\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12(\n\x05\x66iles\x18\x03 \x03(\x0b\x32\x19.dcp.v1.Source.FilesEntry\x1a,\n\nFilesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dcp_core.proto.logical_plan_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_METADATA_LABELSENTRY']._loaded_options = None
-  _globals['_METADATA_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_MANIFESTMETADATA_LABELSENTRY']._loaded_options = None
+  _globals['_MANIFESTMETADATA_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_SOURCE_FILESENTRY']._loaded_options = None
   _globals['_SOURCE_FILESENTRY']._serialized_options = b'8\001'
   _globals['_LOGICALPLAN']._serialized_start=76
-  _globals['_LOGICALPLAN']._serialized_end=278
-  _globals['_METADATA']._serialized_start=281
-  _globals['_METADATA']._serialized_end=530
-  _globals['_METADATA_LABELSENTRY']._serialized_start=450
-  _globals['_METADATA_LABELSENTRY']._serialized_end=495
-  _globals['_DRIFTPOLICY']._serialized_start=532
-  _globals['_DRIFTPOLICY']._serialized_end=621
-  _globals['_SOURCE']._serialized_start=623
-  _globals['_SOURCE']._serialized_end=749
-  _globals['_SOURCE_FILESENTRY']._serialized_start=705
-  _globals['_SOURCE_FILESENTRY']._serialized_end=749
+  _globals['_LOGICALPLAN']._serialized_end=286
+  _globals['_MANIFESTMETADATA']._serialized_start=289
+  _globals['_MANIFESTMETADATA']._serialized_end=554
+  _globals['_MANIFESTMETADATA_LABELSENTRY']._serialized_start=474
+  _globals['_MANIFESTMETADATA_LABELSENTRY']._serialized_end=519
+  _globals['_DRIFTPOLICY']._serialized_start=556
+  _globals['_DRIFTPOLICY']._serialized_end=645
+  _globals['_SOURCE']._serialized_start=647
+  _globals['_SOURCE']._serialized_end=773
+  _globals['_SOURCE_FILESENTRY']._serialized_start=729
+  _globals['_SOURCE_FILESENTRY']._serialized_end=773
 # @@protoc_insertion_point(module_scope)

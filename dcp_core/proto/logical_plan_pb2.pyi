@@ -20,12 +20,12 @@ class LogicalPlan(_message.Message):
     id: str
     environment: str
     plugin_spec: _struct_pb2.Struct
-    metadata: Metadata
+    metadata: ManifestMetadata
     source: Source
     compiled_by: str
-    def __init__(self, plugin_type: _Optional[str] = ..., id: _Optional[str] = ..., environment: _Optional[str] = ..., plugin_spec: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., metadata: _Optional[_Union[Metadata, _Mapping]] = ..., source: _Optional[_Union[Source, _Mapping]] = ..., compiled_by: _Optional[str] = ...) -> None: ...
+    def __init__(self, plugin_type: _Optional[str] = ..., id: _Optional[str] = ..., environment: _Optional[str] = ..., plugin_spec: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., metadata: _Optional[_Union[ManifestMetadata, _Mapping]] = ..., source: _Optional[_Union[Source, _Mapping]] = ..., compiled_by: _Optional[str] = ...) -> None: ...
 
-class Metadata(_message.Message):
+class ManifestMetadata(_message.Message):
     __slots__ = ("technical_owner", "tier", "labels", "description", "drift")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
