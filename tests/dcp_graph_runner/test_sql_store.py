@@ -8,13 +8,13 @@ import socket
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import attrs
 import pytest
 
-from dcp_core.errors import ConflictError, PermanentError, SettingsError, TransientError
+from dcp_core.errors import ConflictError, LeaseLostError, PermanentError, SettingsError, TransientError
 from dcp_core.model import Action, ActionKind
 from dcp_core.records import Operation, ResultStatus, Sandbox
 from dcp_core.sections import StoreSettings
@@ -35,6 +35,7 @@ from tests.dcp_graph_runner.store_contract import (
     apply,
     entry,
     finish,
+    logical_plan,
     operation,
     record,
     resource,
@@ -141,6 +142,67 @@ def test_an_operation_given_up_lists_every_action(store: SqlStore, clock: Clock)
     (written,) = store.audit_records()
     assert written.actions[0] == "CREATE_TABLE iceberg_table:t1 SUCCEEDED"
     assert len(written.actions) == 6
+
+
+def test_how_often_an_operation_may_be_continued_is_a_setting(url: str, clock: Clock) -> None:
+    store = open_store(url, clock, StoreSettings(take_overs=1))
+    store.begin(operation(), FIRST)
+    clock.advance(LONGER_THAN_A_LEASE)
+    store.take_over("op_1", SECOND)
+    clock.advance(LONGER_THAN_A_LEASE)
+    with pytest.raises(PermanentError, match="interrupted 2 times") as given_up:
+        store.take_over("op_1", SECOND)
+    assert given_up.value.code == "operation.given_up"
+    assert store.begin(operation("op_2"), FIRST).fence == 1
+    store.close()
+
+
+def test_the_verdict_names_the_step_it_ended_at_and_what_stands_still(store: SqlStore, clock: Clock) -> None:
+    lease = store.begin(operation(), FIRST)
+    done = {"stop:coreetl_job:a": [1], "stop:coreetl_job:b": [1], "stop:coreetl_job:c": [], "start:coreetl_job:a:1": {}}
+    for key, result in done.items():
+        store.start_step(lease, key)
+        store.finish_step(lease, key, StepStatus.DONE, result)
+    store.start_step(lease, "action:iceberg_table:t1")
+    for _ in range(5):
+        clock.advance(LONGER_THAN_A_LEASE)
+        store.take_over("op_1", SECOND)
+    clock.advance(LONGER_THAN_A_LEASE)
+    with pytest.raises(PermanentError):
+        store.take_over("op_1", SECOND)
+    (ended,) = store.operations()
+    assert ended.error == (
+        "given up: interrupted 6 times; last at action:iceberg_table:t1; stopped and not started again: coreetl_job:b"
+    )
+    (written,) = store.audit_records()
+    assert written.message == ended.error
+
+
+def test_what_is_interrupted_anywhere_comes_in_one_answer(store: SqlStore, clock: Clock) -> None:
+    store.begin(operation("op_1"), FIRST)
+    store.begin(operation("op_2", environment="production"), FIRST)
+    finish(store, store.begin(operation("op_3", "derived_dataset/other"), FIRST))
+    assert store.interrupted(None) == ()
+    clock.advance(LONGER_THAN_A_LEASE)
+    assert [one.id for one in store.interrupted(None)] == ["op_1", "op_2"]
+    assert [one.id for one in store.interrupted(None, ["derived_dataset/other"])] == []
+
+
+def test_the_operations_of_a_request_come_oldest_first(store: SqlStore) -> None:
+    for number, request_id in enumerate(("req_1", "req_2", "req_1")):
+        made = operation(f"op_{number}", f"derived_dataset/m{number}")
+        at = START - timedelta(minutes=number)
+        finish(store, store.begin(attrs.evolve(made, request_id=request_id, created_at=at), FIRST))
+    assert [one.id for one in store.operations_of("req_1")] == ["op_2", "op_0"]
+    assert store.operations_of("req_3") == ()
+
+
+def test_a_process_that_stood_still_puts_no_old_version_behind_newer_ones(store: SqlStore) -> None:
+    finish(store, store.begin(operation("op_1"), FIRST))
+    assert store.save_logical_plan(logical_plan(size=2), "op_later", "bob", START) == 1
+    with pytest.raises(LeaseLostError):
+        store.save_logical_plan(logical_plan(size=1), "op_1", "alice", START)
+    assert [line[0] for line in store.history(ALICE, operation().manifest_id)] == [1]
 
 
 def test_a_playground_where_something_runs_cannot_be_forgotten(store: SqlStore) -> None:
