@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from dcp_graph_runner.api import audit, operations, ops, playground
+from dcp_graph_runner.api import audit, metadata, operations, ops, playground
 from dcp_graph_runner.api.handlers import AnyHandler
 
-HANDLERS: tuple[AnyHandler, ...] = (*operations.HANDLERS, *playground.HANDLERS, *ops.HANDLERS, *audit.HANDLERS)
+HANDLERS: tuple[AnyHandler, ...] = (
+    *operations.HANDLERS,
+    *playground.HANDLERS,
+    *ops.HANDLERS,
+    *audit.HANDLERS,
+    *metadata.HANDLERS,
+)
 """Service by service."""
 
 
