@@ -42,10 +42,10 @@ def run(argv: Sequence[str]) -> int:
             status = _report(error, argv, debug)
         sys.stdout.flush()
         return status
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as ending:
         from pretzel import failures
 
-        return _show(failures.interrupted(), argv)
+        return _show(failures.interrupted(ending), argv)
     except BrokenPipeError:
         _silence_stdout()
         return exits.BROKEN_PIPE

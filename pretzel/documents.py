@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
     from dcp_core.registry import Registered
     from dcp_core.running import RunResult
-    from dcp_graph_runner.audit import Unreadable
+    from dcp_graph_runner.api.audit import UnreadableRecord
 
 _WORST_FIRST = ("FAILED", "PARTIAL", "CANCELLED", "SUCCEEDED")
 
@@ -228,7 +228,7 @@ def audit_document(record: AuditRecord) -> dict[str, Any]:
     }
 
 
-def unreadable_document(found: Unreadable) -> dict[str, Any]:
+def unreadable_document(found: UnreadableRecord) -> dict[str, Any]:
     """One line of the log that is no record; has the fields of one, as far as they are known."""
     return {
         "operation_id": found.operation_id,

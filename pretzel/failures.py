@@ -115,11 +115,12 @@ def of_bug(error: BaseException) -> Failure:
     return Failure(exits.FAILED, BUG_CODE, words, owner=owner, hint="this is a bug; --debug shows the traceback")
 
 
-def interrupted() -> Failure:
-    """Ctrl-C."""
+def interrupted(ending: BaseException) -> Failure:
+    """Ctrl-C; an ending that knows what becomes of the work has a ``hint``."""
     return Failure(
         exits.INTERRUPTED,
         "interrupted",
         "interrupted",
-        hint="an apply or destroy that was cut off is finished by the next; `pretzel run` says what became of a run",
+        hint=getattr(ending, "hint", None)
+        or "an apply or destroy that was cut off is finished by the next; `pretzel run` says what became of a run",
     )

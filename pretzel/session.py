@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dcp_core.loading import LoadResult
     from dcp_core.model import Environment
     from dcp_graph_runner.api.handlers import Handler
+    from dcp_graph_runner.client.remote import RemoteControlPlane
     from pretzel.delivering import AuditDelivery
     from pretzel.progress import Progress
     from pretzel.rendering.screen import Screen
@@ -35,7 +36,7 @@ class Session:
         output: ``text``, ``json`` or ``jsonl``.
         environment_name: As given with ``-e``; None for the playground in use.
         config: Path of a ``dcp.toml``; None for the nearest.
-        server: Address of a Graph Runner.
+        server: Address of a Graph Runner, ``off`` for none; None leaves it to ``[remote]``.
         overlay: Whether reads prefer the playground's own copies; None leaves it to the settings.
         debug: Whether debug messages are shown.
     """
@@ -56,7 +57,8 @@ class Session:
         self._server = server
         self._overlay = overlay
         self._debug = debug
-        self._opened: ControlPlane | None = None
+        self._local: ControlPlane | None = None
+        self._remote: RemoteControlPlane | None = None
         self._delivery: AuditDelivery | None = None
         self._log_handler = _StderrHandler()
         self._log_before = (True, logging.NOTSET)
@@ -76,39 +78,63 @@ class Session:
             wants_out = _kind is not None and not issubclass(_kind, Exception)  # Ctrl-C
             if self._delivery is not None and not wants_out and (waits := self._delivery.finish()):
                 self.notes.line(f"note: {waits}")
-            if self._opened is not None:
-                self._opened.close()
+            if self._remote is not None:
+                self._remote.close()
+            elif self._local is not None:
+                self._local.close()
         finally:
             log = logging.getLogger("dcp")
             log.removeHandler(self._log_handler)
             log.propagate, log.level = self._log_before
 
-    @property
-    def control_plane(self) -> ControlPlane:
-        """In this process.
+    @cached_property
+    def control_plane(self) -> ControlPlane | RemoteControlPlane:
+        """In this process, or of a server where one is named.
 
         Raises:
-            NotSupportedError: A server was asked for.
             SettingsError: ``dcp.toml`` is wrong.
         """
-        if self._opened is None:
-            if self._server is not None:
-                from dcp_core.errors import NotSupportedError
+        from dcp_graph_runner.client.settings import chosen_server
 
-                raise NotSupportedError(
-                    "--server is not supported: this version works in process only", hint="leave out --server"
-                )
+        local = self._opened()
+        server = chosen_server(local.settings, self._server)
+        if server is not None:
+            from dcp_graph_runner.client.remote import RemoteControlPlane
+
+            self._remote = RemoteControlPlane.connect(local, server, lambda words: self.notes.line(f"note: {words}"))
+            return self._remote
+        from dcp_graph_runner.audit_settings import AuditSettings
+
+        if local.settings.section("audit", AuditSettings).table:
+            from pretzel.delivering import AuditDelivery
+
+            self._delivery = AuditDelivery(local)
+            local.listen(self._delivery)
+        return local
+
+    @property
+    def local(self) -> ControlPlane:
+        """In this process, whatever server is named: for what is about this machine.
+
+        Raises:
+            SettingsError: ``dcp.toml`` is wrong.
+        """
+        return self._opened()
+
+    def tell_local(self, what: str) -> None:
+        """Say that an answer is about this machine, where a server would do the work."""
+        from dcp_graph_runner.client.settings import chosen_server
+
+        server = chosen_server(self.local.settings, self._server)
+        if server is not None:
+            self.notes.line(f"note: {what} of this machine, not of the server {server}")
+
+    def _opened(self) -> ControlPlane:
+        if self._local is None:
             from dcp_core.control_plane import ControlPlane
 
-            self._opened = ControlPlane.from_config(self._config)
-            from dcp_graph_runner.audit_settings import AuditSettings
-
-            if self._opened.settings.section("audit", AuditSettings).table:
-                from pretzel.delivering import AuditDelivery
-
-                self._delivery = AuditDelivery(self._opened)
-                self._opened.listen(self._delivery)
-        return self._opened
+            self._local = ControlPlane.from_config(self._config)
+        return self._local
 
     @cached_property
     def environment(self) -> Environment:
@@ -151,7 +177,7 @@ class Session:
         return result
 
     def call(self, handler: Handler[Q, A], request: Q) -> A:
-        """Ask the Graph Runner, in process; authorized as a server does it.
+        """Ask the Graph Runner: in process, authorized as a server does it, or through one.
 
         A request whose class has a field ``environment`` is about it, None the playground in use; another one about
         the caller's own.
@@ -160,9 +186,11 @@ class Session:
             DcpError: As the handler's function raises it, or ``UnauthorizedError``.
         """
         control_plane = self.control_plane
+        if self._remote is not None:
+            return self._remote.call(handler, request)
         if handler.asks is not None:
-            control_plane.authorize(handler.asks, control_plane.environment(getattr(request, "environment", None)))
-        return handler.function(control_plane, request)
+            self.local.authorize(handler.asks, control_plane.environment(getattr(request, "environment", None)))
+        return handler.function(self.local, request)
 
     def check_paths(self, paths: Sequence[str]) -> None:
         """What is likely a slip: a manifest's SQL given in its place, or the manifests of another project.

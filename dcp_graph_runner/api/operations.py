@@ -46,6 +46,7 @@ from dcp_graph_runner.api.messages import (
     TestAnswer,
     TestRequest,
 )
+from dcp_graph_runner.api.plain import plain, plain_preview
 
 # What a primitive may say about a runnable resource: the first in its spec, the others in ``State.info``, desired too.
 COMPUTE, BACKEND, WHY = "compute", "backend", "backend_reason"
@@ -109,7 +110,8 @@ def _explain(dcp: ControlPlane, request: ExplainRequest) -> ExplainAnswer:
 def _preview(dcp: ControlPlane, request: PreviewRequest) -> PreviewAnswer:
     if not 0 <= request.limit <= LARGEST_PREVIEW:
         raise UsageError(f"a preview has 0 to {LARGEST_PREVIEW} rows, not {request.limit}")
-    return PreviewAnswer(dcp.preview(request.logical_plan, request.limit))
+    shown = dcp.preview(request.logical_plan, request.limit)
+    return PreviewAnswer(None if shown is None else plain_preview(shown))
 
 
 def _command(dcp: ControlPlane, request: CommandRequest) -> CommandAnswer:
@@ -139,7 +141,7 @@ def _command(dcp: ControlPlane, request: CommandRequest) -> CommandAnswer:
     except Exception as error:
         owner = dcp.registry.owner(PLUGINS, request.manifest_type)
         raise plugin_bug(error, f"{owner}: command {request.name}") from error
-    return CommandAnswer(preview=result) if isinstance(result, Preview) else CommandAnswer(result)
+    return CommandAnswer(preview=plain_preview(result)) if isinstance(result, Preview) else CommandAnswer(plain(result))
 
 
 def _get(dcp: ControlPlane, request: GetOperationRequest) -> OperationState:

@@ -11,36 +11,38 @@ from pretzel.groups import Lazy, LazyGroup
 from pretzel.options import command, shared_options
 
 if TYPE_CHECKING:
-    from dcp_graph_runner.audit_chain import Verdict
+    from dcp_graph_runner.api.audit import UnreadableRecord, VerifyAuditAnswer
     from pretzel.rendering.screen import Screen
     from pretzel.session import Session
 
 
 def _list(session: Session, manifest: str | None, limit: int, everywhere: bool) -> int:
     """List what was done in an environment, newest first."""
-    from dcp_graph_runner.audit import Unreadable, listed
+    from dcp_graph_runner.api.audit import ListAuditAnswer, ListAuditRequest
+    from dcp_graph_runner.api.table import find
     from pretzel.documents import audit_document, unreadable_document
     from pretzel.rendering.operations import STYLES
 
     where = None if everywhere else session.environment.name
-    session.control_plane.settle_audit()
-    records = listed(session.control_plane.store, where, manifest, limit)
-    documents = [
-        unreadable_document(each) if isinstance(each, Unreadable) else audit_document(each) for each in records
-    ]
+    answer: ListAuditAnswer = session.call(find("Audit.List"), ListAuditRequest(where, everywhere, manifest, limit))
+    documents = []
+    for row in answer.rows:
+        if row.record is not None:
+            documents.append(audit_document(row.record))
+        elif row.unreadable is not None:
+            documents.append(unreadable_document(row.unreadable))
     for document in documents:
         session.output.event("record", document)
 
     def render(screen: Screen) -> None:
-        if not records:
+        if not answer.rows:
             screen.line(f"Nothing was done{f' in {where}' if where else ''} yet.")
-        for each in records:
-            if isinstance(each, Unreadable):
-                words = f"record {each.sequence}  {each.operation_id}  {each.manifest_id}".rstrip()
-                place = f" in {each.environment}" if everywhere else ""
-                screen.line(("UNREADABLE", "bold red"), f"  {words}{place}")
-                screen.line(f"{each.problem} (`pretzel audit verify` tells whether it was altered)", indent=4)
+        for row in answer.rows:
+            if row.unreadable is not None:
+                _render_unreadable(screen, row.unreadable, everywhere)
+            if row.record is None:
                 continue
+            each = row.record
             at = each.at.strftime("%Y-%m-%d %H:%M:%SZ")
             outcome = each.outcome.value
             place = f" in {each.environment}" if everywhere else ""
@@ -64,69 +66,59 @@ def _verify(session: Session, noted: str | None, table: bool) -> int:
 
     Where the log is delivered to a table, what is there has to be in the log too.
     """
-    from dcp_core.errors import DcpError
-    from dcp_graph_runner.audit import log_of
-    from dcp_graph_runner.audit_chain import ALGORITHM
-    from dcp_graph_runner.audit_outbox import Outbox
-    from dcp_graph_runner.audit_settings import AuditSettings
+    from dcp_graph_runner.api.audit import VerifyAuditRequest
+    from dcp_graph_runner.api.table import find
 
-    dcp = session.control_plane
-    log = log_of(dcp.store)
-    if noted is not None:
-        noted = noted.strip().lower()
-        noted = noted if noted.startswith(ALGORITHM) else ALGORITHM + noted
-    verdict = log.verify(noted)
-    named = dcp.settings.section("audit", AuditSettings).table
-    compared = named if table and named and verdict.broken is None else None
-    if compared:
-        try:
-            verdict = Outbox.of(log, dcp.settings).compare(verdict)
-        except DcpError as error:
-            error.hint = error.hint or "--no-table verifies the log alone"
-            raise
-    delivered = log.outgoing().sequence if named else None
-    running = log.announced()
+    found: VerifyAuditAnswer = session.call(find("Audit.Verify"), VerifyAuditRequest(noted, table))
     document = {
-        "ok": verdict.broken is None,
-        "records": verdict.records,
-        "head": verdict.head.hash or None,
-        "noted_at": verdict.noted_at,
-        "broken": _broken(verdict),
-        "compared_with": compared,
-        "delivered": delivered,
-        "announced": running,
+        "ok": found.broken is None,
+        "records": found.records,
+        "head": found.head,
+        "noted_at": found.noted_at,
+        "broken": _broken(found),
+        "compared_with": found.compared_with,
+        "delivered": found.delivered,
+        "announced": found.announced,
     }
 
     def render(screen: Screen) -> None:
-        if verdict.broken is not None:
-            screen.line(("BROKEN  ", "bold red"), verdict.broken.message)
-            screen.line(f"{_records(verdict.records)} before it fit{'s' if verdict.records == 1 else ''}")
-        elif not verdict.records:
+        if found.broken is not None:
+            screen.line(("BROKEN  ", "bold red"), found.broken.message)
+            screen.line(f"{_records(found.records)} before it fit{'s' if found.records == 1 else ''}")
+        elif not found.records:
             screen.line("Nothing was recorded yet.")
         else:
-            also = f", and so does its copy in {compared}" if compared else ""
-            screen.line(("OK  ", "green"), f"{_records(verdict.records)}, and the chain holds{also}")
-        if verdict.noted_at is not None:
-            screen.line(f"the noted head is record {verdict.noted_at} of {verdict.records}")
-        if verdict.broken is None and verdict.records:
-            screen.line(f"head  {verdict.head.hash}")
-        if running:
-            screen.line(f"{running} more under way, or cut off and not settled yet (`pretzel audit list` settles)")
+            also = f", and so does its copy in {found.compared_with}" if found.compared_with else ""
+            screen.line(("OK  ", "green"), f"{_records(found.records)}, and the chain holds{also}")
+        if found.noted_at is not None:
+            screen.line(f"the noted head is record {found.noted_at} of {found.records}")
+        if found.broken is None and found.records:
+            screen.line(f"head  {found.head}")
+        if found.announced:
+            screen.line(
+                f"{found.announced} more under way, or cut off and not settled yet (`pretzel audit list` settles)"
+            )
 
     session.output.result(document, render)
-    return exits.DONE if verdict.broken is None else exits.FAILED
+    return exits.DONE if found.broken is None else exits.FAILED
 
 
-def _broken(verdict: Verdict) -> dict[str, object] | None:
-    if verdict.broken is None:
+def _broken(found: VerifyAuditAnswer) -> dict[str, object] | None:
+    if found.broken is None:
         return None
-    broken = verdict.broken
     return {
-        "damage": broken.damage.value,
-        "sequence": broken.sequence,
-        "operation_id": broken.operation_id,
-        "message": broken.message,
+        "damage": found.broken.damage,
+        "sequence": found.broken.sequence,
+        "operation_id": found.broken.operation_id,
+        "message": found.broken.message,
     }
+
+
+def _render_unreadable(screen: Screen, found: UnreadableRecord, everywhere: bool) -> None:
+    words = f"record {found.sequence}  {found.operation_id}  {found.manifest_id}".rstrip()
+    place = f" in {found.environment}" if everywhere else ""
+    screen.line(("UNREADABLE", "bold red"), f"  {words}{place}")
+    screen.line(f"{found.problem} (`pretzel audit verify` tells whether it was altered)", indent=4)
 
 
 def _deliver(session: Session) -> int:
@@ -134,16 +126,14 @@ def _deliver(session: Session) -> int:
 
     Each record comes there once, however often this is repeated or interrupted, and in order.
     """
-    from dcp_graph_runner.audit import log_of
-    from dcp_graph_runner.audit_outbox import Outbox
+    from dcp_graph_runner.api.audit import DeliverAuditAnswer, DeliverAuditRequest
+    from dcp_graph_runner.api.table import find
 
-    dcp = session.control_plane
-    dcp.settle_audit()
-    delivery = Outbox.of(log_of(dcp.store), dcp.settings).deliver()
-    document = {"table": delivery.where, "delivered": delivery.delivered, "sequence": delivery.sequence}
+    done: DeliverAuditAnswer = session.call(find("Audit.Deliver"), DeliverAuditRequest())
+    document = {"table": done.table, "delivered": done.delivered, "sequence": done.sequence}
 
     def render(screen: Screen) -> None:
-        screen.line(f"{_records(delivery.delivered)} delivered to {delivery.where}, which has {delivery.sequence}")
+        screen.line(f"{_records(done.delivered)} delivered to {done.table}, which has {done.sequence}")
 
     session.output.result(document, render)
     return exits.DONE

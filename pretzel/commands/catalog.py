@@ -19,9 +19,11 @@ def _catalog(session: Session) -> int:
     for tools, so mind where it goes. The text for people masks secrets.
     """
     name = session.environment.catalog
+    settings = session.local.settings
+    session.tell_local("how the catalog is reached is told by the dcp.toml")
     # An embedded catalog's database lies in this folder, and its driver does not make folders.
-    session.control_plane.settings.state.mkdir(exist_ok=True)
-    properties = {"name": name, **session.control_plane.settings.catalog_properties(name)}
+    settings.state.mkdir(exist_ok=True)
+    properties = {"name": name, **settings.catalog_properties(name)}
 
     from dcp_core.settings import masked
 

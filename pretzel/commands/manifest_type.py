@@ -77,31 +77,29 @@ def _plugin_commands(manifest_type: str, config: str | None, taken: Mapping[str,
 
 def _as_click(added: Command, manifest_type: str) -> click.Command:
     def run(session: Session, /, paths: Sequence[str] = (), **parameters: Any) -> int:
-        from dcp_core.attribution import plugin_bug
-        from dcp_core.errors import DcpError, UsageError
-        from dcp_core.records import Preview
-        from dcp_core.registry import PLUGINS
+        from dcp_core.errors import UsageError
+        from dcp_graph_runner.api.messages import CommandAnswer, CommandRequest
+        from dcp_graph_runner.api.table import find
         from pretzel.documents import preview_document
 
         loaded = session.load(paths, manifest_type).loaded if added.takes_manifests else ()
-        if added.takes_manifests:
-            if not loaded:
-                raise UsageError(f"there is no {manifest_type} manifest in {', '.join(paths)}")
-            parameters["logical_plans"] = tuple(each.logical_plan for each in loaded)
-        ctx = session.control_plane.context_among(loaded, session.environment)
-        try:
-            result = added.run(ctx, **parameters)
-        except (DcpError, click.ClickException):
-            raise
-        except Exception as error:
-            owner = session.control_plane.registry.owner(PLUGINS, manifest_type)
-            raise plugin_bug(error, f"{owner}: command {added.name}") from error
-        if isinstance(result, Preview):
-            document: dict[str, Any] = preview_document(result, "")
+        if added.takes_manifests and not loaded:
+            raise UsageError(f"there is no {manifest_type} manifest in {', '.join(paths)}")
+        request = CommandRequest(
+            session.environment.name,
+            manifest_type,
+            added.name,
+            {name: str(value) if isinstance(value, Path) else value for name, value in parameters.items()},
+            tuple(each.logical_plan for each in loaded),
+        )
+        answer: CommandAnswer = session.call(find("Operations.Command"), request)
+        result = answer.value
+        if answer.preview is not None:
+            document: dict[str, Any] = preview_document(answer.preview, "")
             document.pop("manifest")
         else:
             document = result if isinstance(result, dict) else {"result": result}
-        session.output.result(document, lambda screen: _render(screen, result))
+        session.output.result(document, lambda screen: _render(screen, answer.preview or result))
         return exits.DONE
 
     run.__doc__ = added.help

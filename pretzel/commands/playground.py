@@ -12,7 +12,7 @@ from pretzel.options import command, shared_options
 
 if TYPE_CHECKING:
     from dcp_core.records import Sandbox
-    from dcp_graph_runner import Playgrounds
+    from dcp_graph_runner.api.playground import ShowPlaygroundAnswer
     from pretzel.rendering.screen import Screen
     from pretzel.session import Session
 
@@ -24,23 +24,22 @@ def _create(session: Session, name: str | None) -> int:
 
     apply and run create your own when they need it.
     """
-    from dcp_core.sandboxes import playground_user
-    from dcp_graph_runner.audit_playgrounds import recorded
+    from dcp_graph_runner.api.playground import PlaygroundRequest, SandboxAnswer
+    from dcp_graph_runner.api.table import find
 
-    identity = session.control_plane.identity
-    user = _short(name) if name is not None else playground_user(identity)
-    with recorded(session.control_plane, "create", user) as deed:
-        sandbox = _playgrounds(session).create(identity, user, deed.begin)
-    return _tell(session, sandbox, "Created")
+    request = PlaygroundRequest(None if name is None else _full(name))
+    answer: SandboxAnswer = session.call(find("Playground.Create"), request)
+    return _tell(session, answer.sandbox, "Created")
 
 
 def _list(session: Session) -> int:
     """List all playgrounds."""
+    from dcp_graph_runner.api.playground import ListPlaygroundsAnswer, ListPlaygroundsRequest
+    from dcp_graph_runner.api.table import find
     from pretzel.documents import sandbox_document
 
-    playgrounds = _playgrounds(session)
-    rows = playgrounds.list()
-    current = playgrounds.current(session.control_plane.identity).name
+    answer: ListPlaygroundsAnswer = session.call(find("Playground.List"), ListPlaygroundsRequest())
+    rows, current = answer.sandboxes, answer.current
     documents = [{**sandbox_document(each), "current": each.id == current} for each in rows]
     for document in documents:
         session.output.event("playground", document)
@@ -60,22 +59,22 @@ def _show(session: Session, name: str | None) -> int:
     """Show what is in a playground; by default the one in use."""
     from pretzel.documents import inventory_document, sandbox_document
 
-    playground = _playgrounds(session).show(name or session.environment.name)
-    sandbox = playground.sandbox
+    shown = _shown(session, _target(session, name))
+    sandbox = shown.sandbox
     document = {
         **sandbox_document(sandbox),
-        "catalog": playground.environment.catalog,
-        "expired": playground.is_expired,
-        "size_bytes": playground.size_bytes,
-        "resources": [inventory_document(each) for each in playground.inventory],
+        "catalog": shown.catalog,
+        "expired": shown.is_expired,
+        "size_bytes": shown.size_bytes,
+        "resources": [inventory_document(each) for each in shown.inventory],
     }
 
     def render(screen: Screen) -> None:
-        size = "" if playground.size_bytes is None else f", {playground.size_bytes:,} bytes"
-        expired = (" (expired)", "yellow") if playground.is_expired else ""
+        size = "" if shown.size_bytes is None else f", {shown.size_bytes:,} bytes"
+        expired = (" (expired)", "yellow") if shown.is_expired else ""
         screen.line((sandbox.id, "bold"), f" of {sandbox.identity}, until {_day(sandbox)}", expired, size)
-        screen.line(f"catalog: {playground.environment.catalog}", indent=2)
-        rows = [[each.resource.kind, each.resource.name, each.resource.manifest_id] for each in playground.inventory]
+        screen.line(f"catalog: {shown.catalog}", indent=2)
+        rows = [[each.resource.kind, each.resource.name, each.resource.manifest_id] for each in shown.inventory]
         if rows:
             screen.table(["kind", "resource", "manifest"], rows)
         else:
@@ -87,24 +86,24 @@ def _show(session: Session, name: str | None) -> int:
 
 def _use(session: Session, name: str | None, own: bool) -> int:
     """Work on another playground from now on, wherever -e is not given."""
+    from dcp_graph_runner.api.playground import CurrentAnswer, UseRequest
+    from dcp_graph_runner.api.table import find
+
     if (name is None) is not own:
         raise click.UsageError("give NAME, or --own to go back to yours", click.get_current_context())
-    environment = _playgrounds(session).use(session.control_plane.identity, name)
-    document = {"environment": environment.name, "catalog": environment.catalog}
-    session.output.result(document, lambda screen: screen.line(f"Working on {environment.name} from now on."))
+    chosen: CurrentAnswer = session.call(find("Playground.Use"), UseRequest(name))
+    document = {"environment": chosen.name, "catalog": chosen.catalog}
+    session.output.result(document, lambda screen: screen.line(f"Working on {chosen.name} from now on."))
     return exits.DONE
 
 
 def _extend(session: Session, name: str | None, days: int) -> int:
     """Let a playground live longer; by default the one in use."""
-    from dcp_graph_runner.audit_playgrounds import recorded
+    from dcp_graph_runner.api.playground import ExtendRequest, SandboxAnswer
+    from dcp_graph_runner.api.table import find
 
-    playgrounds = _playgrounds(session)
-    target = name or session.environment.name
-    with recorded(session.control_plane, "extend", target) as deed:
-        _check_owner(session, playgrounds, target)
-        sandbox = playgrounds.extend(target, days, deed.begin)
-    return _tell(session, sandbox, "Extended")
+    answer: SandboxAnswer = session.call(find("Playground.Extend"), ExtendRequest(_target(session, name), days))
+    return _tell(session, answer.sandbox, "Extended")
 
 
 def _destroy(session: Session, name: str | None, yes: bool) -> int:
@@ -112,44 +111,38 @@ def _destroy(session: Session, name: str | None, yes: bool) -> int:
 
     Asks before it does, unless --yes. Whatever stops it half-way, doing it again goes on.
     """
-    from dcp_core.records import OperationStatus
-    from dcp_graph_runner.audit_playgrounds import recorded
+    from dcp_graph_runner.api.playground import DestroyPlaygroundAnswer, PlaygroundRequest
+    from dcp_graph_runner.api.table import find
     from pretzel.commands.destroying import confirm_destruction
     from pretzel.documents import inventory_document, operations_document
     from pretzel.rendering.operations import render_operations
 
-    playgrounds = _playgrounds(session)
-    target = name or session.environment.name
-    if not _is_own(session, playgrounds, target):
-        with recorded(session.control_plane, "destroy", target):
-            _check_owner(session, playgrounds, target)
-    playground = playgrounds.show(target)
-    there = [f"{each.resource.kind} {each.resource.name}" for each in playground.inventory]
-    if not yes and not confirm_destruction(session, playground.sandbox.id, there):
-        session.notes.line("nothing was destroyed")
-        return exits.FAILED
-    with session.progress, recorded(session.control_plane, "destroy", target) as deed:
-        destruction = playgrounds.destroy(target, deed.begin)
-        if not destruction.is_complete:
-            deed.outcome = OperationStatus.PARTIAL
-            deed.message = f"{len(destruction.left)} of its resources could not be deleted"
-    left = [inventory_document(each) for each in destruction.left]
+    target = _target(session, name)
+    if not yes:
+        shown = _shown(session, target)
+        there = [f"{each.resource.kind} {each.resource.name}" for each in shown.inventory]
+        if not confirm_destruction(session, shown.sandbox.id, there):
+            session.notes.line("nothing was destroyed")
+            return exits.FAILED
+    with session.progress:
+        done: DestroyPlaygroundAnswer = session.call(find("Playground.Destroy"), PlaygroundRequest(target))
+    left = [inventory_document(each) for each in done.left]
 
     def render(screen: Screen) -> None:
-        if destruction.operations:
-            render_operations(screen, destruction.operations)
-        if destruction.is_complete:
-            screen.line(f"Destroyed {destruction.sandbox.id}.")
+        if done.operations:
+            render_operations(screen, done.operations)
+        if not done.left:
+            screen.line(f"Destroyed {done.sandbox.id}.")
             return
-        screen.line((f"{destruction.sandbox.id} is still there, with:", "bold red"))
-        for each in destruction.left:
+        screen.line((f"{done.sandbox.id} is still there, with:", "bold red"))
+        for each in done.left:
             screen.line(f"{each.resource.kind} {each.resource.name}", indent=2)
 
-    document = operations_document(destruction.operations)
-    if not destruction.is_complete and document["status"] == "SUCCEEDED":
+    document = operations_document(done.operations)
+    if done.left and document["status"] == "SUCCEEDED":
         document["status"] = "PARTIAL"
-    session.output.result({**document, "playground": destruction.sandbox.id, "left": left}, render)
-    return exits.DONE if destruction.is_complete else exits.FAILED
+    session.output.result({**document, "playground": done.sandbox.id, "left": left}, render)
+    return exits.FAILED if done.left else exits.DONE
 
 
 def _name(help: str = "NAME") -> click.Argument:
@@ -182,31 +175,23 @@ playground = LazyGroup(
 )
 
 
-def _playgrounds(session: Session) -> Playgrounds:
-    from dcp_graph_runner import Playgrounds
+def _shown(session: Session, target: str) -> ShowPlaygroundAnswer:
+    from dcp_graph_runner.api.playground import PlaygroundRequest
+    from dcp_graph_runner.api.table import find
 
-    return Playgrounds.of(session.control_plane)
-
-
-def _check_owner(session: Session, playgrounds: Playgrounds, name: str) -> None:
-    """Only its owner changes a playground (design section 8); what does not exist is told elsewhere."""
-    from dcp_core.errors import UnauthorizedError
-
-    sandbox = playgrounds.find(name)
-    if sandbox is not None and not _is_own(session, playgrounds, name):
-        raise UnauthorizedError(f"{sandbox.id} belongs to {sandbox.identity}; only its owner changes it")
+    answer: ShowPlaygroundAnswer = session.call(find("Playground.Show"), PlaygroundRequest(target))
+    return answer
 
 
-def _is_own(session: Session, playgrounds: Playgrounds, name: str) -> bool:
-    """Whether it is this user's, or nobody's yet."""
-    sandbox = playgrounds.find(name)
-    return sandbox is None or sandbox.identity == session.control_plane.identity
+def _target(session: Session, name: str | None) -> str:
+    """The playground that a command is about: by default the one in use."""
+    return session.environment.name if name is None else _full(name)
 
 
-def _short(name: str) -> str:
+def _full(name: str) -> str:
     from dcp_core.model import PLAYGROUND_PREFIX
 
-    return name.removeprefix(PLAYGROUND_PREFIX)
+    return PLAYGROUND_PREFIX + name.removeprefix(PLAYGROUND_PREFIX)
 
 
 def _day(sandbox: Sandbox) -> str:

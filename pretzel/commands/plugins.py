@@ -24,7 +24,8 @@ def _list(session: Session) -> int:
     """
     from pretzel.documents import registered_document
 
-    rows = session.control_plane.registry.load_all()
+    session.tell_local("these are the plugins")
+    rows = session.local.registry.load_all()
     documents = [registered_document(each) for each in rows]
     for document in documents:
         session.output.event("plugin", document)
@@ -45,7 +46,8 @@ def _show(session: Session, name: str) -> int:
     from dcp_core.errors import NotFoundError
     from pretzel.documents import registered_document
 
-    registry = session.control_plane.registry
+    session.tell_local("this is a plugin")
+    registry = session.local.registry
     rows = [each for each in registry.load_all() if each.name in (name, name.replace("-", "_"))]
     if not rows:
         raise NotFoundError(f"nothing called {name!r} is installed", hint="`pretzel plugins list` shows what is")

@@ -10,6 +10,7 @@ from pretzel import exits
 from pretzel.options import command
 
 if TYPE_CHECKING:
+    from dcp_graph_runner.api.messages import PreviewAnswer
     from pretzel.rendering.screen import Screen
     from pretzel.session import Session
 
@@ -23,6 +24,8 @@ def preview(manifest_type: str | None) -> click.Command:
     def _preview(session: Session, path: str, limit: int) -> int:
         """Show rows of a manifest's data, and ready-to-paste lines for other tools."""
         from dcp_core.errors import NotFoundError, UsageError
+        from dcp_graph_runner.api.messages import PreviewRequest
+        from dcp_graph_runner.api.table import find
         from pretzel.documents import preview_document
         from pretzel.rendering.previews import render_preview
 
@@ -30,7 +33,9 @@ def preview(manifest_type: str | None) -> click.Command:
         if len(loaded) != 1:
             raise UsageError(f"preview takes one manifest; {path} holds {len(loaded)}")
         logical_plan = loaded[0].logical_plan
-        shown = session.control_plane.preview(logical_plan, limit)
+        request = PreviewRequest(logical_plan.environment, logical_plan, limit)
+        answer: PreviewAnswer = session.call(find("Operations.Preview"), request)
+        shown = answer.preview
         if shown is None:
             raise NotFoundError(
                 f"{logical_plan.id} has no rows to show in {session.environment.name}",

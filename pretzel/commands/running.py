@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,12 +14,8 @@ from pretzel.options import command, paths_argument
 
 if TYPE_CHECKING:
     from dcp_core.loading import Loaded
-    from dcp_core.model import Resource
     from pretzel.rendering.screen import Screen
     from pretzel.session import Session
-
-# What a primitive may say about a runnable resource: the first in its spec, the others in ``State.info``, desired too.
-COMPUTE, BACKEND, WHY = "compute", "backend", "backend_reason"
 
 
 def run(manifest_type: str | None) -> click.Command:
@@ -142,27 +137,26 @@ def _interval(day: str | None, start: str | None, end: str | None) -> dict[str, 
 
 def _explain(session: Session, loaded: Sequence[Loaded]) -> list[dict[str, Any]]:
     """What is known before the run: a row for each runnable resource."""
+    from dcp_graph_runner.api.messages import ExplainAnswer, ExplainRequest
+    from dcp_graph_runner.api.table import find
+
+    by_id = {each.logical_plan.id: each for each in loaded}
+    request = ExplainRequest(session.environment.name, tuple(each.logical_plan for each in loaded))
+    answer: ExplainAnswer = session.call(find("Operations.Explain"), request)
     return [
-        _explanation(session, each, resource) for each in loaded for resource in each.resources if resource.runnable
+        {
+            "manifest": row.manifest_id,
+            "resource": row.resource,
+            "primitive": row.kind,
+            "exists": row.exists,
+            "reads": sorted(by_id[row.manifest_id].reads),
+            "provides": sorted(by_id[row.manifest_id].provides),
+            "compute": row.compute,
+            "backend": row.backend,
+            "why": row.why,
+        }
+        for row in answer.rows
     ]
-
-
-def _explanation(session: Session, loaded: Loaded, resource: Resource) -> dict[str, Any]:
-    ctx = session.control_plane.context(session.environment)
-    ask = partial(session.control_plane.registry.primitive, resource.kind, resource=resource, ctx=ctx)
-    state = ask("get_actual_state")
-    info = state.info if state is not None else ask("get_desired_state").info
-    return {
-        "manifest": loaded.logical_plan.id,
-        "resource": resource.name,
-        "primitive": resource.kind,
-        "exists": state is not None,
-        "reads": sorted(loaded.reads),
-        "provides": sorted(loaded.provides),
-        "compute": resource.spec.get(COMPUTE),
-        "backend": info.get(BACKEND),
-        "why": info.get(WHY),
-    }
 
 
 def _why(row: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ def _schema(session: Session, manifest_type: str) -> int:
     """
     from dcp_core.validation import with_manifest_type
 
-    registry = session.control_plane.registry
+    registry = session.local.registry
     name = manifest_type.replace("-", "_") if "-" in manifest_type else manifest_type
     document = with_manifest_type(registry.plugin(name, "get_manifest_schema"), name)
 

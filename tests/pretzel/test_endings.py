@@ -203,10 +203,20 @@ def test_a_broken_type_breaks_its_own_group_only(pretzel: Pretzel, note: Note) -
     assert pretzel("sticky-note", "lint", path).status == 0
 
 
-def test_a_server_is_refused_clearly(pretzel: Pretzel, note: Note) -> None:
+def test_a_server_that_is_not_there_is_told(pretzel: Pretzel, note: Note, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DCP_REMOTE_CONNECT_S", "0.2")
     ended = pretzel("lint", note("a"), "--server", "localhost:1")
     assert ended.status == 1
-    assert "error[not_supported]: --server is not supported: this version works in process only" in ended.err
+    assert "grpc://localhost:1: error[remote.unreachable]: the server cannot be reached" in ended.err
+    assert "hint: nobody listens there: `pretzel server start` starts one" in ended.err
+
+
+@pytest.mark.parametrize("address", ["http://localhost:8620", "grpc://", "localhost:http", "grpc://a:1/path"])
+def test_an_address_that_is_none_is_told(pretzel: Pretzel, note: Note, address: str) -> None:
+    ended = pretzel("lint", note("a"), "--server", address)
+    assert ended.status == 1
+    assert "error[settings.invalid]" in ended.err
+    assert "grpcs://host:port" in ended.err
 
 
 def test_wrong_settings_name_the_file(pretzel: Pretzel, note: Note, project: Path) -> None:
