@@ -266,7 +266,7 @@ class ControlPlane:
             same = known is None or attrs.evolve(known, compiled_by=each.logical_plan.compiled_by) == each.logical_plan
             if same and all(action.kind == "noop" for action in each.actions):
                 done = operating.nothing_to_do(operation)
-                done = attrs.evolve(done, resumed=self.operator.take_up(each))
+                done = attrs.evolve(done, resumed=self.operator.take_up(each, kind, known))
             elif denied is not None:
                 done = self.operator.refuse(operation, denied)
             else:

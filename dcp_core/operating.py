@@ -179,10 +179,16 @@ class Operator:
                 rule = f" (rule {decision.rule})" if decision.rule else ""
                 raise UnauthorizedError(f"denied: {decision.reason}{rule}", owner=f"{owner}: authorize")
 
-    def denial(self, operation: str, environment: Environment) -> UnauthorizedError | None:
+    def denial(
+        self,
+        operation: str,
+        environment: Environment,
+        logical_plan: LogicalPlan | None = None,
+        in_force: LogicalPlan | None = None,
+    ) -> UnauthorizedError | None:
         """What ``ask`` would raise; None when the caller may."""
         try:
-            self.ask(operation, environment)
+            self.ask(operation, environment, logical_plan, in_force)
         except UnauthorizedError as error:
             return error
         return None
@@ -232,13 +238,17 @@ class Operator:
         self.registry.broadcast("operation_finished", operation=finished)
         return attrs.evolve(finished, resumed=tuple(executor.started))
 
-    def take_up(self, plan: ManifestPlan) -> tuple[tuple[Resource, Execution], ...]:
+    def take_up(
+        self, plan: ManifestPlan, kind: str, in_force: LogicalPlan | None
+    ) -> tuple[tuple[Resource, Execution], ...]:
         """What an earlier apply started again and has not ended; its process may be gone, and then it runs here.
 
-        The platform gives the same execution for the same key, so nothing is started twice.
+        The platform gives the same execution for the same key, so nothing is started twice. Whoever may not apply the
+        manifest takes nothing up: interrupting the wait would stop it.
         """
-        ctx = self.make_context(Environment.named(plan.logical_plan.environment))
-        found = []
+        environment = Environment.named(plan.logical_plan.environment)
+        ctx = self.make_context(environment)
+        found: list[tuple[Resource, Execution]] = []
         for action in plan.actions:
             resource = action.resource
             if not resource.runnable or action.actual is None:
@@ -248,6 +258,8 @@ class Operator:
             )
             key = running.idempotency_key if running is not None and not running.status.is_final else None
             if key is not None and key.startswith(f"{APPLY}:"):
+                if not found and self.denial(kind, environment, plan.logical_plan, in_force) is not None:
+                    return ()
                 execution = self.registry.primitive(
                     resource.kind, "start", resource=resource, params=running.params, idempotency_key=key, ctx=ctx
                 )

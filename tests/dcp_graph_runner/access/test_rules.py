@@ -8,13 +8,25 @@ from typing import Any
 import attrs
 import pytest
 
-from dcp_core import ControlPlane, Decision, Environment, LogicalPlan, Operation, OperationStatus, PlanOptions, hookimpl
+from dcp_core import (
+    ControlPlane,
+    Decision,
+    Environment,
+    Execution,
+    ExecutionStatus,
+    LogicalPlan,
+    Operation,
+    OperationStatus,
+    PlanOptions,
+    ResourceKey,
+    hookimpl,
+)
 from dcp_core.errors import PluginLoadError, SettingsError, UnauthorizedError
 from dcp_core.records import AuthorizationRequest, Caller, Sandbox
 from dcp_core.registry import EXTENSIONS, Registry
 from dcp_core.settings import Settings
 from dcp_graph_runner.access.rules import NAME, AccessRules
-from tests.dcp_core.world import START, Desk, item, shelf
+from tests.dcp_core.world import ITEM, START, Desk, item, shelf
 
 PRODUCTION = Environment.named("production")
 ALICES = Environment.named("playground_alice")
@@ -188,6 +200,19 @@ def test_nobody_makes_or_fills_somebody_elses_playground(server: Server) -> None
     with pytest.raises(UnauthorizedError, match="belongs to alice@"):
         bob.run(shelf("a", item("x")))
     assert server.desk.world.called("delete") == []
+
+
+def test_what_an_apply_started_again_is_taken_up_by_who_may_apply_alone(server: Server) -> None:
+    mine = shelf("a", item("x", runnable=True), environment="production", owner="logistics")
+    owner, thief = server.open(ALICE, "logistics"), server.open("mallory@example.com", "thieves")
+    server.apply(owner, mine)
+    world, ((name, _),) = server.desk.world, server.desk.world.items.items()
+    running = Execution(
+        "e1", ResourceKey(ITEM, name), "production", ExecutionStatus.RUNNING, idempotency_key="apply:op_1:x"
+    )
+    world.keys["apply:op_1:x"], world.running[name], world.executions["e1"] = "e1", "e1", running
+    assert server.apply(thief, mine).resumed == (), "who waits for it could stop it"
+    assert [each.id for _, each in server.apply(owner, mine).resumed] == ["e1"]
 
 
 # Policy packages
