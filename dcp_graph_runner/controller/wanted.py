@@ -42,8 +42,8 @@ class Wanted:
     error: DcpError | None = None
 
 
-Light = tuple[str, bool, str, str]
-"""Of an inventory row: manifest id, protected, applied digest, digest of the logical plan."""
+Light = tuple[str, bool, str, str, str]
+"""Of an inventory row: manifest id, protected, applied digest, digest of the logical plan, protected by whom."""
 
 
 @attrs.define(eq=False)
@@ -93,7 +93,7 @@ class Knowledge:
         for each in resources:
             row = self.rows.get(each.key)
             if row is not None:
-                found[each.key] = InventoryEntry(each, row[1], row[2], row[3])
+                found[each.key] = InventoryEntry(each, *row[1:])
         return found
 
     def unwanted(self) -> Mapping[str, tuple[InventoryEntry, ...]]:
@@ -116,7 +116,9 @@ class Knowledge:
                 query = select(inventory).where(inventory.c.environment == self.environment, or_(*some))
                 for row in connection.execute(query.order_by(inventory.c.id)):
                     resource = from_json(json.loads(row.resource), Resource)
-                    entry = InventoryEntry(resource, row.protected, row.applied_digest, row.logical_plan_digest)
+                    entry = InventoryEntry(
+                        resource, row.protected, row.applied_digest, row.logical_plan_digest, row.protected_by
+                    )
                     found.setdefault(row.manifest_id, []).append(entry)
         return {id: tuple(each) for id, each in found.items()}
 
@@ -132,14 +134,11 @@ class Knowledge:
             inventory.c.protected,
             inventory.c.applied_digest,
             inventory.c.logical_plan_digest,
+            inventory.c.protected_by,
         ).where(inventory.c.environment == self.environment)
         with self.database.reading() as connection:
             rows = connection.execute(query).all()
-        return {
-            ResourceKey(kind, name): (id, protected, applied, plan)
-            for kind, name, id, protected, applied, plan in rows
-            if self.is_mine(id)
-        }
+        return {ResourceKey(kind, name): (id, *light) for kind, name, id, *light in rows if self.is_mine(id)}
 
     def _versions(self) -> dict[str, int]:
         query = (
