@@ -17,7 +17,6 @@ from dcp_core.hookspecs import hookimpl
 from dcp_core.model import LogicalPlan
 from dcp_core.records import AuthorizationRequest, Decision, Sandbox
 from dcp_core.registry import EXTENSIONS, Registry
-from dcp_core.settings import Settings
 from dcp_graph_runner.access.principal import own_playground
 from dcp_graph_runner.access.settings import AuthSettings
 
@@ -68,6 +67,8 @@ def owner_writes_to_playground(request: AuthorizationRequest, facts: Facts) -> t
     if known is not None:
         whose = f"{environment.name} belongs to {known.identity}"
         return known.identity == request.user, f"{whose}; only its owner writes to it"
+    if not facts.signs_in:
+        return True, f"nobody signs in here, and {environment.name} is nobody's yet"
     if own_playground(request.user) == environment.name:
         return True, f"{environment.name} is {request.user}'s by its name"
     own = own_playground(request.user) or "none, for no name can be made of it"
@@ -126,16 +127,15 @@ class AccessRules:
         self._facts = Facts(frozenset(admin_groups), signs_in, sandboxes)
 
     @classmethod
-    def register(cls, registry: Registry, settings: Settings, sandboxes: Callable[[], Sequence[Sandbox]]) -> None:
+    def register(cls, registry: Registry, auth: AuthSettings, sandboxes: Callable[[], Sequence[Sandbox]]) -> None:
         """Have them asked from now on; nothing switches them off, and without them nothing goes on.
 
         Raises:
-            SettingsError: ``[auth]`` is wrong.
             PluginLoadError: An installed package has taken their name.
         """
-        auth = AuthSettings.of(settings)
         rules = cls(sandboxes, admin_groups=auth.admin_groups, signs_in=auth.is_on)
-        registry.register(EXTENSIONS, NAME, rules, distribution(), required=True)
+        distribution = f"dcp-graph-runner=={importlib.metadata.version('dcp-graph-runner')}"
+        registry.register(EXTENSIONS, NAME, rules, distribution, required=True)
 
     @hookimpl
     def authorize(self, request: AuthorizationRequest) -> Decision:
@@ -145,11 +145,6 @@ class AccessRules:
             if answer is not None:
                 return Decision(answer[0], answer[1], rule.__name__)
         return Decision(False, f"no rule knows {request.operation!r} in {request.environment.name}", "no_rule")
-
-
-def distribution() -> str:
-    """Whose the rules are, for messages."""
-    return f"dcp-graph-runner=={importlib.metadata.version('dcp-graph-runner')}"
 
 
 def teams(version: LogicalPlan) -> tuple[str, ...]:

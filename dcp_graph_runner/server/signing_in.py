@@ -8,17 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import partial
-from importlib.metadata import version
 
 from dcp_core.errors import UsageError
-from dcp_core.registry import EXTENSIONS, Registry
+from dcp_core.registry import Registry
 from dcp_core.sandboxes import IdentitySettings
 from dcp_core.sections import login_name
 from dcp_core.settings import Secret, Settings
 from dcp_core.store import Store
-from dcp_graph_runner.access import rules
 from dcp_graph_runner.access.oidc import authenticator
 from dcp_graph_runner.access.principal import TENANT_HEADER, check_tenant, header
+from dcp_graph_runner.access.rules import AccessRules
 from dcp_graph_runner.access.settings import AuthSettings
 from dcp_graph_runner.graphs.work import SignedIn
 
@@ -49,8 +48,7 @@ class SigningIn:
 
     def register_rules(self, registry: Registry, store: Store) -> None:
         """Have every operation asked about."""
-        made = rules.AccessRules(store.sandboxes, admin_groups=self._auth.admin_groups, signs_in=self.is_on)
-        registry.register(EXTENSIONS, rules.NAME, made, f"dcp-graph-runner=={version('dcp-graph-runner')}")
+        AccessRules.register(registry, self._auth, store.sandboxes)
 
     def sign_in(self, headers: Mapping[str, str]) -> SignedIn:
         """Who sends these headers.

@@ -26,6 +26,7 @@ from dcp_core.records import AuthorizationRequest, Caller, Sandbox
 from dcp_core.registry import EXTENSIONS, Registry
 from dcp_core.settings import Settings
 from dcp_graph_runner.access.rules import NAME, AccessRules
+from dcp_graph_runner.access.settings import AuthSettings
 from tests.dcp_core.world import ITEM, START, Desk, item, shelf
 
 PRODUCTION = Environment.named("production")
@@ -108,7 +109,9 @@ def test_dcp_itself_may_and_a_name_makes_nobody_it() -> None:
 
 def test_where_nobody_signs_in_production_is_open_and_playgrounds_keep_their_owners() -> None:
     assert answer(asked("apply", user="bob"), signs_in=False)[0]
-    assert not answer(asked("apply", ALICES, user="bob"), signs_in=False)[0]
+    made = Sandbox("playground_alice", "alice", ALICE, START, START)
+    assert not answer(asked("apply", ALICES, user="bob"), made, signs_in=False)[0]
+    assert answer(asked("apply", ALICES, user="bob"), signs_in=False)[0], "as in process: whoever makes it owns it"
 
 
 # Behind the hook
@@ -123,7 +126,7 @@ class Server:
         self.registry = Registry(**registry)
         for (group, name), (found,) in made._found.items():
             self.registry.register(group, name, found.load(), found.distribution)
-        AccessRules.register(self.registry, Settings(root, ON, {}), self.desk.store.sandboxes)
+        AccessRules.register(self.registry, AuthSettings.of(Settings(root, ON, {})), self.desk.store.sandboxes)
 
     def open(self, identity: str, *groups: str) -> ControlPlane:
         dcp = self.desk.open(registry=self.registry)
