@@ -62,9 +62,15 @@ class DataGraph:
     versions: Mapping[Manifest, Version]
 
     @classmethod
-    def of(cls, dcp: ControlPlane, environment: Environment) -> DataGraph:
-        """As it is applied now. Production is left out for who may not read it."""
-        names = dict.fromkeys((environment.name, *readable(dcp, [PRODUCTION])))
+    def of(cls, dcp: ControlPlane, environment: Environment, *, asks: bool = True) -> DataGraph:
+        """As it is applied now.
+
+        Args:
+            dcp: Whose store is read.
+            environment: Whose view it is.
+            asks: Whether production is left out for who may not read it.
+        """
+        names = dict.fromkeys((environment.name, *(readable(dcp, [PRODUCTION]) if asks else [PRODUCTION])))
         entries = {name: dcp.store.inventory(name) for name in names}
         own = {name for entry in entries[environment.name] for name in entry.resource.provides}
         flows: dict[Manifest, Flows] = {}
