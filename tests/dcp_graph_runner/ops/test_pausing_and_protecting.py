@@ -1,0 +1,77 @@
+"""Pause, resume, protect and unprotect: what the server keeps, over whatever is applied meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.dcp_graph_runner.ops.sites import FIELDS, ID, TABLE, Site
+
+DAG = "airflow_dag:playground_alice__daily_dag"
+
+
+def dag(made: Site) -> str:
+    (file,) = Path(made.project.root, ".dcp", "dags").glob("*.py")
+    return file.read_text()
+
+
+def test_a_paused_manifest_stands_still_over_an_apply_until_it_is_resumed(site: Callable[..., Site]) -> None:
+    made = site()
+    paused = made.ops("pause", made.path, "--reason", "the source is being moved").document
+    assert (paused["was_paused"], paused["user"], len(paused["schedules"])) == (False, "alice", 1)
+    assert "schedule=None" in dag(made)
+    plan = made.project.pretzel("plan", made.path, "-o", "json")
+    assert (plan.status, plan.document["summary"]["noop"]) == (0, 3), "a pause is no drift"
+
+    made.write(*FIELDS, sql="SELECT order_id, 2 * amount AS amount, ordered_on FROM raw.orders WHERE ordered_on >= "
+               "CAST(:start AS DATE) AND ordered_on < CAST(:end AS DATE)", description="doubled")  # fmt: skip
+    assert made.project.pretzel("apply", made.path).status == 0
+    assert "schedule=None" in dag(made), "an apply wakes nothing"
+    again = made.ops("pause", ID).document
+    assert (again["was_paused"], again["at"]) == (True, paused["at"])
+
+    resumed = made.ops("resume", ID).document
+    assert (resumed["was_paused"], resumed["schedules"]) == (True, paused["schedules"])
+    assert "schedule=None" not in dag(made)
+    assert made.ops("resume", ID).document["was_paused"] is False
+    assert [outcome for outcome, _ in made.audit("pause") + made.audit("resume")] == 4 * ["SUCCEEDED"]
+
+
+def test_a_manifest_that_was_destroyed_while_it_was_paused_can_be_resumed(site: Callable[..., Site]) -> None:
+    made = site()
+    made.ops("pause", ID)
+    assert made.project.pretzel("destroy", made.path, "--yes").status == 0
+    assert made.project.pretzel("apply", made.path).status == 0
+    assert "schedule=None" in dag(made), "the store's word holds"
+    assert made.project.pretzel("destroy", made.path, "--yes").status == 0
+    assert made.ops("resume", ID).document["was_paused"] is True
+    assert made.ops("resume", ID).status == 1
+    assert made.project.pretzel("apply", made.path).status == 0
+    assert "schedule=None" not in dag(made)
+
+
+def test_an_operators_protection_is_lifted_by_unprotect_alone(site: Callable[..., Site]) -> None:
+    made = site()
+    text = made.project.pretzel("ops", "protect", ID, "--resource", TABLE)
+    assert text.out.splitlines() == [ID, f"  iceberg_table:{TABLE} is protected by alice"]
+    made.write(protect="false")
+    assert made.project.pretzel("apply", made.path).status == 0
+    destroyed = made.project.pretzel("destroy", made.path, "--yes", "-o", "json")
+    assert destroyed.status == 1
+    assert {each["status"] for each in destroyed.document["results"]} == {"SUCCEEDED", "BLOCKED"}
+    blocked = next(each for each in destroyed.document["results"] if each["status"] == "BLOCKED")
+    assert f"alice protects it: `pretzel ops unprotect {ID}` lifts that" in blocked["error"]
+    assert made.project.catalog().table_exists(TABLE)
+
+    lifted = made.ops("unprotect", ID).document["resources"]
+    assert [(each["is_protected"], each["changed"]) for each in lifted] == [(False, True)]
+    assert made.project.pretzel("destroy", made.path, "--yes").status == 0
+    assert not made.project.catalog().table_exists(TABLE)
+
+
+def test_what_the_manifest_protects_itself_stays_protected(site: Callable[..., Site]) -> None:
+    made = site(protect="true")
+    told = made.ops("unprotect", ID, "--resource", f"iceberg_table:{TABLE}").document["resources"]
+    assert [(each["is_protected"], each["changed"]) for each in told] == [(True, False)]
+    unknown = made.ops("protect", ID, "--resource", "dayly")
+    assert (unknown.status, TABLE in unknown.document["error"]["hint"]) == (1, True)

@@ -1,0 +1,102 @@
+"""Adopt, rollback and unlock: back to what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dcp_core.errors import LeaseLostError, NotFoundError, OperationInProgressError
+from dcp_core.model import ManifestPlan
+from dcp_core.records import OperationStatus
+from dcp_core.store import Holder
+from dcp_graph_runner.api import ops
+from dcp_graph_runner.holder import current_holder
+from dcp_graph_runner.ops import messages as told
+from tests.dcp_graph_runner.ops.sites import FIELDS, ID, SQL, TABLE, Site
+
+WHERE = ("playground_alice", ID)
+
+
+def test_a_rollback_applies_an_earlier_version_and_leaves_the_file_alone(site: Callable[..., Site]) -> None:
+    made = site()
+    made.write(*FIELDS, "note: string", sql=SQL.replace("ordered_on FROM", "ordered_on, 'new' AS note FROM"))
+    assert made.project.pretzel("apply", made.path).status == 0
+    before = Path(made.path).read_text()
+
+    dry = made.project.pretzel("ops", "rollback", ID, "--dry-run")
+    assert (dry.status, "loses data" in dry.out, "says otherwise" in dry.out) == (0, True, True)
+    assert max(map(len, dry.out.splitlines()[:-1])) <= 120
+    partial = made.ops("rollback", ID)
+    assert (partial.status, partial.document["operations"][0]["status"]) == (1, "FAILED")
+    assert "note" in made.project.catalog().load_table(TABLE).schema().column_names, "nothing is lost without leave"
+
+    done = made.ops("rollback", ID, "--to", "1", "--allow-destructive")
+    assert done.status == 0, done
+    assert (done.document["version"], done.document["operations"][0]["kind"]) == (1, "rollback")
+    assert "note" not in made.project.catalog().load_table(TABLE).schema().column_names
+    with made.project.control_plane() as dcp:
+        history = dcp.store.history(*WHERE)
+    assert history[0][0] == done.document["recorded"]
+    assert history[0][1].digest == history[-1][1].digest
+    assert Path(made.path).read_text() == before
+    assert made.audit("rollback")[-1][0] == "SUCCEEDED"
+    assert made.project.pretzel("plan", made.path, "-o", "json").document["summary"]["update"] > 0
+    newest = made.ops("rollback", ID, "--to", str(history[0][0]))
+    assert (newest.status, "is in force" in newest.document["error"]["message"]) == (1, True)
+    unknown = made.ops("rollback", ID, "--to", "99")
+    assert (unknown.status, "it has 1 to" in unknown.document["error"]["hint"]) == (1, True)
+
+
+def test_what_has_lost_its_mark_is_adopted(site: Callable[..., Site]) -> None:
+    made = site()
+    (file,) = Path(made.project.root, ".dcp", "dags").glob("*.py")
+    text = file.read_text()
+    file.write_text("# mine now, airflow dag\n")
+    dry = made.ops("adopt", ID, "--dry-run").document
+    kinds = {each["kind"] for each in dry["plan"]["manifests"][0]["actions"]}
+    assert (kinds, dry["operations"]) == ({"noop", "adopt"}, [])
+    assert made.project.pretzel("apply", made.path).status == 1, "an apply does not take it over"
+    assert made.ops("adopt", ID).status == 0
+    assert file.read_text() == text
+    assert made.audit("adopt")[-1][0] == "SUCCEEDED"
+
+
+def test_an_operation_of_a_living_process_is_unlocked_by_force_alone(site: Callable[..., Site]) -> None:
+    made = site()
+    request = told.UnlockRequest(*WHERE)
+    with made.project.control_plane() as dcp:
+        with pytest.raises(NotFoundError, match="nothing holds"):
+            ops.UNLOCK.function(dcp, request)
+        plan = ManifestPlan(dcp.store.logical_plans("playground_alice")[ID], ())
+        lease = dcp.store.begin(dcp.operator.new("apply", plan), current_holder("carol"))
+        with pytest.raises(OperationInProgressError, match="carol") as refused:
+            ops.UNLOCK.function(dcp, request)
+        assert "--force" in (refused.value.hint or "")
+        assert dcp.store.audit_records(limit=1)[0].outcome is OperationStatus.REFUSED
+
+        answer = ops.UNLOCK.function(dcp, told.UnlockRequest(*WHERE, force=True))
+        assert (answer.was_alive, answer.operation.status) == (True, "FAILED")
+        with pytest.raises(LeaseLostError):
+            dcp.store.start_step(lease, "action:too_late")
+        kinds = {each.operation_id: each.kind for each in dcp.store.audit_records()}
+        assert kinds[lease.operation.id] == "apply"
+    assert made.project.pretzel("apply", made.path).status == 0, "it is free"
+
+
+def test_an_operation_of_a_dead_process_is_unlocked_with_what_it_had_done(site: Callable[..., Site]) -> None:
+    made = site()
+    made.write(description="new words")
+    with made.project.control_plane() as dcp:
+        plan = dcp.plan(dcp.parse(made.path)).manifests[0]
+        mine = current_holder("carol")
+        gone = Holder(mine.host, mine.pid, "long ago", "carol")
+        lease = dcp.store.begin(dcp.operator.new("apply", plan), gone)
+        changed = next(each for each in plan.actions if each.is_change)
+        dcp.store.start_step(lease, f"action:{changed.resource.key}")
+    text = made.project.pretzel("ops", "unlock", ID)
+    assert text.status == 0, text
+    assert "which is gone" in text.out
+    assert f"{changed.label} {changed.resource.name} FAILED" in text.out
+    assert made.audit("unlock") == [("SUCCEEDED", f"UNLOCK {lease.operation.id} SUCCEEDED")]
