@@ -80,9 +80,14 @@ _PLAIN: Mapping[Any, Form] = {
 }
 
 
-@cache
-def fields_of(record: Any) -> tuple[Field, ...]:
+def fields_of(record: type[Any]) -> tuple[Field, ...]:
     """The fields of an attrs class, in order."""
+    hashable: Any = record  # to mypy a type[Any] is none
+    return _fields_of(hashable)
+
+
+@cache
+def _fields_of(record: Any) -> tuple[Field, ...]:
     hints = typing.get_type_hints(record)
     return tuple(
         Field(each.name, shape_of(hints[each.name]), each.default is attrs.NOTHING, _default(each))

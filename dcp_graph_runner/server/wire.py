@@ -24,7 +24,7 @@ import attrs
 from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pool import Default
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from dcp_core.digests import JsonValue
 from dcp_core.documents import from_json, to_json
@@ -76,6 +76,24 @@ def watch_method() -> MethodDescriptor:
     return service_of("Operations").methods_by_name[WATCH]
 
 
+def message_of(name: str) -> Descriptor:
+    """The message called ``dcp.v1.<name>``. Raises KeyError."""
+    service_of("Operations")  # the files are loaded with it
+    return Default().FindMessageTypeByName(f"{PACKAGE}.{name}")
+
+
+def parsed(content: bytes, descriptor: Descriptor) -> Message:
+    """The message in these bytes.
+
+    Raises:
+        UsageError: They are none.
+    """
+    try:
+        return class_of(descriptor).FromString(content)
+    except DecodeError:
+        raise UsageError(f"this is no {descriptor.full_name}", code=SHAPE_CODE) from None
+
+
 @cache
 def class_of(descriptor: Descriptor) -> type[Message]:
     """The message class."""
@@ -96,7 +114,8 @@ def decode(message: Message, cls: type[T]) -> T:
     Raises:
         UsageError: A value is none that its field can have.
     """
-    _, read = _record(cls, message.DESCRIPTOR)
+    descriptor: Any = message.DESCRIPTOR
+    _, read = _record(cls, descriptor)
     return structured(read(message), cls)
 
 
@@ -116,13 +135,18 @@ def structured(document: JsonValue, cls: type[T]) -> T:
         ) from None
 
 
-@cache
-def _record(cls: Any, descriptor: Descriptor) -> tuple[Fill, Read]:
+def _record(cls: type[Any], descriptor: Descriptor) -> tuple[Fill, Read]:
     """For an attrs class.
 
     Raises:
         TypeError: The message does not mirror the class.
     """
+    hashable: Any = cls  # to mypy a type[Any] is none
+    return _made_record(hashable, descriptor)
+
+
+@cache
+def _made_record(cls: Any, descriptor: Descriptor) -> tuple[Fill, Read]:
     fields = [(each, *_field(each, _member(descriptor, each.name))) for each in fields_of(cls)]
 
     def fill(message: Any, document: JsonValue) -> None:

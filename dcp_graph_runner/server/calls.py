@@ -1,0 +1,208 @@
+"""What both transports answer a call with: a thread for it, its span, its measurements, its line in the log, its error.
+
+Handlers block, transports do not: a call runs in one of a bounded number of threads. When the caller goes away, what is
+running goes on to its end, for nothing can stop it half way; what waits for a thread is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import threading
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
+
+import attrs
+
+from dcp_core.errors import TransientError
+from dcp_graph_runner.api.handlers import AnyHandler
+from dcp_graph_runner.api.long_running import Event, OperationState, Problem, WatchOperationRequest
+from dcp_graph_runner.server.logs import ACCESS, CURRENT, Call, secrets_of
+from dcp_graph_runner.server.metrics import Metrics
+from dcp_graph_runner.server.problems import problem_of
+from dcp_graph_runner.server.telemetry import TRACEPARENT, Span, Telemetry
+
+_LOG = logging.getLogger(ACCESS)
+_RETRY_AFTER_S = 1.0
+WATCH = "Operations.WatchOperation"
+OK = "ok"
+GONE = "caller_gone"
+T = TypeVar("T")
+
+
+class Serves(Protocol):
+    """What answers, whatever the transport: ``service.Service``."""
+
+    def call(self, handler: AnyHandler, request: Any, headers: Mapping[str, str]) -> Any:
+        """Block until there is an answer."""
+
+    def watch(self, request: WatchOperationRequest, headers: Mapping[str, str]) -> AsyncIterator[Event]:
+        """Events until the end."""
+
+
+class CallError(Exception):
+    """A call has no answer but a problem."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+@attrs.frozen
+class Asking:
+    """Who asks, and how.
+
+    Args:
+        transport: ``grpc`` or ``http``.
+        headers: Names in lower case.
+        peer: Who is connected.
+        reply: Headers for the answer, filled in here.
+    """
+
+    transport: str
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    peer: str = ""
+    reply: dict[str, str] = attrs.Factory(dict)
+
+
+class Calls:
+    """Of one server. Belongs to no event loop.
+
+    Args:
+        service: Does what is asked.
+        telemetry: Traces.
+        metrics: Measures.
+        at_once: How many calls are answered at once; as many again wait for a thread.
+    """
+
+    def __init__(self, service: Serves, telemetry: Telemetry, metrics: Metrics, at_once: int) -> None:
+        self._service = service
+        self._telemetry = telemetry
+        self._metrics = metrics
+        self._most = 2 * at_once
+        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="dcp-call")
+        self._changed = threading.Condition()
+        self._calls = 0
+        self._watchers = 0
+
+    async def answer(
+        self, handler: AnyHandler, asking: Asking, read: Callable[[], Any], write: Callable[[Any], T]
+    ) -> T:
+        """Answer one call.
+
+        Args:
+            handler: What is asked.
+            asking: By whom.
+            read: Makes the request of what was received; in the call's thread.
+            write: Makes what is sent of the answer; there too.
+
+        Raises:
+            CallError: What it ended with instead.
+        """
+
+        def work() -> T:
+            answer = self._service.call(handler, read(), asking.headers)
+            if isinstance(answer, OperationState) and (call := CURRENT.get()) is not None:
+                call.request_id = answer.id
+            return write(answer)
+
+        with self._described(handler.name, asking), self._metrics.call(asking.transport):
+            self._enter()
+            context = contextvars.copy_context()
+            future = self._pool.submit(context.run, work)
+            future.add_done_callback(lambda _: self._leave())
+            return await asyncio.wrap_future(future)
+
+    async def watch(self, request: WatchOperationRequest, asking: Asking) -> AsyncIterator[Event]:
+        """The events of a long-running operation.
+
+        Raises:
+            CallError: What it ended with instead of its last event.
+        """
+        with self._described(WATCH, asking), self._metrics.watching(asking.transport), self._counted_watcher():
+            async with contextlib.aclosing(_generator(self._service.watch(request, asking.headers))) as events:
+                async for event in events:
+                    yield event
+
+    def wait_until_idle(self, timeout_s: float) -> bool:
+        """Whether every call was answered before ``timeout_s`` seconds have passed."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._calls == 0, max(0.0, timeout_s))
+
+    def wait_until_unwatched(self, timeout_s: float) -> bool:
+        """Whether every stream of events has ended before ``timeout_s`` seconds have passed."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._watchers == 0, max(0.0, timeout_s))
+
+    def close(self) -> None:
+        """Give the threads back; what still runs is not waited for."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    @contextlib.contextmanager
+    def _described(self, name: str, asking: Asking) -> Iterator[None]:
+        """Around a call: its trace, its line in the log, its measurements; its error becomes a problem."""
+        started, code = time.monotonic(), OK
+        call = Call(name, asking.transport, asking.peer, secrets=secrets_of(asking.headers))
+        token = CURRENT.set(call)
+        try:
+            with self._telemetry.span(name, asking.headers) as span:
+                call.trace_id = span.trace_id
+                if (traceparent := span.traceparent()) is not None:
+                    asking.reply[TRACEPARENT] = traceparent
+                try:
+                    yield
+                except (asyncio.CancelledError, GeneratorExit):
+                    code = GONE
+                    raise
+                except Exception as error:
+                    problem = problem_of(error, call.request_id or name)
+                    code = problem.code
+                    span.fail(code, problem.message)
+                    raise CallError(problem) from None
+                finally:
+                    _tell(span, call)
+        finally:
+            seconds = time.monotonic() - started
+            self._metrics.answered(name, asking.transport, code, seconds)
+            _LOG.info("%s %s", name, code, extra={"fields": {"code": code, "duration_ms": round(1000 * seconds, 1)}})
+            with contextlib.suppress(ValueError):  # a stream that is thrown away ends in another context
+                CURRENT.reset(token)
+
+    def _enter(self) -> None:
+        with self._changed:
+            if self._calls >= self._most:
+                raise TransientError(
+                    "this server answers as many calls as it can", retry_after_s=_RETRY_AFTER_S, code="server.busy"
+                )
+            self._calls += 1
+
+    def _leave(self) -> None:
+        with self._changed:
+            self._calls -= 1
+            self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def _counted_watcher(self) -> Iterator[None]:
+        with self._changed:
+            self._watchers += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._watchers -= 1
+                self._changed.notify_all()
+
+
+def _tell(span: Span, call: Call) -> None:
+    span.tell(rpc_system="dcp", dcp_handler=call.handler, dcp_transport=call.transport)
+    span.tell(dcp_identity=call.identity, dcp_request_id=call.request_id)
+
+
+async def _generator(events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
+    """``aclosing`` wants a generator, whatever the service gives."""
+    async for event in events:
+        yield event
