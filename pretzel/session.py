@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dcp_core.control_plane import ControlPlane
     from dcp_core.loading import LoadResult
     from dcp_core.model import Environment
+    from dcp_core.settings import Settings
     from dcp_graph_runner.api.handlers import Handler
     from dcp_graph_runner.client.remote import RemoteControlPlane
     from pretzel.delivering import AuditDelivery
@@ -110,6 +111,10 @@ class Session:
 
             self._delivery = AuditDelivery(local)
             local.listen(self._delivery)
+        if _tells_of_runs(local.settings):
+            from dcp_graph_runner.metadata.openlineage.listening import attach
+
+            attach(local)
         return local
 
     @property
@@ -237,6 +242,12 @@ class Session:
             until = sandbox.expires_at.date().isoformat()
             self.notes.line(f"created playground {sandbox.id} (until {until})")
         self.control_plane.created_sandboxes.clear()
+
+
+def _tells_of_runs(settings: Settings) -> bool:
+    from dcp_graph_runner.metadata.openlineage.settings import OpenLineageSettings
+
+    return settings.section("openlineage", OpenLineageSettings).is_on
 
 
 class _StderrHandler(logging.Handler):
