@@ -73,7 +73,7 @@ def assert_finished_once(store: SqlStore, lines: list[str]) -> None:
 def test_killed_again_and_again_an_operation_still_ends(tmp_path: Path, url: str, store: SqlStore) -> None:
     log = tmp_path / "log"
     for _ in range(5):
-        processes.run(processes.work, url, str(log), 12)
+        processes.run(processes.work, url, str(log), 18)
     assert processes.run(processes.work, url, str(log), NEVER) == 0
     (ended,) = store.operations()
     assert ended.status is OperationStatus.SUCCEEDED

@@ -14,6 +14,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from dcp_core.control_plane import ControlPlane
 from dcp_core.errors import ConflictError, LeaseLostError, PermanentError, SettingsError, TransientError
 from dcp_core.model import Action, ActionKind
 from dcp_core.records import Operation, ResultStatus, Sandbox
@@ -253,6 +254,24 @@ def test_a_database_that_stays_locked_is_an_error_that_may_be_retried(url: str, 
 
 
 # Opening
+
+
+def test_the_settings_of_a_project_reach_its_store(tmp_path: Path) -> None:
+    (tmp_path / "dcp.toml").write_text("[store]\ntake_overs = 1\nkeep_days = 30\n")
+    with ControlPlane.from_config(tmp_path / "dcp.toml", identity="alice") as dcp:
+        assert isinstance(dcp.store, SqlStore)
+        settings = dcp.store.database.settings
+        assert (settings.take_overs, settings.keep_days, settings.patience_s) == (1, 30, 20)
+
+
+@pytest.mark.parametrize("wrong", ["pool_size = 0", "lock_timeout_s = 31", "keep_days = 0", "patience_s = -1", "x = 1"])
+def test_settings_that_cannot_be_are_refused(tmp_path: Path, wrong: str) -> None:
+    (tmp_path / "dcp.toml").write_text(f"[store]\n{wrong}\n")
+    with (
+        ControlPlane.from_config(tmp_path / "dcp.toml", identity="alice") as dcp,
+        pytest.raises(SettingsError, match=wrong.split()[0]),
+    ):
+        _ = dcp.store
 
 
 @pytest.mark.parametrize("content", [b"no database, only text\n" * 100, NOISE], ids=["text", "noise"])

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import attrs
@@ -327,7 +328,7 @@ def test_replicas_killed_and_cut_off_at_random_leave_no_anomaly(
     store, dice = opened(url), random.Random(7)
     proxy.cut_at_random(0.01, 7)
 
-    def replica() -> processes.ForkServerProcess:
+    def replica() -> ForkServerProcess:
         seed = dice.randrange(10**9)
         return processes.start(replicas.work_until_stopped, through(proxy, url), str(tmp_path), seed)
 
