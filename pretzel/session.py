@@ -232,8 +232,12 @@ class Session:
         """A context: shows what happens meanwhile, on stderr, and as events in ``jsonl``."""
         from pretzel.progress import Progress
 
-        progress = Progress(self.notes, self.output)
-        self.control_plane.listen(progress)
+        control_plane = self.control_plane
+        if self._remote is not None:
+            progress = Progress(self.notes, self.output, self._remote.clock)
+        else:
+            progress = Progress(self.notes, self.output)
+        control_plane.listen(progress)
         return progress
 
     def tell_created_sandboxes(self) -> None:

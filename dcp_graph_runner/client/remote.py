@@ -81,6 +81,7 @@ class RemoteControlPlane:
         self._listeners: list[object] = []
         self._loaded: dict[str, Loaded] = {}
         self._resumed: dict[str, Execution] = {}
+        self._told_at_s = 0.0
         self.settings: Settings = local.settings
         self.registry: Registry = local.registry
         self.identity = local.identity
@@ -134,6 +135,10 @@ class RemoteControlPlane:
     def listen(self, listener: object) -> None:
         """Have an object's event methods called with what happens at the server."""
         self._listeners.append(listener)
+
+    def clock(self) -> float:
+        """When what listeners are told of happened at the server, in seconds: several events may arrive at once."""
+        return self._told_at_s
 
     def environment(self, name: str | None = None, *, overlay: bool | None = None) -> Environment:
         """As ``ControlPlane.environment``; the server knows which playground is in use."""
@@ -269,6 +274,7 @@ class RemoteControlPlane:
         self._resumed.update({each.id: each for each in answer.resumed})
 
     def _tell(self, event: Event) -> None:
+        self._told_at_s = event.at.timestamp()
         tell(self._listeners, event)
 
     def _locate(self, finding: api.Finding) -> Diagnostic:

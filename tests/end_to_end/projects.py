@@ -14,6 +14,7 @@ import attrs
 
 from dcp_core import ControlPlane
 from dcp_core.settings import Settings
+from tests.end_to_end import through
 from tests.warm import warm_process
 
 USER = "alice"
@@ -72,8 +73,10 @@ class Project:
             (manifest or MANIFEST).replace("{name}", name).replace("{{", "{").replace("}}", "}"),
         )
 
-    def control_plane(self, **options: Any) -> ControlPlane:
-        """In this process; close it."""
+    def control_plane(self, **options: Any) -> Any:
+        """In this process, or through a server where the suite runs through one; close it."""
+        if through.THROUGH and not options:
+            return through.control_plane(self.root, self.own_environ(), USER)
         return ControlPlane.from_config(self.root / "dcp.toml", identity=USER, **options)
 
     def command(self, *arguments: str, prefix: Sequence[str] = ()) -> list[str]:
@@ -102,8 +105,16 @@ class Project:
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def process_environ(self) -> dict[str, str]:
+        environ = self.own_environ()
+        if through.THROUGH:
+            environ.setdefault("DCP_REMOTE_SERVER", through.servers().address(self.root, environ))
+        return environ
+
+    def own_environ(self) -> dict[str, str]:
+        """Without a server's address."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("DCP_")}
-        return {**kept, "DCP_IDENTITY_USER": USER, "COLUMNS": "80", **self.environ}
+        store = through.servers().store_environ(self.root) if through.THROUGH else {}
+        return {**kept, **store, "DCP_IDENTITY_USER": USER, "COLUMNS": "80", **self.environ}
 
     def catalog(self, name: str = f"pedregal-playground-{USER}") -> Any:
         """The environment's catalog, through pyiceberg, as any other program would open it."""
