@@ -67,7 +67,7 @@ def test_a_backfill_that_is_killed_and_repeated_runs_each_interval_once(site: Ca
         while _snapshots(made) < snapshots and time.monotonic() < deadline:
             time.sleep(0.02)
         started.kill(signal.SIGKILL)
-        started.warm.ask({"wait": started.pid})
+        started.wait()
     last = made.project.pretzel(*words)
     assert last.status == 0, last
     assert made.rows() == [f"day{day}" for day in range(1, 7)]
@@ -91,7 +91,7 @@ def test_a_reprocessing_that_is_killed_goes_on_with_what_it_has_not_done(site: C
     while _snapshots(made) < 6 and time.monotonic() < deadline:
         time.sleep(0.02)
     started.kill(signal.SIGKILL)
-    started.warm.ask({"wait": started.pid})
+    started.wait()
     assert made.project.pretzel(*again).status == 0
     assert made.rows() == sorted(2 * [f"day{day}" for day in range(1, 5)]), "each day once more, none twice more"
 

@@ -1,0 +1,100 @@
+"""Backfills of a stranger's manifest type: by hooks alone, in order, each interval once wherever they are killed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from dcp_core import ControlPlane
+from dcp_graph_runner.api.ops import BACKFILL
+from dcp_graph_runner.ops.messages import BackfillAnswer, BackfillRequest, Reprocess
+from tests.dcp_graph_runner.ops.clockwork import CLOCK, ENVIRONMENT, Clock, backfill_and_die, hours, opened
+from tests.warm import warm_process
+
+HOURS = 12
+
+
+def request(reprocess: str = "none", *, upto: int = HOURS, **options: object) -> BackfillRequest:
+    start, end = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, upto, tzinfo=UTC)
+    return BackfillRequest(ENVIRONMENT, CLOCK.id, start, end, Reprocess(reprocess), **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def dcp(tmp_path: Path, clock: Clock) -> Iterator[ControlPlane]:
+    with opened(tmp_path, clock) as dcp:
+        yield dcp
+
+
+def run(dcp: ControlPlane, reprocess: str = "none", **options: object) -> BackfillAnswer:
+    answer: BackfillAnswer = BACKFILL.function(dcp, request(reprocess, **options))  # type: ignore[arg-type]
+    return answer
+
+
+def test_the_earliest_come_first_and_the_first_failure_ends_it(dcp: ControlPlane, clock: Clock, tmp_path: Path) -> None:
+    clock._fails = {3}
+    answer = run(dcp)
+    assert (answer.status, hours(tmp_path)) == ("FAILED", [0, 1, 2])
+    assert [each.error for each in answer.rows if each.error] == ["not run: one before it failed"] * (HOURS - 4)
+    assert run(dcp).status == "SUCCEEDED", "what failed is left out"
+    assert hours(tmp_path) == [0, 1, 2, *range(4, HOURS)]
+    clock._fails = set()
+    assert [each.start.hour for each in run(dcp, "failed").rows if each.wanted] == [3]
+    assert sorted(hours(tmp_path)) == list(range(HOURS))
+
+
+def test_it_keeps_going_where_that_is_wanted(dcp: ControlPlane, clock: Clock, tmp_path: Path) -> None:
+    clock._fails = {0, 5}
+    answer = run(dcp, keep_going=True, max_parallel=4)
+    assert (answer.status, len(hours(tmp_path))) == ("FAILED", HOURS - 2)
+    assert {each.start.hour for each in answer.rows if each.status == "FAILED"} == {0, 5}
+
+
+def test_everything_is_run_again_once_for_each_backfill_that_comes_to_its_end(
+    dcp: ControlPlane, tmp_path: Path
+) -> None:
+    for times in (1, 2, 3):
+        assert run(dcp, "completed").status == "SUCCEEDED"
+        assert sorted(hours(tmp_path)) == sorted(times * list(range(HOURS)))
+
+
+def test_two_backfills_at_once_run_each_interval_once(tmp_path: Path) -> None:
+    with opened(tmp_path, Clock()):
+        pass
+    ways = [(str(tmp_path), 10_000, False, "none")] * 2
+    started = [
+        warm_process().start(
+            f"{backfill_and_die.__module__}:{backfill_and_die.__name__}", *way, cwd=tmp_path, environ=dict(os.environ)
+        )
+        for way in ways
+    ]
+    for each in started:
+        each.wait()
+    assert sorted(hours(tmp_path)) == list(range(HOURS))
+
+
+@pytest.mark.parametrize("reprocess", ["none", "failed", "completed"])
+@pytest.mark.parametrize("is_after", [False, True])
+def test_wherever_it_is_killed_the_next_one_runs_what_is_missing(
+    tmp_path: Path, reprocess: str, is_after: bool
+) -> None:
+    for deadly in (1, 2, 5):  # one after the other, each kills what the one before has left
+        started = warm_process().start(
+            f"{backfill_and_die.__module__}:{backfill_and_die.__name__}",
+            str(tmp_path), deadly, is_after, reprocess, cwd=tmp_path, environ=dict(os.environ),
+        )  # fmt: skip
+        started.wait()
+    with opened(tmp_path, Clock()) as dcp:
+        assert run(dcp, reprocess).status == "SUCCEEDED"
+        dcp.settle_audit()
+        records = [each for each in dcp.store.audit_records(limit=200) if each.kind == "backfill"]
+    assert sorted(hours(tmp_path)) == list(range(HOURS))
+    assert [each.outcome.value for each in records] == ["SUCCEEDED", "FAILED", "FAILED", "FAILED"]
