@@ -28,6 +28,7 @@ COMMANDS = {
     "metadata": Lazy("pretzel.commands.metadata:metadata", "What is applied: owners, history, executions, lineage …"),
     "ops": Lazy("pretzel.commands.ops:ops", "Operate what is applied: pause, stop, backfill, rollback, unlock …"),
     "audit": Lazy("pretzel.commands.audit:audit", "Who did what, and how it ended"),
+    "server": Lazy("pretzel.commands.server:server", "DCP as a service, for many users at once"),
     "controller": Lazy("pretzel.commands.controller:controller", "Look after everything that was applied"),
     "catalog": Lazy("pretzel.commands.catalog:catalog", "How your own tools connect to an environment's catalog"),
     "coreetl": Lazy("pretzel.commands.coreetl:coreetl", "The driver as a service: what deployed DAGs call"),

@@ -12,7 +12,7 @@ import contextvars
 import logging
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
@@ -90,30 +90,37 @@ class Calls:
         self._watchers = 0
 
     async def answer(
-        self, handler: AnyHandler, asking: Asking, read: Callable[[], Any], write: Callable[[Any], T]
+        self,
+        handler: AnyHandler,
+        asking: Asking,
+        receive: Callable[[], Awaitable[bytes]],
+        read: Callable[[bytes], Any],
+        write: Callable[[Any], T],
     ) -> T:
         """Answer one call.
 
         Args:
             handler: What is asked.
             asking: By whom.
-            read: Makes the request of what was received; in the call's thread.
+            receive: Gets what was sent.
+            read: Makes the request of it; in the call's thread.
             write: Makes what is sent of the answer; there too.
 
         Raises:
             CallError: What it ended with instead.
         """
 
-        def work() -> T:
-            answer = self._service.call(handler, read(), asking.headers)
+        def work(content: bytes) -> T:
+            answer = self._service.call(handler, read(content), asking.headers)
             if isinstance(answer, OperationState) and (call := CURRENT.get()) is not None:
                 call.request_id = answer.id
             return write(answer)
 
         with self._described(handler.name, asking), self._metrics.call(asking.transport):
+            content = await receive()
             self._enter()
             context = contextvars.copy_context()
-            future = self._pool.submit(context.run, work)
+            future = self._pool.submit(context.run, work, content)
             future.add_done_callback(lambda _: self._leave())
             return await asyncio.wrap_future(future)
 

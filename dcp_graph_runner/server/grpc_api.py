@@ -208,14 +208,17 @@ def _unary(handler: AnyHandler, calls: Calls) -> Callable[[bytes, Any], Awaitabl
     async def answer(received: bytes, context: Any) -> bytes:
         asking = _asking(context)
 
-        def read() -> Any:
-            return wire.decode(wire.parsed(received, method.input_type), handler.request)
+        async def receive() -> bytes:
+            return received
+
+        def read(content: bytes) -> Any:
+            return wire.decode(wire.parsed(content, method.input_type), handler.request)
 
         def write(found: Any) -> bytes:
             return wire.encode(found, method.output_type).SerializeToString()
 
         try:
-            sent = await calls.answer(handler, asking, read, write)
+            sent = await calls.answer(handler, asking, receive, read, write)
         except CallError as error:
             return await _abort(context, error.problem, asking)
         await context.send_initial_metadata(tuple(asking.reply.items()))

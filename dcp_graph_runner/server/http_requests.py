@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TOO_LARGE = "request.too_large"
 NOT_JSON = "request.not_json"
+NOT_TYPED = "request.not_typed"
 ORIGIN = "request.origin"
 _LONGEST_WAIT_S = 300.0
 
@@ -64,7 +65,7 @@ async def body_of(request: Request, most_bytes: int) -> bytes:
     if size and kind != "application/json" and not kind.endswith("+json"):
         # No web page sends JSON elsewhere without asking first.
         raise UsageError(
-            f"the body is {kind or 'of no type'}, expected JSON", hint="content-type: application/json", code=NOT_JSON
+            f"the body is {kind or 'of no type'}, expected JSON", hint="content-type: application/json", code=NOT_TYPED
         )
     return b"".join(chunks)
 

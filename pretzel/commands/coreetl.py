@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import socket
 import sys
-import threading
-from collections.abc import Iterator
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pretzel import exits
 from pretzel.groups import Lazy, LazyGroup
 from pretzel.options import command, shared_options
+from pretzel.serving import absolute, interrupted, leave, reachable
 
 if TYPE_CHECKING:
     from coreetl_driver.server import DriverServer
@@ -32,7 +26,7 @@ def _start(session: Session, /, **given: Any) -> int:
     wins. On SIGINT or SIGTERM it starts nothing new, answers the calls that have come, and what still runs is handed
     over: the next driver of this project goes on with it, or runs it again.
     """
-    with _interrupted() as stop:
+    with interrupted() as stop:
         server = _serve(session.control_plane.settings, given)
         try:
             _tell(session, server)
@@ -42,7 +36,7 @@ def _start(session: Session, /, **given: Any) -> int:
             is_done = server.stop()
         if not is_done:
             session.notes.line("not all was finished in time; the next driver finds what was not handed over")
-            _leave()
+            leave()
     return exits.DONE
 
 
@@ -61,13 +55,6 @@ def _serve(settings: Settings, given: dict[str, Any]) -> DriverServer:
         ) from None
 
 
-def _leave() -> NoReturn:
-    """End at once, and well: a thread that still answers somebody would keep the process for as long as it likes."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(exits.DONE)
-
-
 def _tell(session: Session, server: DriverServer) -> None:
     http_url, grpc_url = reachable(server.http_url), reachable(server.grpc_url)
 
@@ -80,39 +67,6 @@ def _tell(session: Session, server: DriverServer) -> None:
     sys.stdout.flush()  # whoever started this reads it now, not at the end
 
 
-def reachable(url: str) -> str:
-    """The address that others use of a service that listens on all of this machine's."""
-    for anywhere in ("//0.0.0.0:", "//[::]:"):
-        if anywhere in url:
-            return url.replace(anywhere, f"//{socket.gethostname()}:")
-    return url
-
-
-def _absolute(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-    """A file on the command line is meant from the working folder, not from the project's root."""
-    return None if value is None else os.path.abspath(value)
-
-
-@contextlib.contextmanager
-def _interrupted() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set the first time; the second one ends the process as usual."""
-    stop = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def first(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    for number in before:
-        signal.signal(number, first)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 _PORT = click.IntRange(0, 65535)
 _FILE = click.Path(dir_okay=False)
 start_command = command(
@@ -121,10 +75,10 @@ start_command = command(
         click.Option(["--host"], metavar="HOST", help="127.0.0.1 by default; all but loopback need a certificate."),
         click.Option(["--http-port"], type=_PORT, help="8610 by default; 0 for any that is free."),
         click.Option(["--grpc-port"], type=_PORT, help="8611 by default; 0 for any that is free."),
-        click.Option(["--certificate"], type=_FILE, callback=_absolute, help="Its certificate (PEM): TLS for both."),
-        click.Option(["--key"], type=_FILE, callback=_absolute, help="The certificate's private key (PEM)."),
+        click.Option(["--certificate"], type=_FILE, callback=absolute, help="Its certificate (PEM): TLS for both."),
+        click.Option(["--key"], type=_FILE, callback=absolute, help="The certificate's private key (PEM)."),
         click.Option(
-            ["--client-ca"], type=_FILE, callback=_absolute, help="Callers need a certificate of this authority (PEM)."
+            ["--client-ca"], type=_FILE, callback=absolute, help="Callers need a certificate of this authority (PEM)."
         ),
         click.Option(["--grace-s"], type=float, help="How long it may take to end, in seconds; 30 by default."),
     ],

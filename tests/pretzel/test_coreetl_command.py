@@ -17,7 +17,7 @@ from coreetl_driver import Column, JobSpec, Sink, SinkMode, connect
 from coreetl_driver.client import DriverClient, Trust
 from dcp_core.errors import NotSupportedError, TransientError
 from dcp_core.settings import Secret, Settings
-from pretzel.commands.coreetl import reachable
+from pretzel.serving import reachable
 from tests.coreetl_driver.certifying import Authority
 from tests.coreetl_driver.serving_process import serving
 from tests.pretzel.running import Pretzel, install

@@ -1,0 +1,57 @@
+"""What commands share that serve until they are told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from pretzel import exits
+
+
+@contextlib.contextmanager
+def interrupted() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set the first time; the second one ends the process as usual."""
+    stop = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def first(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    for number in before:
+        signal.signal(number, first)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def leave() -> NoReturn:
+    """End at once, and well: a thread that still answers somebody would keep the process for as long as it likes."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exits.DONE)
+
+
+def reachable(url: str) -> str:
+    """The address that others use of a service that listens on all of this machine's."""
+    for anywhere in ("//0.0.0.0:", "//[::]:"):
+        if anywhere in url:
+            return url.replace(anywhere, f"//{socket.gethostname()}:")
+    return url
+
+
+def absolute(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """A file on the command line is meant from the working folder, not from the project's root."""
+    return None if value is None else os.path.abspath(value)
