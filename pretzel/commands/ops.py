@@ -199,7 +199,8 @@ def _waits(session: Session, wait: bool) -> bool:
     """Where the driver ends with this command, what it was told to run would end with it."""
     from coreetl_driver import CoreetlSettings
 
-    if not wait and not session.control_plane.settings.section("coreetl", CoreetlSettings).url:
+    is_here = session.control_plane is session.local
+    if not wait and is_here and not session.local.settings.section("coreetl", CoreetlSettings).url:
         session.notes.line("note: the driver lives in this process, which waits until it has ended")
         return True
     return wait
