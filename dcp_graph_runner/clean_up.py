@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import attrs
-from sqlalchemy import Connection, Select, Table, and_, delete, exists, or_, select
+from sqlalchemy import Connection, Select, Table, and_, delete, func, select
 
 from dcp_core.records import OperationStatus
 from dcp_core.sections import StoreSettings
@@ -23,7 +23,7 @@ from dcp_graph_runner.tables import operations, requests
 ROWS_AT_A_TIME = 200
 """In one transaction: few, so that nobody waits for it; a step of an operation goes with its operation."""
 
-_LOOKED_UP_AT_A_TIME = 5_000
+_LOOKED_UP_AT_A_TIME = 20_000
 
 
 @attrs.frozen
@@ -65,18 +65,21 @@ class CleanUp:
         )
 
     def _old_operations(self, kept: timedelta) -> Select[Any]:
-        newer = operations.alias("newer")
-        is_older = or_(
-            newer.c.created_at > operations.c.created_at,
-            and_(newer.c.created_at == operations.c.created_at, newer.c.id > operations.c.id),
+        # Grouped once: asking for each one whether there is a newer one takes minutes with ten thousands of them.
+        newest = (
+            select(operations.c.environment, operations.c.manifest_id, func.max(operations.c.created_at).label("at"))
+            .group_by(operations.c.environment, operations.c.manifest_id)
+            .subquery()
         )
-        of_the_same = and_(
-            newer.c.environment == operations.c.environment, newer.c.manifest_id == operations.c.manifest_id
-        )
-        return select(operations.c.id).where(
-            operations.c.status != OperationStatus.RUNNING.value,
-            operations.c.finished_at < self.database.moment(self.clock, -kept),
-            exists().where(of_the_same, is_older),
+        same = and_(newest.c.environment == operations.c.environment, newest.c.manifest_id == operations.c.manifest_id)
+        return (
+            select(operations.c.id)
+            .join(newest, same)
+            .where(
+                operations.c.status != OperationStatus.RUNNING.value,
+                operations.c.finished_at < self.database.moment(self.clock, -kept),
+                operations.c.created_at < newest.c.at,
+            )
         )
 
     def _old_requests(self, kept: timedelta) -> Select[Any]:
