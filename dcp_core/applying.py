@@ -107,6 +107,7 @@ class JournalledExecutor:
         """
         number = self._starts[resource.key] = self._starts.get(resource.key, 0) + 1
         key = f"start:{resource.key}:{number}"
+        of = self.lease.start_key or f"{self.lease.operation.kind}:{self.lease.operation.id}"
         step = self.journal.start_step(self.lease, key)
         self.begun.append(resource)
         execution = self._retried(
@@ -115,7 +116,7 @@ class JournalledExecutor:
                 "start",
                 resource=resource,
                 params=dict(params),
-                idempotency_key=f"{self.lease.operation.kind}:{self.lease.operation.id}:{key}",
+                idempotency_key=f"{of}:{key}",
                 ctx=self.ctx,
             )
         )

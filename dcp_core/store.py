@@ -57,11 +57,13 @@ class Lease:
         operation: What it is for.
         fence: Grows with every take-over; writes carry it, so that a former holder's write changes nothing.
         holder: Who holds it.
+        start_key: What the idempotency keys of its starts begin with; "" for the operation's kind and id.
     """
 
     operation: Operation
     fence: int
     holder: Holder
+    start_key: str = ""
 
 
 class StepStatus(enum.StrEnum):
