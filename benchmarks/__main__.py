@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import driver, ingestion, run, start_up, tpch
+from benchmarks import controller, driver, ingestion, run, start_up, tpch
 
 BENCHMARKS = {
     "start_up": start_up.main,
@@ -12,6 +12,7 @@ BENCHMARKS = {
     "ingestion": ingestion.main,
     "driver": driver.main,
     "tpch": tpch.main,
+    "controller": controller.main,
 }
 
 
