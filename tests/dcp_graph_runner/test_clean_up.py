@@ -47,7 +47,7 @@ def put_request(store: SqlStore, id: str, clock: Clock, *, has_ended: bool) -> N
     row = {
         "id": id, "method": "Operations.Apply", "identity": "alice", "groups": "[]", "environment": ALICE,
         "digest": "", "document": "{}", "needs": "[]", "status": "RUNNING", "is_cancelled": False,
-        "created_at": clock.now, "finished_at": clock.now if has_ended else None, "fence": 1,
+        "created_at": clock.now, "finished_at": clock.now if has_ended else None, "fence": 1, "interruptions": 0,
         "lease_expires_at": clock.now, "holder_host": "", "holder_pid": 1, "holder_started": "", "holder_user": "",
     }  # fmt: skip
     event = {"request_id": id, "sequence": 1, "type": "x", "document": "{}", "at": clock.now}
