@@ -12,7 +12,7 @@ import attrs
 from dcp_core.errors import DcpError, LeaseLostError
 from dcp_core.intervals import Interval
 from dcp_core.model import ManifestPlan
-from dcp_core.operating import RUN, Operator
+from dcp_core.operating import RUN, Operator, new_id
 from dcp_core.records import Execution, OperationStatus
 from dcp_graph_runner.ops.manifests import Applied
 from dcp_graph_runner.ops.messages import BackfillRequest, BackfillRow
@@ -67,7 +67,8 @@ def run_all(
 
 
 def _run(applied: Applied, operator: Operator, job: Job) -> tuple[BackfillRow, OperationStatus]:
-    operation = operator.new(RUN, ManifestPlan(applied.in_force, ()))
+    # One of many in a server's request, so that the request does not name it.
+    operation = attrs.evolve(operator.new(RUN, ManifestPlan(applied.in_force, ())), id=new_id(operator.clock()))
     params = Interval(job.row.start, job.row.end).to_params()
     try:
         executions = operator.run(operation, params, KeyedJournal(job.key, operator))

@@ -49,13 +49,12 @@ class RunKey:
     kind: str
     id: str
 
-    def of(self, resource: Resource) -> str:
-        """The key of the first start of a resource, as ``JournalledExecutor.start`` makes it."""
-        return f"{self.kind}:{self.id}:start:{resource.key}:1"
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.id}"
 
     @classmethod
     def told(cls, key: str | None, kind: str, resource: Resource) -> RunKey | None:
-        """The inverse of ``of``; None for a key of another kind."""
+        """From the key of a resource's first start, as the executor makes it; None for a key of another kind."""
         head, tail = f"{kind}:", f":start:{resource.key}:1"
         if key is None or not (key.startswith(head) and key.endswith(tail)):
             return None
@@ -63,7 +62,7 @@ class RunKey:
 
 
 class KeyedJournal(MemoryStore):
-    """The journal of a run whose idempotency keys are told beforehand; its record keeps an id of its own."""
+    """The journal of a run whose idempotency keys are told beforehand; its record and events have their own id."""
 
     def __init__(self, key: RunKey, operator: Operator) -> None:
         super().__init__(operator.clock)
@@ -71,7 +70,7 @@ class KeyedJournal(MemoryStore):
 
     def begin(self, operation: CoreOperation, holder: Holder) -> Lease:
         """See ``Journal.begin``."""
-        return super().begin(attrs.evolve(operation, kind=self._key.kind, id=self._key.id), holder)
+        return attrs.evolve(super().begin(operation, holder), start_key=str(self._key))
 
 
 class StartingExecutor(JournalledExecutor):

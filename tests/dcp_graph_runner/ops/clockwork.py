@@ -17,7 +17,7 @@ from dcp_core import Context, ControlPlane, Plugin, Resource
 from dcp_core.intervals import START, Interval
 from dcp_core.manifest import Manifest
 from dcp_core.model import Environment, LogicalPlan, Metadata, Source
-from dcp_core.records import Execution, ExecutionStatus
+from dcp_core.records import Caller, Execution, ExecutionStatus
 from dcp_core.registry import PLUGINS, PRIMITIVES, STORES, Registry
 from dcp_core.settings import Settings
 from dcp_graph_runner.sql_store import open_store
@@ -95,13 +95,13 @@ class Clock(TextFile):
         )
 
 
-def opened(root: Path, clock: Clock) -> ControlPlane:
+def opened(root: Path, clock: Clock, caller: Caller = Caller("alice")) -> ControlPlane:
     """The clock, applied in alice's playground; close it."""
     registry = Registry()
     registry.register(PLUGINS, "clockwork", Clockwork())
     registry.register(PRIMITIVES, "clock", clock)
     registry.register(STORES, "sqlite", open_store)
-    dcp = ControlPlane(Settings(root, {}, {}), registry, "alice")
+    dcp = ControlPlane(Settings(root, {}, {}), registry, caller)
     dcp.apply(dcp.plan(CLOCK))
     return dcp
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dcp_core import ControlPlane
+from dcp_core import ControlPlane, hookimpl
+from dcp_core.records import Caller, Execution, Operation
 from dcp_graph_runner.api.ops import BACKFILL
 from dcp_graph_runner.ops.messages import BackfillAnswer, BackfillRequest, Reprocess
 from tests.dcp_graph_runner.ops.clockwork import CLOCK, ENVIRONMENT, Clock, backfill_and_die, hours, opened
@@ -64,6 +65,49 @@ def test_everything_is_run_again_once_for_each_backfill_that_comes_to_its_end(
     for times in (1, 2, 3):
         assert run(dcp, "completed").status == "SUCCEEDED"
         assert sorted(hours(tmp_path)) == sorted(times * list(range(HOURS)))
+
+
+class Watching:
+    """What is told of operations and executions."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[str, str]] = []
+        self.changed: set[tuple[str, str]] = set()
+
+    @hookimpl
+    def operation_started(self, operation: Operation) -> None:
+        self.started.append((operation.kind, operation.id))
+
+    @hookimpl
+    def execution_changed(self, operation: Operation, execution: Execution) -> None:
+        self.changed.add((operation.kind, operation.id))
+
+
+def test_each_interval_is_a_run_with_a_record_of_its_own_also_within_one_request(tmp_path: Path) -> None:
+    watching = Watching()
+    with opened(tmp_path, Clock(), Caller("alice", request_id="req_20260101T000000_abc")) as dcp:
+        dcp.listen(watching)
+        assert run(dcp, "completed").status == "SUCCEEDED"
+        runs = [each for each in dcp.store.audit_records() if each.kind == "run"]
+        assert {(each.kind, each.operation_id) for each in runs} == set(watching.started) == watching.changed
+        assert len(runs) == HOURS
+        assert not any(each.wanted for each in run(dcp, "completed").rows), "the same request has run them"
+
+
+def test_an_interrupted_backfill_says_what_it_has_run(dcp: ControlPlane, clock: Clock, tmp_path: Path) -> None:
+    def interrupt() -> None:
+        if len(hours(tmp_path)) == 3:
+            raise KeyboardInterrupt
+
+    clock._before = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        run(dcp, max_parallel=1)
+    record = next(each for each in dcp.store.audit_records() if each.kind == "backfill")
+    assert record.outcome == "CANCELLED"
+    assert [each.rpartition(" ")[2] for each in record.actions] == 3 * ["SUCCEEDED"] + (HOURS - 3) * ["SKIPPED"]
+    clock._before = lambda: None
+    run(dcp)
+    assert hours(tmp_path) == list(range(HOURS))
 
 
 def test_two_backfills_at_once_run_each_interval_once(tmp_path: Path) -> None:
