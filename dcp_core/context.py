@@ -66,12 +66,17 @@ class SharedObjects:
             return made
 
     def close(self) -> None:
-        """Close everything, last made first."""
-        with self._lock:
-            for made in reversed(self._objects.values()):
-                if callable(getattr(made, "close", None)):
-                    made.close()
-            self._objects.clear()
+        """Close everything, last made first, and what is made meanwhile.
+
+        Not under the lock: one that waits for a thread of its own may need another for that.
+        """
+        while True:
+            with self._lock:
+                if not self._objects:
+                    return
+                _, made = self._objects.popitem()
+            if callable(getattr(made, "close", None)):
+                made.close()
 
 
 @attrs.frozen
