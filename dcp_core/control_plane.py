@@ -257,8 +257,7 @@ class ControlPlane:
             self._planner().check_versions(plan)
             check_fresh(plan.actions, self.registry, self.context(environment))
             denied = self._ensure_sandbox(environment) if plan.has_changes else None
-        in_force = self.store.logical_plans(plan.environment)
-        others = ownership.others_concerned(plan, self.store.inventory(plan.environment), in_force)
+        in_force, others = ownership.concerned(plan, self.store)
         for each in plan.manifests:
             operation = self.operator.new(kind, each)
             known = in_force.get(each.id)
@@ -290,9 +289,9 @@ class ControlPlane:
         return tuple(waited.values())
 
     def recover(self, environment: Environment, manifest_ids: Sequence[str] | None = None) -> tuple[Operation, ...]:
-        """Finish the operations that crashed processes left behind."""
+        """Finish the operations that crashed processes left behind, but for those that somebody else finishes."""
         self.settle_audit()
-        return tuple(self.operator.take_over(each) for each in self.store.interrupted(environment.name, manifest_ids))
+        return self.operator.finish_interrupted(environment.name, manifest_ids)
 
     def destroy_environment(self, environment: Environment) -> tuple[Operation, ...]:
         """Delete everything in an environment's inventory; finishes interrupted operations first."""

@@ -147,12 +147,15 @@ class MemoryStore:
             self._audit.setdefault(audit.operation_id, audit)
             return finished
 
-    def inventory(self, environment: str, manifest_ids: Sequence[str] | None = None) -> tuple[InventoryEntry, ...]:
+    def inventory(
+        self, environment: str, manifest_ids: Sequence[str] | None = None, keys: Sequence[ResourceKey] = ()
+    ) -> tuple[InventoryEntry, ...]:
         with self._lock:
             return tuple(
                 entry
-                for (name, _key), entry in self._inventory.items()
-                if name == environment and (manifest_ids is None or entry.resource.manifest_id in manifest_ids)
+                for (name, key), entry in self._inventory.items()
+                if name == environment
+                and (manifest_ids is None or entry.resource.manifest_id in manifest_ids or key in keys)
             )
 
     def set_protected(self, environment: str, key: ResourceKey, protected: bool, by: str | None = None) -> None:
@@ -171,9 +174,9 @@ class MemoryStore:
                 versions.append((len(versions) + 1, logical_plan, operation_id, user, at))
             return versions[-1][0]
 
-    def logical_plans(self, environment: str) -> Mapping[str, LogicalPlan]:
+    def logical_plans(self, environment: str, manifest_ids: Sequence[str] | None = None) -> Mapping[str, LogicalPlan]:
         with self._lock:
-            ids = dict.fromkeys(entry.resource.manifest_id for entry in self.inventory(environment))
+            ids = dict.fromkeys(entry.resource.manifest_id for entry in self.inventory(environment, manifest_ids))
             return {id: self._history[environment, id][-1][1] for id in ids if (environment, id) in self._history}
 
     def history(self, environment: str, manifest_id: str) -> tuple[tuple[int, LogicalPlan, str, str, datetime], ...]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dcp_core.errors import UnauthorizedError
 from dcp_core.model import LogicalPlan, ManifestPlan, Plan, Resource, ResourceKey
 from dcp_core.records import InventoryEntry
+from dcp_core.store import Store
 
 
 def check_consistent(plan: Plan) -> None:
@@ -41,7 +42,7 @@ def others_concerned(
 
     Args:
         plan: Its actions, blocked ones too.
-        inventory: Of the plan's environment, the whole of it.
+        inventory: Of the plan's environment: everything that has a key among the actions.
         in_force: Of the same environment, by id.
     """
     owners: dict[ResourceKey, set[str]] = {}
@@ -57,6 +58,19 @@ def others_concerned(
                 ids.add(mark.manifest_id)
         found[each.id] = tuple(in_force[id] for id in sorted(ids - {each.id}) if id in in_force)
     return found
+
+
+def concerned(
+    plan: Plan, store: Store
+) -> tuple[Mapping[str, LogicalPlan], Mapping[str, tuple[LogicalPlan, ...]]]:  # fmt: skip
+    """The versions in force that a plan has to do with, and ``others_concerned``; reads no more than that."""
+    entries = store.inventory(
+        plan.environment, [each.id for each in plan.manifests], [action.resource.key for action in plan.actions]
+    )
+    ids = {each.id for each in plan.manifests} | {entry.resource.manifest_id for entry in entries}
+    ids |= {action.actual.owner.manifest_id for action in plan.actions if action.actual and action.actual.owner}
+    in_force = store.logical_plans(plan.environment, sorted(ids))
+    return in_force, others_concerned(plan, entries, in_force)
 
 
 def _belongs(resource: Resource, manifest: ManifestPlan) -> bool:

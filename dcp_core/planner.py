@@ -104,7 +104,8 @@ class Planner:
         doomed: Sequence[LogicalPlan],
         ctx: Context,
     ) -> tuple[ManifestPlan, ...]:
-        inventory = self.store.inventory(ctx.environment.name)
+        keys = [each.key for resources in wanted.values() for each in resources]
+        inventory = self.store.inventory(ctx.environment.name, tuple(wanted), keys)
         states = read_states(wanted, inventory, self.registry, ctx)
         kept = [ManifestPlan(each, self._actions(each, states[each.id], ctx)) for each in order]
         gone = [ManifestPlan(each, self._actions(each, states[each.id], ctx), destroys=True) for each in doomed]

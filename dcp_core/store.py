@@ -178,8 +178,16 @@ class Journal(Protocol):
 class Store(Protocol):
     """What DCP remembers between commands. Reads are in bulk; all methods are thread-safe."""
 
-    def inventory(self, environment: str, manifest_ids: Sequence[str] | None = None) -> tuple[InventoryEntry, ...]:
-        """The resources that exist by DCP's hand, in the order in which they were first applied."""
+    def inventory(
+        self, environment: str, manifest_ids: Sequence[str] | None = None, keys: Sequence[ResourceKey] = ()
+    ) -> tuple[InventoryEntry, ...]:
+        """The resources that exist by DCP's hand, in the order in which they were first applied.
+
+        Args:
+            environment: Where.
+            manifest_ids: Only what these have applied; None for everybody.
+            keys: And these, whoever has applied them.
+        """
         ...
 
     def set_protected(self, environment: str, key: ResourceKey, protected: bool, by: str | None = None) -> None:
@@ -200,8 +208,8 @@ class Store(Protocol):
         """Append a version to the manifest's history unless it equals the newest; gives its number, from 1."""
         ...
 
-    def logical_plans(self, environment: str) -> Mapping[str, LogicalPlan]:
-        """The newest version of every manifest that has resources in the inventory, by id."""
+    def logical_plans(self, environment: str, manifest_ids: Sequence[str] | None = None) -> Mapping[str, LogicalPlan]:
+        """The newest version of every manifest (None), or of these, that has resources in the inventory, by id."""
         ...
 
     def history(self, environment: str, manifest_id: str) -> tuple[tuple[int, LogicalPlan, str, str, datetime], ...]:

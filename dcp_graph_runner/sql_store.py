@@ -6,10 +6,10 @@ Source: design.md sections 6 and 9.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
 
 from dcp_core.documents import from_json
 from dcp_core.errors import ConflictError, LeaseLostError, NotFoundError
@@ -23,6 +23,9 @@ from dcp_graph_runner.journal import SqlJournal
 from dcp_graph_runner.journal_rows import AnyRow, dump, read_operation
 from dcp_graph_runner.schema import ensure_current
 from dcp_graph_runner.tables import chosen_sandboxes, inventory, logical_plans, operations, sandboxes
+
+_NAMED_AT_MOST = 500
+"""In one statement; of more, all of an environment are read and the others left out."""
 
 
 def open_store(url: str, clock: Callable[[], datetime], settings: StoreSettings | None = None) -> StateStore:
@@ -50,15 +53,19 @@ def open_store(url: str, clock: Callable[[], datetime], settings: StoreSettings 
 class SqlStore(SqlJournal):
     """``dcp_core.store.StateStore`` on a database whose schema is current. Thread-safe."""
 
-    def inventory(self, environment: str, manifest_ids: Sequence[str] | None = None) -> tuple[InventoryEntry, ...]:
+    def inventory(
+        self, environment: str, manifest_ids: Sequence[str] | None = None, keys: Sequence[ResourceKey] = ()
+    ) -> tuple[InventoryEntry, ...]:
         """See ``Store.inventory``."""
-        # The ids may be thousands, more than a statement takes; an environment's inventory is read whole.
-        wanted = None if manifest_ids is None else set(manifest_ids)
+        ids, others = None if manifest_ids is None else set(manifest_ids), set(keys)
         query = select(inventory).where(inventory.c.environment == environment).order_by(inventory.c.id)
-        if wanted is not None and len(wanted) == 1:
-            query = query.where(inventory.c.manifest_id == next(iter(wanted)))
-        rows = self._database.rows(query)
-        return tuple(_entry(row) for row in rows if wanted is None or row.manifest_id in wanted)
+        if ids is not None and len(ids) + len(others) <= _NAMED_AT_MOST:
+            query = query.where(or_(inventory.c.manifest_id.in_(ids), *_named(others)))
+        return tuple(
+            _entry(row)
+            for row in self._database.rows(query)
+            if ids is None or row.manifest_id in ids or ResourceKey(row.kind, row.name) in others
+        )
 
     def set_protected(self, environment: str, key: ResourceKey, protected: bool, by: str | None = None) -> None:
         """See ``Store.set_protected``."""
@@ -107,16 +114,16 @@ class SqlStore(SqlJournal):
 
         return self._database.settle(append)
 
-    def logical_plans(self, environment: str) -> Mapping[str, LogicalPlan]:
+    def logical_plans(self, environment: str, manifest_ids: Sequence[str] | None = None) -> Mapping[str, LogicalPlan]:
         """See ``Store.logical_plans``."""
+        ids = None if manifest_ids is None else set(manifest_ids)
+        there = select(inventory.c.manifest_id).where(inventory.c.environment == environment)
+        mine = [logical_plans.c.environment == environment, logical_plans.c.manifest_id.in_(there)]
+        if ids is not None and len(ids) <= _NAMED_AT_MOST:
+            mine.append(logical_plans.c.manifest_id.in_(ids))
         newest = (
             select(logical_plans.c.manifest_id, func.max(logical_plans.c.version).label("version"))
-            .where(logical_plans.c.environment == environment)
-            .where(
-                logical_plans.c.manifest_id.in_(
-                    select(inventory.c.manifest_id).where(inventory.c.environment == environment)
-                )
-            )
+            .where(*mine)
             .group_by(logical_plans.c.manifest_id)
             .subquery()
         )
@@ -133,7 +140,7 @@ class SqlStore(SqlJournal):
             .order_by(logical_plans.c.manifest_id)
         )
         rows = self._database.rows(query)
-        return {row.manifest_id: _logical_plan(row) for row in rows}
+        return {row.manifest_id: _logical_plan(row) for row in rows if ids is None or row.manifest_id in ids}
 
     def history(self, environment: str, manifest_id: str) -> tuple[tuple[int, LogicalPlan, str, str, datetime], ...]:
         """See ``Store.history``."""
@@ -257,6 +264,14 @@ class SqlStore(SqlJournal):
     def close(self) -> None:
         """See ``Store.close``."""
         self._database.close()
+
+
+def _named(keys: Iterable[ResourceKey]) -> Iterator[ColumnElement[bool]]:
+    by_kind: dict[str, list[str]] = {}
+    for each in keys:
+        by_kind.setdefault(each.kind, []).append(each.name)
+    for kind, names in by_kind.items():
+        yield and_(inventory.c.kind == kind, inventory.c.name.in_(names))
 
 
 def _entry(row: AnyRow) -> InventoryEntry:
