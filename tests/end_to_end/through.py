@@ -147,9 +147,7 @@ def _never(words: str) -> None:
 def _start(root: Path, stamp: _Stamp) -> _Server:
     """In a fork, unless it needs Python started anew: with other modules in reach."""
     if "PYTHONPATH" not in stamp.environ or stamp.environ["PYTHONPATH"] == os.environ.get("PYTHONPATH"):
-        started = warm_process().start(
-            "tests.dcp_graph_runner.client.faulty_server:main", cwd=root, environ=stamp.environ
-        )
+        started = warm_process().start("pretzel.__main__:main", _START, cwd=root, environ=stamp.environ)
         said = [started.folder / "out", started.folder / "err"]
         return _Server(stamp, _wait_for_address(said), lambda: _end_fork(started))
     folder = Path(tempfile.mkdtemp(prefix="server-"))

@@ -145,13 +145,3 @@ def _abort(context: Any, error: DcpError) -> None:
     context.set_trailing_metadata((("grpc-status-details-bin", rich.SerializeToString()),))
     context.abort(status, problem.message[:200])
 
-
-def main() -> int:
-    import signal as s
-
-    server = FaultyServer(Path.cwd())
-    server.start()
-    print(f"grpc://127.0.0.1:{server.port}", flush=True)
-    s.sigwait({s.SIGTERM})
-    server.stop(5)
-    return 0
