@@ -13,7 +13,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import datetime
 
 import attrs
@@ -23,6 +23,7 @@ from dcp_core.context import Context
 from dcp_core.errors import (
     DcpError,
     LeaseLostError,
+    OperationInProgressError,
     PluginLoadError,
     StalePlanError,
     UnauthorizedError,
@@ -58,10 +59,10 @@ def new_id(at: datetime) -> str:
     return f"op_{at.strftime('%Y%m%dT%H%M%S')}_{secrets.token_hex(6)}"
 
 
-def run_id(request_id: str, manifest_id: str) -> str:
-    """The id of a manifest's run in a server's request: the same again when another replica takes the request over.
+def id_in_request(request_id: str, manifest_id: str) -> str:
+    """The id of a manifest's operation in a server's request: the same again when another replica takes it over.
 
-    So that its executions, which are started with keys made of it, are the same ones.
+    So that its executions, which are started with keys made of it, are the same ones, and that its audit record is one.
     """
     mark = hashlib.sha256(f"{request_id} {manifest_id}".encode()).hexdigest()[:12]
     return f"op_{request_id.split('_')[1]}_{mark}"
@@ -69,7 +70,9 @@ def run_id(request_id: str, manifest_id: str) -> str:
 
 def new_operation(kind: str, plan: ManifestPlan, user: str, at: datetime, request_id: str = "") -> Operation:
     """One that runs from now on."""
-    return Operation(new_id(at), kind, plan, user, created_at=at, request_id=request_id)
+    is_the_only_one = request_id and kind in (APPLY, DESTROY, RUN)
+    id = id_in_request(request_id, plan.id) if is_the_only_one else new_id(at)
+    return Operation(id, kind, plan, user, created_at=at, request_id=request_id)
 
 
 def this_process(identity: str) -> Holder:
@@ -138,6 +141,14 @@ class Operator:
             OperationInProgressError: Somebody else was faster.
         """
         return self.perform(self.store.take_over(operation.id, self.holder))
+
+    def finish_interrupted(self, environment: str, manifest_ids: Sequence[str] | None = None) -> tuple[Operation, ...]:
+        """Finish what crashed processes left behind there, but for what somebody else has begun to finish."""
+        ended = []
+        for each in self.store.interrupted(environment, manifest_ids):
+            with suppress(OperationInProgressError):
+                ended.append(self.take_over(each))
+        return tuple(ended)
 
     def authorize(
         self, operation: Operation, in_force: LogicalPlan | None, others: tuple[LogicalPlan, ...] = ()

@@ -109,8 +109,6 @@ class Runner:
     def _run_one(self, logical_plan: LogicalPlan, params: Mapping[str, str]) -> RunResult:
         operator = self.operator
         operation = self._operation(logical_plan)
-        if operation.request_id:
-            operation = attrs.evolve(operation, id=operating.run_id(operation.request_id, logical_plan.id))
         try:
             executions = operator.run(operation, params, MemoryStore(operator.clock))
         except DcpError as error:

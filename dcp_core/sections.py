@@ -24,6 +24,7 @@ class StoreSettings:
         take_overs: How often an operation whose process ended may be continued before it is given up.
         keep_days: How long operations that have ended are kept; the newest one of each manifest always is.
         keep_requests_days: How long requests of the server that have ended are kept.
+        waiting_days: How long a request waits for its user's tokens after its server ended, until it is ended as FAILED.
     """
 
     url: str = "sqlite:///{state}/state.db"
@@ -37,6 +38,7 @@ class StoreSettings:
     take_overs: int = attrs.field(default=5, validator=attrs.validators.ge(0))
     keep_days: float = attrs.field(default=90.0, validator=attrs.validators.gt(0))
     keep_requests_days: float = attrs.field(default=7.0, validator=attrs.validators.gt(0))
+    waiting_days: float = attrs.field(default=7.0, validator=attrs.validators.gt(0))
 
     @property
     def scheme(self) -> str:

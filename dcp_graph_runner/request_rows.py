@@ -24,6 +24,10 @@ LEASE = timedelta(seconds=30)
 
 AnyRow = Row[tuple[object, ...]]
 
+# Documents and answers may be as large as a repository: they are read when they are wanted.
+SMALL = tuple(each for each in requests.c if each.name not in ("document", "answer"))
+STATE = tuple(each for each in requests.c if each.name != "document")
+
 
 @attrs.frozen
 class Request:
@@ -61,11 +65,19 @@ class Claim:
     events: int = 0
 
 
-@attrs.frozen
-class GivenUp:
-    """A request that ended every process that worked on it."""
+@attrs.frozen(eq=False)
+class Hopeless:
+    """A request that nobody will go on with; who has the claim ends what it left, and then the request.
 
-    request: Request
+    Args:
+        claim: The right to end it.
+        status: How it is to end.
+        problem: Why.
+    """
+
+    claim: Claim
+    status: RequestStatus
+    problem: Problem
 
 
 def new_request_id(at: datetime) -> str:
@@ -87,6 +99,10 @@ def held_by(holder: Holder, now: datetime) -> dict[str, object]:
         "holder_started": holder.started,
         "holder_user": holder.user,
     }
+
+
+NOBODY = {"holder_host": "", "holder_pid": 0, "holder_started": "", "holder_user": ""}
+"""The columns of a request whose process has handed it back."""
 
 
 def holder_of(row: AnyRow) -> Holder:

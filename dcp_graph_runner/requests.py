@@ -4,21 +4,23 @@ Who accepts a request holds it by a lease, as operations are held: writes carry 
 replica has taken it over. A request that came with tokens of the user's cannot be taken over, for they are stored
 nowhere: it waits for the user instead.
 
+Writes are done again when the database cuts them off (``Database.settle``), so each of them knows its own row again.
+
 Source: design.md sections 7 and 9.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 
 import attrs
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
 
 from dcp_core.digests import JsonValue, digest_of
 from dcp_core.documents import from_json
-from dcp_core.errors import ConflictError, LeaseLostError, NotSupportedError
+from dcp_core.errors import ConflictError, LeaseLostError, NotSupportedError, UnauthorizedError, UsageError
 from dcp_core.store import Holder, Store
 from dcp_graph_runner import holder as processes
 from dcp_graph_runner.api.long_running import Event, OperationState, Problem, RequestStatus
@@ -26,9 +28,12 @@ from dcp_graph_runner.database import Database
 from dcp_graph_runner.journal_rows import dump
 from dcp_graph_runner.request_rows import (
     LEASE,
+    NOBODY,
+    SMALL,
+    STATE,
     AnyRow,
     Claim,
-    GivenUp,
+    Hopeless,
     Request,
     count_events,
     fenced,
@@ -41,8 +46,11 @@ from dcp_graph_runner.request_rows import (
 from dcp_graph_runner.sql_store import SqlStore
 from dcp_graph_runner.tables import request_events, requests
 
-TAKE_OVERS_AT_MOST = 5
 GIVEN_UP = "request.given_up"
+WAITED = "request.waited_too_long"
+CANCELLED = "cancelled"
+LONGEST_KEY = 255
+_OPEN = (RequestStatus.RUNNING.value, RequestStatus.WAITING_FOR_USER.value)
 
 
 @attrs.frozen
@@ -50,7 +58,7 @@ class RequestLog:
     """All requests. Thread-safe.
 
     Args:
-        database: The state database.
+        database: The state database; its ``[store]`` settings say how often a request may be taken over.
         clock: UTC now, where the database has no clock of its own.
         is_gone: Whether a holder's process has ended for certain.
     """
@@ -78,24 +86,28 @@ class RequestLog:
 
         Raises:
             ConflictError: The key came before, with another request.
+            UsageError: The key is too long.
         """
+        if idempotency_key is not None and not 0 < len(idempotency_key) <= LONGEST_KEY:
+            raise UsageError(f"an idempotency key has 1 to {LONGEST_KEY} characters, not {len(idempotency_key)}")
         digest = digest_of({"method": request.method, "document": request.document})
+        mine = requests.c.id == request.id
+        if idempotency_key is not None:
+            same_key = and_(
+                requests.c.identity == request.caller.identity, requests.c.idempotency_key == idempotency_key
+            )
+            mine = or_(mine, same_key)
 
         def insert_once(connection: Connection) -> str:
-            if idempotency_key is not None:
-                known = connection.execute(
-                    select(requests.c.id, requests.c.digest).where(
-                        requests.c.identity == request.caller.identity, requests.c.idempotency_key == idempotency_key
+            known = connection.execute(select(requests.c.id, requests.c.digest).where(mine)).one_or_none()
+            if known is not None:
+                if known.digest != digest:
+                    raise ConflictError(
+                        f"the idempotency key came before, with another request: {known.id}",
+                        hint="a key belongs to one request; make a new one",
+                        code="request.key_used",
                     )
-                ).one_or_none()
-                if known is not None:
-                    if known.digest != digest:
-                        raise ConflictError(
-                            f"the idempotency key came before, with another request: {known.id}",
-                            hint="a key belongs to one request; make a new one",
-                            code="request.key_used",
-                        )
-                    return str(known.id)
+                return str(known.id)
             now = self._now(connection)
             connection.execute(
                 insert(requests).values(
@@ -112,6 +124,7 @@ class RequestLog:
                     is_cancelled=False,
                     created_at=now,
                     fence=1,
+                    interruptions=0,
                     **held_by(holder, now),
                 )
             )
@@ -120,82 +133,123 @@ class RequestLog:
         id = self.database.settle(insert_once)
         return (Claim(request, 1) if id == request.id else None), id
 
-    def claim(self, holder: Holder, at_most: int) -> tuple[tuple[Claim, ...], tuple[GivenUp, ...]]:
+    def claim(
+        self, holder: Holder, at_most: int, besides: Collection[str] = ()
+    ) -> tuple[tuple[Claim, ...], tuple[Hopeless, ...]]:
         """Take over what other processes have left, oldest first; what needs the user's tokens waits for the user.
 
+        Args:
+            holder: This process.
+            at_most: How many to work on; those that are to be given up come on top.
+            besides: What this process works on still, though its lease may have run out meanwhile.
+
         Returns:
-            What is held now, and what was given up because it has ended too many processes.
+            What is held now: to work on, and to be given up because it has ended too many processes.
         """
         claims: list[Claim] = []
-        given_up: list[GivenUp] = []
+        hopeless: list[Hopeless] = []
         for row in self._interrupted():
             if len(claims) == at_most:
                 break
+            if row.id in besides:
+                continue
             taken = self._take(row, holder)
             if isinstance(taken, Claim):
                 claims.append(taken)
-            elif isinstance(taken, GivenUp):
-                given_up.append(taken)
-        return tuple(claims), tuple(given_up)
+            elif isinstance(taken, Hopeless):
+                hopeless.append(taken)
+        return tuple(claims), tuple(hopeless)
+
+    def claim_waiting(self, holder: Holder) -> tuple[Hopeless, ...]:
+        """Hold what waits for a user who has cancelled it, or has not come for ``[store] waiting_days``."""
+        longest = timedelta(days=self.database.settings.waiting_days)
+        # When it began to wait, it got a last lease.
+        too_long = requests.c.lease_expires_at < self.database.moment(self.clock, LEASE - longest)
+        waiting = requests.c.status == RequestStatus.WAITING_FOR_USER.value
+        due = select(*SMALL).where(waiting, or_(too_long, requests.c.is_cancelled)).order_by(requests.c.created_at)
+        held = []
+        for row in self.database.rows(due):
+            claim = self._hold(row, waiting, {}, holder)
+            if claim is None:
+                continue
+            if row.is_cancelled:
+                held.append(Hopeless(claim, RequestStatus.CANCELLED, Problem(CANCELLED, "it was cancelled", 409)))
+            else:
+                days = self.database.settings.waiting_days
+                words = f"it has waited for {row.identity} for {days:g} days, and was ended"
+                problem = Problem(WAITED, words, 409, hint="the same command again begins anew")
+                held.append(Hopeless(claim, RequestStatus.FAILED, problem))
+        return tuple(held)
 
     def resume(self, id: str, holder: Holder, identity: str) -> Claim:
         """Hold a request that waits for its user, who has come with the tokens.
 
         Raises:
-            NotFoundError: There is none of that id, or it is somebody else's.
+            NotFoundError: There is none of that id.
+            UnauthorizedError: It is somebody else's.
             ConflictError: It does not wait.
         """
-
-        def take(connection: Connection) -> Claim:
-            row = self._row(connection, id)
-            if row.identity != identity:
-                raise unknown(id)
-            now = self._now(connection)
-            taken = connection.execute(
-                update(requests)
-                .where(requests.c.id == id, requests.c.status == RequestStatus.WAITING_FOR_USER.value)
-                .values(status=RequestStatus.RUNNING.value, fence=row.fence + 1, **held_by(holder, now))
+        row = self._row(id)
+        _check_owner(row, identity, "resumes")
+        claim = self._hold(row, requests.c.status == RequestStatus.WAITING_FOR_USER.value, {}, holder)
+        if claim is None:
+            raise ConflictError(
+                f"operation {id} does not wait for anybody: it is {self.get(id, with_answer=False).status}",
+                code="operation.not_waiting",
             )
-            if taken.rowcount == 0:
-                raise ConflictError(f"operation {id} does not wait for anybody: it is {row.status}")
-            return Claim(request_of(row), row.fence + 1, count_events(connection, id))
+        return claim
 
-        return self.database.settle(take)
+    def release(self, claims: Sequence[Claim]) -> None:
+        """Hand back what this process does not bring to its end, for another one to take at once."""
+
+        def hand_back(connection: Connection) -> None:
+            for each in claims:
+                mine = fenced(each.request.id, each.fence)
+                now = self._now(connection)
+                connection.execute(update(requests).where(mine).values(lease_expires_at=now, **NOBODY))
+
+        if claims:
+            self.database.settle(hand_back)
 
     def renew(self, claims: Sequence[Claim]) -> frozenset[str]:
         """Extend the leases of all of them in one transaction; gives the ids that are still held."""
-        if not claims:
-            return frozenset()
         fences = {each.request.id: each.fence for each in claims}
-        with self.database.writing() as connection:
-            connection.execute(
-                update(requests)
-                .where(or_(*(fenced(id, fence) for id, fence in fences.items())))
-                .values(lease_expires_at=self._now(connection) + LEASE)
-            )
-            rows = connection.execute(
-                select(requests.c.id, requests.c.fence).where(
-                    requests.c.id.in_(fences), requests.c.status == RequestStatus.RUNNING.value
-                )
-            ).all()
-        return frozenset(row.id for row in rows if row.fence == fences[row.id])
+
+        def extend(connection: Connection) -> frozenset[str]:
+            held = set()
+            until = self._now(connection) + LEASE
+            for id, fence in sorted(fences.items()):  # in one order, so that two who renew never wait for each other
+                mine = update(requests).where(fenced(id, fence)).values(lease_expires_at=until)
+                if connection.execute(mine).rowcount:
+                    held.add(id)
+            return frozenset(held)
+
+        return self.database.settle(extend) if fences else frozenset()
+
+    def check_held(self, claim: Claim) -> None:
+        """Raises LeaseLostError when another replica has it now, or it has ended."""
+        mine = select(requests.c.id).where(fenced(claim.request.id, claim.fence))
+        if not self.database.rows(mine):
+            raise _lost(claim)
 
     def cancelled(self, ids: Sequence[str]) -> frozenset[str]:
         """Which of them somebody has cancelled."""
         if not ids:
             return frozenset()
         query = select(requests.c.id).where(requests.c.id.in_(ids), requests.c.is_cancelled)
-        with self.database.reading() as connection:
-            return frozenset(connection.execute(query).scalars())
+        return frozenset(row.id for row in self.database.rows(query))
 
     def add_events(self, events: Mapping[Claim, Sequence[Event]]) -> None:
         """Write what happened in several requests in one transaction; what is no longer held is left out."""
-        with self.database.writing() as connection:
-            for claim, several in events.items():
-                held = connection.execute(
-                    select(requests.c.id).where(fenced(claim.request.id, claim.fence)).with_for_update()
-                ).first()
-                if held is not None and several:
+
+        def add(connection: Connection) -> None:
+            for claim, several in sorted(events.items(), key=lambda each: each[0].request.id):
+                mine = select(requests.c.id).where(fenced(claim.request.id, claim.fence)).with_for_update()
+                if connection.execute(mine).first() is None:
+                    continue
+                known = count_events(connection, claim.request.id)  # a commit may be kept and its answer lost
+                new = [each for each in several if each.sequence > known]
+                if new:
                     connection.execute(
                         insert(request_events),
                         [
@@ -206,54 +260,68 @@ class RequestLog:
                                 "document": dump(each),
                                 "at": each.at,
                             }
-                            for each in several
+                            for each in new
                         ],
                     )
+
+        self.database.settle(add)
 
     def finish(
         self, claim: Claim, status: RequestStatus, *, answer: JsonValue = None, error: Problem | None = None
     ) -> None:
-        """End it, with its last event.
+        """End it.
 
         Raises:
             LeaseLostError: Another replica has it now.
         """
-        with self.database.writing() as connection:
-            self._finish(connection, claim, status, answer, error)
+        ended = {
+            "status": status.value,
+            "answer": None if answer is None else json.dumps(answer, separators=(",", ":")),
+            "error": None if error is None else dump(error),
+        }
 
-    def cancel(self, id: str, identity: str | None) -> None:
+        def end(connection: Connection) -> None:
+            mine = fenced(claim.request.id, claim.fence)
+            change = update(requests).where(mine).values(finished_at=self._now(connection), **ended)
+            if connection.execute(change).rowcount == 0:
+                by_id = requests.c.id == claim.request.id
+                row = connection.execute(select(requests.c.fence, requests.c.status).where(by_id)).one_or_none()
+                # Nobody but this claim ends a request with its fence: it was kept, and the answer lost.
+                if row is None or row.fence != claim.fence or row.status != status.value:
+                    raise _lost(claim)
+
+        self.database.settle(end)
+
+    def cancel(self, id: str, identity: str) -> None:
         """Have whoever works on it stop; nothing happens to what has ended.
 
-        Args:
-            id: Which.
-            identity: Whose it must be; None for anybody's.
-
         Raises:
-            NotFoundError: There is none of that id, or it is somebody else's.
+            NotFoundError: There is none of that id.
+            UnauthorizedError: It is somebody else's.
         """
-        with self.database.writing() as connection:
-            row = self._row(connection, id)
-            if identity is not None and row.identity != identity:
-                raise unknown(id)
-            connection.execute(update(requests).where(requests.c.id == id).values(is_cancelled=True))
+        _check_owner(self._row(id), identity, "cancels")
+        change = update(requests).where(requests.c.id == id, requests.c.status.in_(_OPEN)).values(is_cancelled=True)
+        self.database.settle(lambda connection: connection.execute(change))
 
     def get(self, id: str, *, with_answer: bool = True) -> OperationState:
         """How it stands. Raises NotFoundError."""
         with self.database.reading() as connection:
-            return state_of(self._row(connection, id), count_events(connection, id), with_answer)
+            columns = STATE if with_answer else SMALL
+            row = connection.execute(select(*columns).where(requests.c.id == id)).one_or_none()
+            if row is None:
+                raise unknown(id)
+            return state_of(row, count_events(connection, id), with_answer)
 
     def all(self, environment: str | None, limit: int) -> tuple[OperationState, ...]:
         """Newest first, without answers."""
-        query = select(requests).order_by(requests.c.created_at.desc(), requests.c.id.desc()).limit(limit)
+        query = select(*SMALL).order_by(requests.c.created_at.desc(), requests.c.id.desc()).limit(limit)
         if environment is not None:
             query = query.where(requests.c.environment == environment)
-        with self.database.reading() as connection:
-            return tuple(state_of(row, 0, False) for row in connection.execute(query))
+        return tuple(state_of(row, 0, False) for row in self.database.rows(query))
 
     def running(self) -> int:
         """How many have not ended."""
-        open_ones = (RequestStatus.RUNNING.value, RequestStatus.WAITING_FOR_USER.value)
-        query = select(func.count()).select_from(requests).where(requests.c.status.in_(open_ones))
+        query = select(func.count()).select_from(requests).where(requests.c.status.in_(_OPEN))
         with self.database.reading() as connection:
             return int(connection.execute(query).scalar_one())
 
@@ -273,59 +341,60 @@ class RequestLog:
         return found, RequestStatus(status)
 
     def _interrupted(self) -> list[AnyRow]:
-        with self.database.reading() as connection:
-            now = self._now(connection)
-            rows = connection.execute(
-                select(requests)
-                .where(requests.c.status == RequestStatus.RUNNING.value)
-                .order_by(requests.c.created_at, requests.c.id)
-            ).all()
-        return [row for row in rows if row.lease_expires_at <= now or self.is_gone(holder_of(row))]
+        read_at = self.database.moment(self.clock).label("read_at")
+        running = select(*SMALL, read_at).where(requests.c.status == RequestStatus.RUNNING.value)
+        rows = self.database.rows(running.order_by(requests.c.created_at, requests.c.id))
+        return [row for row in rows if row.lease_expires_at <= row.read_at or self.is_gone(holder_of(row))]
 
-    def _take(self, row: AnyRow, holder: Holder) -> Claim | GivenUp | None:
-        is_waiting, is_poison = json.loads(row.needs) != [], row.fence > TAKE_OVERS_AT_MOST
-        with self.database.writing() as connection:
+    def _take(self, row: AnyRow, holder: Holder) -> Claim | Hopeless | None:
+        # One that was handed back has ended no process.
+        interruptions = row.interruptions + (1 if row.holder_host else 0)
+        is_waiting, is_poison = json.loads(row.needs) != [], interruptions > self.database.settings.take_overs
+        status = RequestStatus.WAITING_FOR_USER if is_waiting and not is_poison else RequestStatus.RUNNING
+        values = {"status": status.value, "interruptions": interruptions}
+        claim = self._hold(row, requests.c.status == RequestStatus.RUNNING.value, values, holder)
+        if claim is None or status is RequestStatus.WAITING_FOR_USER:
+            return None
+        if is_poison:
+            words = f"given up: {interruptions} processes ended while they worked on it"
+            hint = "find out what ends the process, and look at what it left: plan again"
+            return Hopeless(claim, RequestStatus.FAILED, Problem(GIVEN_UP, words, hint=hint))
+        return claim
+
+    def _hold(
+        self, row: AnyRow, still: ColumnElement[bool], values: Mapping[str, object], holder: Holder
+    ) -> Claim | None:
+        """Hold a request as it was seen; None when somebody was faster."""
+
+        def take(connection: Connection) -> Claim | None:
             now = self._now(connection)
-            status = RequestStatus.WAITING_FOR_USER if is_waiting and not is_poison else RequestStatus.RUNNING
             taken = connection.execute(
                 update(requests)
-                .where(fenced(row.id, row.fence))
-                .values(status=status.value, fence=row.fence + 1, **held_by(holder, now))
+                .where(requests.c.id == row.id, requests.c.fence == row.fence, still)
+                .values({"status": RequestStatus.RUNNING.value, **values, "fence": row.fence + 1})
+                .values(**held_by(holder, now))
             )
             if taken.rowcount == 0:
                 return None
-            claim = Claim(request_of(row), row.fence + 1, count_events(connection, row.id))
-            if is_poison:
-                words = f"given up: {row.fence} processes ended while they worked on it"
-                problem = Problem(
-                    GIVEN_UP, words, hint="find out what ends the process, and look at what it left: plan again"
-                )
-                self._finish(connection, claim, RequestStatus.FAILED, None, problem)
-                return GivenUp(claim.request)
-            return None if is_waiting else claim
+            whole = connection.execute(select(requests).where(requests.c.id == row.id)).one()
+            return Claim(request_of(whole), row.fence + 1, count_events(connection, row.id))
 
-    def _finish(
-        self, connection: Connection, claim: Claim, status: RequestStatus, answer: JsonValue, error: Problem | None
-    ) -> None:
-        now = self._now(connection)
-        ended = connection.execute(
-            update(requests)
-            .where(fenced(claim.request.id, claim.fence))
-            .values(
-                status=status.value,
-                answer=None if answer is None else json.dumps(answer, separators=(",", ":")),
-                error=None if error is None else dump(error),
-                finished_at=now,
-            )
-        )
-        if ended.rowcount == 0:
-            raise LeaseLostError(f"another replica has taken request {claim.request.id} over")
+        return self.database.settle(take)
 
     def _now(self, connection: Connection) -> datetime:
         return self.database.now(connection, self.clock)
 
-    def _row(self, connection: Connection, id: str) -> AnyRow:
-        row = connection.execute(select(requests).where(requests.c.id == id)).one_or_none()
-        if row is None:
+    def _row(self, id: str) -> AnyRow:
+        rows = self.database.rows(select(*SMALL).where(requests.c.id == id))
+        if not rows:
             raise unknown(id)
-        return row
+        return rows[0]
+
+
+def _check_owner(row: AnyRow, identity: str, does: str) -> None:
+    if row.identity != identity:
+        raise UnauthorizedError(f"operation {row.id} is {row.identity}'s; only who asked for it {does} it")
+
+
+def _lost(claim: Claim) -> LeaseLostError:
+    return LeaseLostError(f"another replica has taken request {claim.request.id} over")

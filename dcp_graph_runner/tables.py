@@ -198,6 +198,7 @@ requests = Table(
     Column("created_at", UtcTime, nullable=False),
     Column("finished_at", UtcTime),
     Column("fence", Integer, nullable=False),
+    Column("interruptions", Integer, nullable=False),
     Column("lease_expires_at", UtcTime, nullable=False),
     Column("holder_host", Text, nullable=False),
     Column("holder_pid", BigInteger, nullable=False),

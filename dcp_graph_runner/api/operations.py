@@ -52,6 +52,11 @@ from dcp_graph_runner.api.plain import plain, plain_preview
 COMPUTE, BACKEND, WHY = "compute", "backend", "backend_reason"
 LARGEST_PREVIEW = 10_000
 MOST_OPERATIONS = 1_000
+CANCELLABLE = (
+    "Operations.Lint", "Operations.Test", "Operations.Plan", "Operations.PlanDestruction", "Operations.Run",
+    "Ops.Start", "Ops.Retry", "Ops.Backfill",
+)  # fmt: skip
+"""Whatever else is long changes resources, and is journalled to its end."""
 
 
 def _graph(name: str, dcp: ControlPlane, request: Any) -> Any:
@@ -163,7 +168,7 @@ def _cancel(dcp: ControlPlane, request: GetOperationRequest) -> OperationState:
 
     log = RequestLog.of(dcp.store, dcp.clock)
     state = log.get(request.id)
-    if state.method in (f"Operations.{each}" for each in ("Apply", "Destroy", "Recover")):
+    if state.method not in CANCELLABLE:
         raise NotSupportedError(
             f"{request.id} changes resources, and goes on to its end",
             hint="what it did can be rolled back: pretzel ops",

@@ -5,20 +5,20 @@ Source: design.md section 6, freshness.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from dcp_core.errors import StalePlanError
 from dcp_core.model import Action, ActionKind, Plan, ResourceKey
 from dcp_graph_runner.api.messages import ExpectedAction
 
 
-def check_expected(expected: Sequence[ExpectedAction], plan: Plan, *, partly_done: bool = False) -> None:
+def check_expected(expected: Sequence[ExpectedAction], plan: Plan, *, done: Collection[str] = ()) -> None:
     """Compare the rows; of BLOCKED ones nothing is done, so nothing is compared.
 
     Args:
         expected: What was seen.
         plan: What the server would do.
-        partly_done: Whether some of it was done before, by a process that ended: its rows are no longer there.
+        done: The resources of what was done before, by a process that ended: their rows are no longer there.
 
     Raises:
         StalePlanError: Names the resource.
@@ -31,8 +31,9 @@ def check_expected(expected: Sequence[ExpectedAction], plan: Plan, *, partly_don
                 raise _stale(str(action.resource.key), f"the plan now has {action.label} {action.resource.name} too")
             continue
         _compare(row, action)
-    left = [each for each in seen.values() if each.action not in (ActionKind.NOOP, ActionKind.BLOCKED)]
-    if left and not partly_done:
+    unchanged = (ActionKind.NOOP, ActionKind.BLOCKED)
+    left = [each for each in seen.values() if each.action not in unchanged and each.resource not in done]
+    if left:
         name = ResourceKey.parse(left[0].resource).name
         raise _stale(left[0].resource, f"the plan had {left[0].action} {name}, and now it has nothing of it")
 

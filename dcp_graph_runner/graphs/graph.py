@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import attrs
 
-from dcp_core.errors import DcpError, LeaseLostError
+from dcp_core.errors import DcpError, LeaseLostError, PermanentError
 from dcp_graph_runner.graphs.work import Work
 
 
@@ -70,21 +70,32 @@ def unobserved(_graph: Graph, _node: Node, _work: Work) -> AbstractContextManage
 
 
 def run(graph: Graph, work: Work, observe: Observe = unobserved) -> None:
-    """Run the nodes in order; after a failure those alone that always run.
+    """Run the nodes in order; after a failure, whatever it is, those alone that always run.
 
     Raises:
         DcpError: The first failure, once the last node is done.
         LeaseLostError: At once: somebody else goes on.
     """
+    first: BaseException | None = None
     for node in graph.nodes:
-        if work.error is not None and not node.always:
+        if first is not None and not node.always:
             continue
         try:
             with observe(graph, node, work):
                 node.function(work)
         except LeaseLostError:
             raise
-        except DcpError as error:
-            work.error = work.error or error
-    if work.error is not None:
-        raise work.error
+        except BaseException as error:
+            first = first or error
+            work.error = work.error or _told(error)
+    if first is not None:
+        raise first
+
+
+def _told(error: BaseException) -> DcpError:
+    """What the audit log is told; of a bug only its kind, for what it says may hold anything."""
+    if isinstance(error, DcpError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return PermanentError("it was cancelled before it began", code="cancelled")
+    return PermanentError(f"a bug ended it: {type(error).__name__}", code="server.bug")

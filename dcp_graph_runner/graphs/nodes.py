@@ -8,17 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import attrs
-from packaging.version import InvalidVersion, Version
 
 from dcp_core import checking
 from dcp_core.diagnostics import Severity
-from dcp_core.errors import ConflictError, StalePlanError, UnauthorizedError, UsageError
-from dcp_core.model import Environment, LogicalPlan, ManifestPlan, Metadata, Plan, Source
+from dcp_core.errors import StalePlanError, UnauthorizedError
+from dcp_core.model import Environment, LogicalPlan, Plan
 from dcp_core.operating import APPLY, DESTROY
 from dcp_core.planner import decompose
 from dcp_core.records import Operation
-from dcp_core.registry import PLUGINS
 from dcp_graph_runner.api.handlers import READ
+from dcp_graph_runner.api.long_running import GetOperationRequest
 from dcp_graph_runner.api.messages import (
     ApplyAnswer,
     ApplyRequest,
@@ -32,6 +31,7 @@ from dcp_graph_runner.api.messages import (
     RunAnswer,
     TestAnswer,
 )
+from dcp_graph_runner.graphs import checking_compiled
 from dcp_graph_runner.graphs.expectations import check_expected
 from dcp_graph_runner.graphs.work import FindingsError, Work
 
@@ -51,10 +51,15 @@ def authorize(work: Work) -> None:
     Each manifest is asked about again under its own operation, with what is in force by then.
     """
     named: str | None = getattr(work.request, "environment", None)
+    if isinstance(work.request, GetOperationRequest):
+        from dcp_graph_runner.requests import RequestLog
+
+        named = RequestLog.of(work.dcp.store, work.dcp.clock).get(work.request.id, with_answer=False).environment
     environment = work.dcp.environment(named)
     work.environment = environment.name
     if work.signed_in is not None:
-        work.signed_in.check(environment.name)
+        is_about_one = named is not None or hasattr(work.request, "environment")
+        work.signed_in.check(environment.name if is_about_one else None)
     if work.handler.asks is None:
         return
     subjects = () if work.handler.asks == READ else _subjects(work)
@@ -73,19 +78,7 @@ def authorize(work: Work) -> None:
 
 def route(work: Work) -> None:
     """Whether the plugins here can take what a caller's plugins have compiled."""
-    for each in work.logical_plans:
-        if each.environment != work.environment:
-            raise UsageError(
-                f"{each.id} was compiled for {each.environment}, and the request is for {work.environment}",
-                code="request.environment",
-            )
-        if not each.id.startswith(f"{each.plugin_type}/"):
-            raise UsageError(f"{each.id} is no id of the type {each.plugin_type}: <manifest type>/<name>")
-        _check_version(each, work)
-    ids = [each.id for each in work.logical_plans]
-    for id in ids:
-        if ids.count(id) > 1:
-            raise UsageError(f"{id} is there twice", hint="an id belongs to one manifest")
+    checking_compiled.check(work.logical_plans, work.environment, work.dcp.registry)
 
 
 def lint(work: Work) -> None:
@@ -110,26 +103,22 @@ def test(work: Work) -> None:
     wanted = set(work.request.manifest_ids or (each.id for each in work.logical_plans))
     environment = work.dcp.environment(work.environment, overlay=work.request.overlay)
     ctx = work.dcp.context(environment, logical_plans=work.logical_plans, provided=_provided(work))
-    reports = [
-        ManifestReport(each.id, checking.test(each, work.dcp.registry, ctx))
-        for each in work.logical_plans
-        if each.id in wanted
-    ]
+    reports = []
+    for each in work.logical_plans:
+        if each.id in wanted:
+            work.check()
+            reports.append(ManifestReport(each.id, checking.test(each, work.dcp.registry, ctx)))
     work.answer = TestAnswer(tuple(reports))
 
 
 def recover(work: Work) -> None:
     """Finish what crashed processes have left of these manifests, and see what of this request is done already."""
+    from dcp_graph_runner.graphs import taking_over
+
+    if work.is_taken_over:
+        work.done = taking_over.done_before(work)
     ids = [each.id for each in work.logical_plans] or list(getattr(work.request, "manifest_ids", ())) or None
     work.recovered = work.dcp.recover(Environment.named(work.environment), ids)
-    mine = work.dcp.caller.request_id
-    if mine:
-        from dcp_graph_runner.sql_store import SqlStore
-
-        assert isinstance(work.dcp.store, SqlStore), "only what is in a SQL store has requests"
-        ended = work.dcp.store.operations_of(mine)
-        work.done = {each.manifest_id: each for each in ended if each.finished_at is not None}
-        work.recovered = tuple(each for each in work.recovered if each.request_id != mine)
 
 
 def plan(work: Work) -> None:
@@ -138,7 +127,7 @@ def plan(work: Work) -> None:
     environment = work.dcp.environment(work.environment, overlay=request.overlay)
     root = work.dcp.settings.root
     planned = work.dcp.plan(
-        [each for each in request.logical_plans if each.id not in work.done],
+        list(request.logical_plans),
         options=request.options,
         folders=[root / each for each in request.folders],
         manifest_type=request.manifest_type,
@@ -163,7 +152,8 @@ def expect(work: Work) -> None:
     assert work.plan is not None
     request: ApplyRequest | DestroyRequest = work.request
     if request.expected is not None:
-        check_expected(request.expected, work.plan, partly_done=bool(work.done))
+        done = {str(action.resource.key) for each in work.done.values() for action in each.plan.actions}
+        check_expected(request.expected, work.plan, done=done)
     for name, version in getattr(request, "plugins", {}).items():
         now = work.plan.plugins.get(name)
         if now is not None and now != version:
@@ -203,11 +193,16 @@ def answer(work: Work) -> None:
 
 def audit(work: Work) -> None:
     """What was refused, or failed before any operation began, has its record too; what began has one by itself."""
-    if work.error is None or work.is_recorded or work.handler.asks == READ:
+    if work.error is None or work.handler.asks == READ:
         return
-    manifests = [each for each in work.logical_plans if each.id not in work.done] or [_no_manifest(work)]
-    work.dcp.refuse(work.handler.method.lower(), [ManifestPlan(each, ()) for each in manifests], work.error)
-    work.is_recorded = True
+    from dcp_graph_runner.graphs import refusals
+
+    if work.authenticate is not None and work.signed_in is None:
+        unrecorded = work.unsigned(work.handler.method.lower())
+        if unrecorded is None:
+            return
+        work.error = refusals.told(work.error, unrecorded)
+    refusals.record(work)
 
 
 def _subjects(work: Work) -> Sequence[tuple[LogicalPlan, LogicalPlan | None]]:
@@ -217,26 +212,6 @@ def _subjects(work: Work) -> Sequence[tuple[LogicalPlan, LogicalPlan | None]]:
         ids = work.request.manifest_ids or tuple(in_force)
         return [(in_force[id], in_force[id]) for id in ids if id in in_force]
     return [(each, in_force.get(each.id)) for each in work.logical_plans]
-
-
-def _check_version(logical_plan: LogicalPlan, work: Work) -> None:
-    kind = logical_plan.plugin_type
-    own = work.dcp.registry.owner(PLUGINS, kind)
-    work.dcp.registry.get(PLUGINS, kind)  # raises when it is not installed
-    name, _, version = logical_plan.compiled_by.partition("==")
-    own_name, _, own_version = own.partition("==")
-    if not version or (name, version) == (own_name, own_version):
-        return
-    try:
-        is_newer = Version(version) > Version(own_version)
-    except InvalidVersion:
-        is_newer = True
-    if name != own_name or is_newer:
-        raise ConflictError(
-            f"{logical_plan.id} was compiled by {logical_plan.compiled_by}, and the server has {own}",
-            hint=f"install {own} where it is compiled, or {logical_plan.compiled_by} on the server",
-            code="plugin.newer",
-        )
 
 
 def _findings(chosen: Sequence[LogicalPlan], work: Work) -> tuple[Finding, ...]:
@@ -271,10 +246,3 @@ def _worst(operations: Sequence[Operation]) -> str:
     if statuses <= {"SUCCEEDED"}:
         return "SUCCEEDED"
     return "PARTIAL" if statuses & {"SUCCEEDED", "PARTIAL"} else "FAILED"
-
-
-def _no_manifest(work: Work) -> LogicalPlan:
-    """Stands for a request that names no manifest, in its audit record."""
-    environment = work.environment or getattr(work.request, "environment", None) or "production"
-    id = getattr(work.request, "manifest_id", None) or ""
-    return LogicalPlan("", id, environment, {}, Metadata(""), Source("", ""))

@@ -24,12 +24,12 @@ class SignedIn:
         caller: Identity and groups.
         credentials: Their tokens for platforms, by name; for this call alone.
         check: Whether they may work in an environment at all: raises UnauthorizedError. Agreement of the header
-            ``x-tenant-id`` with the token and with the request is part of it.
+            ``x-tenant-id`` with the token and with the request is part of it. None for what is about no environment.
     """
 
     caller: Caller
     credentials: Mapping[str, Secret] = attrs.field(factory=dict, repr=False)
-    check: Callable[[str], None] = lambda _environment: None
+    check: Callable[[str | None], None] = lambda _environment: None
 
 
 @attrs.define
@@ -50,6 +50,10 @@ class Work:
         answer: Of the handler's class.
         error: The first failure.
         is_recorded: Whether the audit log has, or will get, what comes from here on.
+        is_taken_over: Whether another process has worked on it before.
+        check: Raises KeyboardInterrupt when the user has cancelled; for what takes long and never sleeps.
+        unsigned: Asked before the refusal of somebody unknown is recorded: how many like it were not, since the last
+            one that was; None when this one is not to be recorded either.
     """
 
     dcp: ControlPlane
@@ -65,6 +69,9 @@ class Work:
     answer: Any = None
     error: DcpError | None = None
     is_recorded: bool = False
+    is_taken_over: bool = False
+    check: Callable[[], None] = lambda: None
+    unsigned: Callable[[str], int | None] = lambda _kind: 0
 
     @property
     def logical_plans(self) -> tuple[LogicalPlan, ...]:

@@ -53,11 +53,13 @@ class Progress:
         with self._lock:
             self._open[claim.request.id] = _Told(claim, claim.events)
 
-    def close(self, id: str) -> None:
+    def close(self, claim: Claim) -> None:
         """It has ended, or is another replica's."""
         with self._lock:
-            self._open.pop(id, None)
-        self._tell(id)
+            told = self._open.get(claim.request.id)
+            if told is not None and told.claim is claim:
+                self._open.pop(claim.request.id)
+        self._tell(claim.request.id)
 
     def flush(self, claim: Claim | None = None) -> None:
         """Write what was gathered: of one request, or of all, in one transaction."""

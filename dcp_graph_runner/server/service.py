@@ -15,8 +15,7 @@ import attrs
 from dcp_core.context import SharedObjects
 from dcp_core.control_plane import ControlPlane
 from dcp_core.documents import from_json, to_json
-from dcp_core.errors import DcpError, TransientError
-from dcp_core.model import ManifestPlan
+from dcp_core.errors import ConflictError, DcpError, NotSupportedError, TransientError
 from dcp_core.records import Caller
 from dcp_core.registry import EXTENSIONS, Registry
 from dcp_core.sections import ExtensionSettings, StoreSettings
@@ -26,13 +25,18 @@ from dcp_graph_runner.api.handlers import READ, AnyHandler
 from dcp_graph_runner.api.long_running import GetOperationRequest, OperationState, WatchOperationRequest
 from dcp_graph_runner.api.operations import RESUME
 from dcp_graph_runner.api.table import find
+from dcp_graph_runner.graphs import refusals
 from dcp_graph_runner.graphs.catalogue import graph_of
 from dcp_graph_runner.graphs.graph import Observe, Stage, run, unobserved
 from dcp_graph_runner.graphs.nodes import NOBODY
 from dcp_graph_runner.graphs.work import SignedIn, Work
 from dcp_graph_runner.holder import current_holder
-from dcp_graph_runner.request_rows import GivenUp, Request, new_request_id
+from dcp_graph_runner.request_rows import Claim, Hopeless, Request, new_request_id
 from dcp_graph_runner.requests import RequestLog
+from dcp_graph_runner.server.chores import Chores, chores_of
+from dcp_graph_runner.server.floods import Floods
+from dcp_graph_runner.server.giving_up import give_up
+from dcp_graph_runner.server.held import HeldStore
 from dcp_graph_runner.server.progress import Progress
 from dcp_graph_runner.server.signing_in import SigningIn
 from dcp_graph_runner.server.watching import Bells, follow
@@ -40,6 +44,8 @@ from dcp_graph_runner.server.worker import Worker
 from dcp_graph_runner.sql_store import SqlStore
 
 IDEMPOTENCY_KEY = "idempotency-key"
+PEER = ":peer"
+"""Among the headers, from the transport and never from the caller: whose address the call came from."""
 _SERVER = "(server)"
 
 
@@ -86,6 +92,7 @@ class Service:
         self._progress = Progress(self.requests, clock, self._bells.ring)
         self.registry.register(EXTENSIONS, "progress of requests", self._progress, "dcp-graph-runner")
         self._is_draining = False
+        self._floods = Floods(clock)
         self.worker = Worker(
             self.requests,
             current_holder(_SERVER),
@@ -93,8 +100,9 @@ class Service:
             self._progress,
             observe=observe,
             threads=threads,
-            refuse=self._refuse,
+            give_up=self._give_up,
         )
+        self._chores = Chores(chores_of(settings, self.store, clock, self._settle_audit))
 
     def call(self, handler: AnyHandler, request: Any, headers: Mapping[str, str]) -> Any:
         """Do what is asked, or accept it when it is long.
@@ -102,7 +110,7 @@ class Service:
         Args:
             handler: Of the table.
             request: Of the handler's class.
-            headers: Names in lower case: ``authorization``, ``x-tenant-id``, ``idempotency-key`` …
+            headers: Names in lower case: ``authorization``, ``x-tenant-id``, ``idempotency-key`` … and ``PEER``.
 
         Returns:
             The handler's answer; an ``OperationState`` for a long one.
@@ -118,6 +126,7 @@ class Service:
             request,
             authenticate=lambda: self._signing_in.sign_in(headers),
             make_control_plane=self.control_plane,
+            unsigned=lambda kind: self._floods.unrecorded(kind, headers.get(PEER, "")),
         )
         graph = graph_of(handler)
         run(graph.of(Stage.ACCEPT), work, self._observe)
@@ -137,13 +146,21 @@ class Service:
         async for event in follow(self.requests, self._bells, self._clock, request.id, request.after):
             yield event
 
-    def control_plane(self, signed_in: SignedIn, sleep: Callable[[float], None] = time.sleep) -> ControlPlane:
-        """One for whoever has signed in. Its store and what hooks share are this replica's: it is not to be closed."""
+    def control_plane(
+        self, signed_in: SignedIn, sleep: Callable[[float], None] = time.sleep, claim: Claim | None = None
+    ) -> ControlPlane:
+        """One for whoever has signed in. Its store and what hooks share are this replica's: it is not to be closed.
+
+        Args:
+            signed_in: Who.
+            sleep: Between tries and polls; may raise KeyboardInterrupt, which ends a wait as Ctrl-C does.
+            claim: What is worked on: its writes end when another replica has it.
+        """
         return ControlPlane(
             self.settings,
             self.registry,
             signed_in.caller,
-            store=self.store,
+            store=self.store if claim is None else HeldStore(self.requests, self._clock, claim),
             clock=self._clock,
             holder=current_holder(signed_in.caller.identity),
             credentials=signed_in.credentials,
@@ -172,6 +189,7 @@ class Service:
             Whether everything ended in time.
         """
         self._is_draining = True
+        self._chores.close()
         is_done = self.worker.close(grace_s)
         if is_done:
             self._shared.close()
@@ -197,8 +215,8 @@ class Service:
     def _resume(self, request: GetOperationRequest, signed_in: SignedIn) -> OperationState:
         waiting = self.requests.get(request.id, with_answer=False)
         missing = sorted(set(waiting.needs) - set(signed_in.credentials))
-        if missing:
-            raise TransientError(
+        if missing and waiting.identity == signed_in.caller.identity:
+            raise ConflictError(
                 f"{request.id} waits for your tokens of: {', '.join(missing)}",
                 hint="send them along: x-dcp-credential-<platform>",
                 code="operation.needs_tokens",
@@ -207,23 +225,32 @@ class Service:
         self.worker.take(claim, signed_in.credentials)
         return self.requests.get(request.id)
 
-    def _refuse(self, given_up: GivenUp, error: DcpError) -> None:
-        request = given_up.request
-        handler = find(request.method)
-        dcp = self.control_plane(SignedIn(request.caller))
-        work = Work(dcp, handler, from_json(request.document, handler.request))
-        done = {each.manifest_id for each in self.store.operations_of(request.id)}
-        left = [ManifestPlan(each, ()) for each in work.logical_plans if each.id not in done]
+    def _give_up(self, hopeless: Hopeless) -> None:
+        """End the operations that a request has left, and record each of its manifests."""
+        claim, handler = hopeless.claim, find(hopeless.claim.request.method)
+        dcp = self.control_plane(SignedIn(claim.request.caller), claim=claim)
+        error = ConflictError(hopeless.problem.message, hint=hopeless.problem.hint, code=hopeless.problem.code)
+        work = Work(
+            dcp,
+            handler,
+            from_json(claim.request.document, handler.request),
+            environment=claim.request.environment,
+            error=error,
+        )
+        for each in self.store.operations_of(claim.request.id):
+            if each.finished_at is None:
+                give_up(dcp, each, hopeless.problem.message)
         if handler.asks != READ:
-            dcp.refuse(handler.method.lower(), left, error)
+            refusals.record(work)
+
+    def _settle_audit(self) -> None:
+        self.control_plane(SignedIn(Caller(_SERVER))).settle_audit()
 
     def _open_store(self) -> SqlStore:
         opened: StateStore = ControlPlane(self.settings, self.registry, NOBODY, clock=self._clock).store
         if not isinstance(opened, SqlStore):
             url = self.settings.section("store", StoreSettings).url
             opened.close()
-            from dcp_core.errors import NotSupportedError
-
             raise NotSupportedError(
                 f"a server keeps its state in SQL, and [store] url begins with {url.partition(':')[0]}:",
                 hint="sqlite:///{state}/state.db for one replica, postgresql+psycopg://… for several",

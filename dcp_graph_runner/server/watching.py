@@ -52,7 +52,8 @@ async def follow(
 ) -> AsyncIterator[Event]:
     """Every event after that one; the last has type ``state``.
 
-    Ends too when the operation waits for its user: the state says so, and whoever resumes it follows it again.
+    Ends too when the operation waits for its user: the state says so, and whoever resumes it follows it again, after
+    the last event before that: a state's own number is none that is kept.
 
     Raises:
         NotFoundError: There is no such operation.

@@ -8,26 +8,29 @@ Source: design.md sections 7 and 9.
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 import attrs
 
+from dcp_core.control_plane import ControlPlane
 from dcp_core.documents import from_json, to_json
-from dcp_core.errors import DcpError, LeaseLostError, TransientError
+from dcp_core.errors import DcpError, LeaseLostError
 from dcp_core.settings import Secret
 from dcp_core.store import Holder
 from dcp_graph_runner.api.long_running import Problem, RequestStatus
 from dcp_graph_runner.api.table import find
 from dcp_graph_runner.graphs.catalogue import graph_of
-from dcp_graph_runner.graphs.graph import Observe, Stage, run
+from dcp_graph_runner.graphs.graph import Graph, Node, Observe, Stage, run
 from dcp_graph_runner.graphs.work import SignedIn, Work
-from dcp_graph_runner.request_rows import Claim, GivenUp
-from dcp_graph_runner.requests import RequestLog
+from dcp_graph_runner.request_rows import Claim, Hopeless
+from dcp_graph_runner.requests import CANCELLED, RequestLog
 from dcp_graph_runner.server.problems import problem_of
 from dcp_graph_runner.server.progress import Progress
 
@@ -36,6 +39,7 @@ _SWEEP_S = 2.0
 _RENEW_S = 8.0
 _FLUSH_S = 0.1
 _CANCEL_S = 0.5
+_JOIN_S = 10.0
 
 
 class CancelledByUserError(KeyboardInterrupt):
@@ -52,6 +56,17 @@ class _Job:
         if self.cancelled.wait(seconds):
             raise CancelledByUserError
 
+    def check(self) -> None:
+        """Raises when the user has cancelled."""
+        if self.cancelled.is_set():
+            raise CancelledByUserError
+
+
+class MakesControlPlanes(Protocol):
+    """For who asked; the claim is what its writes hang on, and ``sleep`` raises when the user has cancelled."""
+
+    def __call__(self, signed_in: SignedIn, sleep: Callable[[float], None], claim: Claim) -> ControlPlane: ...
+
 
 class Worker:
     """One replica's. Thread-safe; works from construction until ``close``.
@@ -59,42 +74,41 @@ class Worker:
     Args:
         log: Where requests are kept.
         holder: This process.
-        make_control_plane: For who asked; the second argument is what waits, and raises when the user has cancelled.
+        make_control_plane: For one request.
         progress: Gathers what happens.
         observe: Around each node.
         threads: How many requests are worked on at once.
-        refuse: Records the refusal of a request that is given up.
+        give_up: Ends what a request has left that nobody goes on with, and records it.
     """
 
     def __init__(
         self,
         log: RequestLog,
         holder: Holder,
-        make_control_plane: Callable[[SignedIn, Callable[[float], None]], Any],
+        make_control_plane: MakesControlPlanes,
         progress: Progress,
         *,
         observe: Observe,
         threads: int,
-        refuse: Callable[[GivenUp, DcpError], None],
+        give_up: Callable[[Hopeless], None],
     ) -> None:
         self._log = log
         self._holder = holder
         self._make_control_plane = make_control_plane
         self._progress = progress
         self._observe = observe
-        self._refuse = refuse
+        self._give_up = give_up
         self._threads = threads
         self._lock = threading.Lock()
         self._jobs: dict[str, _Job] = {}
+        self._is_draining = False
         self._ended = threading.Event()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="dcp-worker")
+        repeated = ((self._sweep, _SWEEP_S), (self._renew, _RENEW_S), (self._flush, _FLUSH_S), (self._look, _CANCEL_S))
         self._helpers = [
-            threading.Thread(target=self._repeat, args=(each, every_s), name=f"dcp-{each.__name__}", daemon=True)
-            for each, every_s in ((self._sweep, _SWEEP_S), (self._renew, _RENEW_S), (self._flush, _FLUSH_S))
+            threading.Thread(target=self._repeat, args=each, name=f"dcp{each[0].__name__}", daemon=True)
+            for each in repeated
         ]
-        self._helpers.append(
-            threading.Thread(target=self._repeat, args=(self._look, _CANCEL_S), name="dcp-look", daemon=True)
-        )
         for thread in self._helpers:
             thread.start()
 
@@ -105,32 +119,41 @@ class Worker:
             return len(self._jobs)
 
     def take(self, claim: Claim, credentials: Mapping[str, Secret]) -> None:
-        """Begin to work on what this process holds; returns at once.
-
-        Raises:
-            TransientError: This replica is about to end; another one will take it over.
-        """
+        """Begin to work on what this process holds; returns at once. When it is about to end, another one does it."""
         job = _Job(claim, credentials)
         with self._lock:
-            if self._ended.is_set():
-                raise TransientError("this server is about to end", retry_after_s=1.0, code="server.draining")
-            self._jobs[claim.request.id] = job
-        self._progress.open(claim)
-        self._pool.submit(self._work, job)
+            is_mine = not self._is_draining
+            if is_mine:
+                self._jobs[claim.request.id] = job
+                self._progress.open(claim)
+                # Its spans and its lines in the log belong to the call that it came with.
+                self._pool.submit(contextvars.copy_context().run, self._work, job)
+        if not is_mine:
+            self._log.release([claim])
 
     def close(self, grace_s: float) -> bool:
         """Take nothing more, and let what is in hand end; what does not in time, another replica takes over.
 
         Returns:
-            Whether everything ended.
+            Whether everything ended. If not, the process is to end now: its threads work on, without effect.
         """
         ends_at = time.monotonic() + grace_s
-        self._ended.set()
+        with self._lock:
+            self._is_draining = True
         while self.in_hand and time.monotonic() < ends_at:
             time.sleep(0.05)
-        self._flush()
+        self._ended.set()
+        for thread in self._helpers:
+            thread.join(_JOIN_S)
+        with self._lock:
+            left = [each.claim for each in self._jobs.values()]
+        try:
+            self._flush()
+            self._log.release(left)
+        except DcpError as error:
+            _LOG.warning("what is left is free when its lease has run out: %s", error)
         self._pool.shutdown(wait=False, cancel_futures=True)
-        return not self.in_hand
+        return not left
 
     def _work(self, job: _Job) -> None:
         request = job.claim.request
@@ -139,13 +162,15 @@ class Worker:
             handler = find(request.method)
             signed_in = SignedIn(request.caller, job.credentials)
             work = Work(
-                self._make_control_plane(signed_in, job.sleep),
+                self._make_control_plane(signed_in, sleep=job.sleep, claim=job.claim),
                 handler,
                 from_json(request.document, handler.request),
                 signed_in=signed_in,
                 environment=request.environment,
+                is_taken_over=job.claim.fence > 1,
+                check=job.check,
             )
-            run(graph_of(handler).of(Stage.WORK), work, self._told(job.claim))
+            run(graph_of(handler).of(Stage.WORK), work, self._told(job))
             status, answer = RequestStatus.DONE, to_json(work.answer)
         except LeaseLostError as error:
             _LOG.warning("%s is another replica's now: %s", request.id, error)
@@ -153,7 +178,7 @@ class Worker:
             return
         except CancelledByUserError:
             status = RequestStatus.CANCELLED
-            problem = Problem("cancelled", "it was cancelled", status=409)
+            problem = Problem(CANCELLED, "it was cancelled", status=409)
         except Exception as error:
             problem = problem_of(error, request.id)
         self._end(job, status, answer, problem)
@@ -171,32 +196,53 @@ class Worker:
                 break
             except DcpError as error:
                 _LOG.warning("the end of %s cannot be written yet: %s", request.id, error)
-                if pause_s is None:
+                if pause_s is None or self._ended.is_set():
                     break  # its lease runs out, and whoever takes it over finds what was done
                 time.sleep(pause_s)
         self._forget(job)
 
     def _forget(self, job: _Job) -> None:
         with self._lock:
-            self._jobs.pop(job.claim.request.id, None)
-        self._progress.close(job.claim.request.id)
+            if self._jobs.get(job.claim.request.id) is job:
+                self._jobs.pop(job.claim.request.id)
+        self._progress.close(job.claim)
 
-    def _told(self, claim: Claim) -> Observe:
-        return self._progress.telling(claim, self._observe)
+    def _told(self, job: _Job) -> Observe:
+        """Progress around each node, none of which begins once the user has cancelled, but what always runs."""
+        told = self._progress.telling(job.claim, self._observe)
+
+        @contextmanager
+        def checked(graph: Graph, node: Node, work: Work) -> Iterator[None]:
+            if not node.always:
+                job.check()
+            with told(graph, node, work):
+                yield
+
+        return checked
 
     def _sweep(self) -> None:
-        """Take over what others have left, as far as there are free hands."""
-        free = self._threads - self.in_hand
-        if free <= 0:
+        """Take over what others have left, as far as there are free hands, and end what nobody goes on with."""
+        with self._lock:
+            mine, is_draining = frozenset(self._jobs), self._is_draining
+        free = self._threads - len(mine)
+        if is_draining or free <= 0:
             return
-        claims, given_up = self._log.claim(self._holder, free)
-        for each in given_up:
-            error = TransientError(f"{each.request.id} has ended every process that worked on it")
-            self._refuse(each, error)
-            self._progress.close(each.request.id)
+        claims, hopeless = self._log.claim(self._holder, free, mine)
         for claim in claims:
             _LOG.warning("%s was left by another process, and goes on here", claim.request.id)
             self.take(claim, {})
+        for each in (*hopeless, *self._log.claim_waiting(self._holder)):
+            _LOG.warning("%s is ended: %s", each.claim.request.id, each.problem.message)
+            self._end_hopeless(each)
+
+    def _end_hopeless(self, hopeless: Hopeless) -> None:
+        """Not in the pool: all hands may be busy, and it is short. What fails is tried again when its lease is over."""
+        self._progress.open(hopeless.claim)
+        try:
+            self._give_up(hopeless)
+            self._log.finish(hopeless.claim, hopeless.status, error=hopeless.problem)
+        finally:
+            self._progress.close(hopeless.claim)
 
     def _renew(self) -> None:
         with self._lock:

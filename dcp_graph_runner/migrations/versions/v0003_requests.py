@@ -34,6 +34,7 @@ def upgrade() -> None:
         sa.Column("created_at", time, nullable=False),
         sa.Column("finished_at", time),
         sa.Column("fence", sa.Integer, nullable=False),
+        sa.Column("interruptions", sa.Integer, nullable=False),
         sa.Column("lease_expires_at", time, nullable=False),
         sa.Column("holder_host", sa.Text, nullable=False),
         sa.Column("holder_pid", sa.BigInteger, nullable=False),

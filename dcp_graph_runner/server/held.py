@@ -1,0 +1,56 @@
+"""The store as it is for one request: whoever has lost the request to another replica writes nothing more.
+
+The operations of a request have leases of their own. What lies between them, beginning one and recording what was
+refused, hangs on the request's.
+
+Source: design.md section 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from dcp_core.records import AuditRecord, Operation
+from dcp_core.store import Holder, Lease
+from dcp_graph_runner.request_rows import Claim
+from dcp_graph_runner.requests import RequestLog
+from dcp_graph_runner.sql_store import SqlStore
+
+
+class HeldStore(SqlStore):
+    """As ``SqlStore``; each of these raises LeaseLostError when the request is another replica's.
+
+    Args:
+        log: Where the request is kept; its database is the store's.
+        clock: UTC now.
+        claim: The right to work on the request.
+    """
+
+    def __init__(self, log: RequestLog, clock: Callable[[], datetime], claim: Claim) -> None:
+        super().__init__(log.database, clock, log.is_gone)
+        self._log = log
+        self._claim = claim
+
+    def begin(self, operation: Operation, holder: Holder) -> Lease:
+        """See ``Journal.begin``."""
+        self._log.check_held(self._claim)
+        return super().begin(operation, holder)
+
+    def take_over(self, operation_id: str, holder: Holder) -> Lease:
+        """See ``Journal.take_over``."""
+        self._log.check_held(self._claim)
+        return super().take_over(operation_id, holder)
+
+    def append_audit(self, record: AuditRecord) -> None:
+        """See ``Store.append_audit``."""
+        self._log.check_held(self._claim)
+        super().append_audit(record)
+
+    def announce_audit(self, record: AuditRecord, holder: Holder) -> None:
+        """See ``Store.announce_audit``."""
+        self._log.check_held(self._claim)
+        super().announce_audit(record, holder)
+
+    def close(self) -> None:
+        """Nothing: the database is the replica's."""
