@@ -57,8 +57,8 @@ def run_all(
                     statuses.add(status)
                 stops = OperationStatus.CANCELLED in statuses
                 if stops or (OperationStatus.FAILED in statuses and not request.keep_going):
-                    for left in todo:
-                        ran[left.row.start] = attrs.evolve(left.row, error="not run: one before it failed")
+                    words = f"not run: one before it {'was stopped' if stops else 'failed'}"
+                    ran |= {left.row.start: attrs.evolve(left.row, error=words) for left in todo}
                     todo = []
         except BaseException:
             is_over.set()

@@ -33,6 +33,7 @@ from dcp_graph_runner.ops.messages import (
     StopRequest,
 )
 
+RETRY = "retry"
 FAILED = (ExecutionStatus.FAILED, ExecutionStatus.CANCELLED)
 MOST_EXECUTIONS = 1000
 
@@ -126,18 +127,36 @@ def retry(dcp: ControlPlane, request: RetryRequest) -> RetryAnswer:
         UnauthorizedError: Denied; recorded.
     """
     applied = Applied.find(dcp, request.environment, request.manifest_id)
-    with dcp.recording_refusal("retry", [ManifestPlan(applied.in_force, ())]):
-        last = [each for resource in applied.runnable for each in executions_of(applied, resource, 1)]
-        failed = next((each for each in last if each.status in FAILED), None)
-        if not last:
-            raise NotFoundError(
-                f"{applied.id} never ran in {applied.environment.name}", hint="`pretzel ops start` does"
-            )
-        if failed is None:
-            words = "it runs" if not last[0].status.is_final else f"its last execution {last[0].status}"
-            raise ConflictError(f"there is nothing of {applied.id} to retry: {words}")
-    executions = begin(applied, RunKey("retry", failed.id), failed.params, wait=request.wait)
-    return RetryAnswer(applied.environment.name, applied.id, failed.id, executions)
+    with dcp.recording_refusal(RETRY, [ManifestPlan(applied.in_force, ())]):
+        key, params = _retried(applied)
+    executions = begin(applied, key, params, wait=request.wait)
+    return RetryAnswer(applied.environment.name, applied.id, key.id, executions)
+
+
+def _retried(applied: Applied) -> tuple[RunKey, Mapping[str, str]]:
+    """The key made of what failed last. A retry that runs, or was made for the same request, is taken up."""
+    last = [(each, one) for each in applied.runnable for one in executions_of(applied, each, 1)]
+    if not last:
+        raise NotFoundError(
+            f"{applied.id} never ran in {applied.environment.name}", hint=f"`pretzel ops start {applied.id}` runs it"
+        )
+    for resource, execution in last:
+        begun = RunKey.told(execution.idempotency_key, RETRY, resource)
+        if begun is not None and (not execution.status.is_final or _is_of_request(applied, execution)):
+            return begun, execution.params
+    failed = next((execution for _, execution in last if execution.status in FAILED), None)
+    if failed is None:
+        is_final, status = last[0][1].status.is_final, last[0][1].status
+        words = f"its last execution {status}" if is_final else "it runs"
+        raise ConflictError(f"there is nothing of {applied.id} to retry: {words}")
+    return RunKey(RETRY, failed.id), failed.params
+
+
+def _is_of_request(applied: Applied, execution: Execution) -> bool:
+    """Whether it came after the server's request, which another replica may have begun to work on."""
+    _, _, rest = applied.dcp.caller.request_id.partition("_")
+    made = rest.partition("_")[0]
+    return bool(made) and execution.created_at is not None and f"{execution.created_at:%Y%m%dT%H%M%S}" >= made
 
 
 def executions_of(applied: Applied, resource: Resource, limit: int = MOST_EXECUTIONS) -> tuple[Execution, ...]:

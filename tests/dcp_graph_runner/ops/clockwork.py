@@ -44,6 +44,7 @@ class Clock(TextFile):
 
     def __init__(self) -> None:
         self._fails: set[int] = set()
+        self._stopped: set[int] = set()
         self._before: Callable[[], None] = lambda: None
         self._after: Callable[[], None] = lambda: None
 
@@ -59,7 +60,9 @@ class Clock(TextFile):
         self._before()
         hour = datetime.fromisoformat(params[START]).hour
         status = ExecutionStatus.FAILED if hour in self._fails else ExecutionStatus.SUCCEEDED
+        status = ExecutionStatus.CANCELLED if hour in self._stopped else status
         line = {"id": f"ex{len(known)}", "status": status.value, "params": dict(params), "key": idempotency_key}
+        line["at"] = ctx.clock().isoformat()
         stream.write(json.dumps(line) + "\n")
         stream.flush()
         self._after()
@@ -92,6 +95,7 @@ class Clock(TextFile):
             ExecutionStatus(line["status"]),
             params=line["params"],
             idempotency_key=line["key"],
+            created_at=datetime.fromisoformat(line["at"]),
         )
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from dcp_core import ControlPlane, hookimpl
+from dcp_core.errors import ConflictError
 from dcp_core.records import Caller, Execution, Operation
-from dcp_graph_runner.api.ops import BACKFILL
-from dcp_graph_runner.ops.messages import BackfillAnswer, BackfillRequest, Reprocess
+from dcp_graph_runner.api.ops import BACKFILL, RETRY
+from dcp_graph_runner.ops.messages import BackfillAnswer, BackfillRequest, Reprocess, RetryRequest
 from tests.dcp_graph_runner.ops.clockwork import CLOCK, ENVIRONMENT, Clock, backfill_and_die, hours, opened
 from tests.warm import warm_process
 
@@ -59,6 +60,15 @@ def test_it_keeps_going_where_that_is_wanted(dcp: ControlPlane, clock: Clock, tm
     assert {each.start.hour for each in answer.rows if each.status == "FAILED"} == {0, 5}
 
 
+def test_one_that_somebody_stops_ends_it_though_it_keeps_going_after_failures(
+    dcp: ControlPlane, clock: Clock, tmp_path: Path
+) -> None:
+    clock._fails, clock._stopped = {1}, {2}
+    answer = run(dcp, keep_going=True)
+    assert (answer.status, hours(tmp_path), hours(tmp_path, "CANCELLED")) == ("CANCELLED", [0], [2])
+    assert [each.error for each in answer.rows[3:]] == (HOURS - 3) * ["not run: one before it was stopped"]
+
+
 def test_everything_is_run_again_once_for_each_backfill_that_comes_to_its_end(
     dcp: ControlPlane, tmp_path: Path
 ) -> None:
@@ -92,6 +102,22 @@ def test_each_interval_is_a_run_with_a_record_of_its_own_also_within_one_request
         assert {(each.kind, each.operation_id) for each in runs} == set(watching.started) == watching.changed
         assert len(runs) == HOURS
         assert not any(each.wanted for each in run(dcp, "completed").rows), "the same request has run them"
+
+
+def test_a_retry_that_another_replica_takes_over_is_the_same_one(tmp_path: Path) -> None:
+    clock = Clock()
+    with opened(tmp_path, clock) as dcp:
+        clock._fails = {0}
+        assert run(dcp, upto=1).status == "FAILED"
+    clock._fails = set()
+    moment = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    retry = RetryRequest(ENVIRONMENT, CLOCK.id, wait=True)
+    with opened(tmp_path, clock, Caller("alice", request_id=f"req_{moment}_abc")) as dcp:
+        first, second = RETRY.function(dcp, retry), RETRY.function(dcp, retry)
+        assert first == second
+    assert (hours(tmp_path), hours(tmp_path, "FAILED")) == ([0], [0])
+    with opened(tmp_path, clock) as dcp, pytest.raises(ConflictError, match="nothing"):
+        RETRY.function(dcp, retry)
 
 
 def test_an_interrupted_backfill_says_what_it_has_run(dcp: ControlPlane, clock: Clock, tmp_path: Path) -> None:

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
+from dcp_core.memory_store import MemoryStore
+from dcp_core.model import ManifestPlan
+from dcp_core.operating import new_operation
+from dcp_core.records import InventoryEntry
+from dcp_core.store import InventoryChange, StepStatus
+from dcp_graph_runner.holder import current_holder
+from tests.dcp_graph_runner.ops.clockwork import CLOCK, ENVIRONMENT, Clockwork
 from tests.dcp_graph_runner.ops.sites import FIELDS, ID, TABLE, Site
 
 DAG = "airflow_dag:playground_alice__daily_dag"
@@ -75,3 +83,24 @@ def test_what_the_manifest_protects_itself_stays_protected(site: Callable[..., S
     assert [(each["is_protected"], each["changed"]) for each in told] == [(True, False)]
     unknown = made.ops("protect", ID, "--resource", "dayly")
     assert (unknown.status, TABLE in unknown.document["error"]["hint"]) == (1, True)
+
+
+def test_the_store_in_memory_keeps_an_operators_protection_over_an_apply() -> None:
+    store = MemoryStore(lambda: datetime(2026, 1, 1, tzinfo=UTC))
+    plan = ManifestPlan(CLOCK, ())
+    resource = Clockwork().decompose(CLOCK)[0]
+    lease = store.begin(
+        new_operation("apply", plan, "alice", datetime(2026, 1, 1, tzinfo=UTC)), current_holder("alice")
+    )
+    for number in range(2):
+        store.start_step(lease, f"step {number}")
+        change = InventoryChange(ENVIRONMENT, resource.key, InventoryEntry(resource))
+        store.finish_step(lease, f"step {number}", StepStatus.DONE, None, [change])
+        if number == 0:
+            store.set_protected(ENVIRONMENT, resource.key, False, by="carol")
+    (entry,) = store.inventory(ENVIRONMENT)
+    assert (entry.protected, entry.protected_by, entry.is_protected) == (False, "carol", True)
+    store.set_protected(ENVIRONMENT, resource.key, True)
+    assert store.inventory(ENVIRONMENT)[0].protected_by == "carol"
+    store.set_protected(ENVIRONMENT, resource.key, False, by="")
+    assert not store.inventory(ENVIRONMENT)[0].is_protected

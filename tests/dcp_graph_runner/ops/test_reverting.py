@@ -49,6 +49,24 @@ def test_a_rollback_applies_an_earlier_version_and_leaves_the_file_alone(site: C
     assert (unknown.status, "it has 1 to" in unknown.document["error"]["hint"]) == (1, True)
 
 
+def test_a_rollback_that_was_killed_is_finished_and_not_undone_by_the_next_one(site: Callable[..., Site]) -> None:
+    made = site()
+    made.write(sql=SQL.replace("amount,", "2 * amount AS amount,"))
+    assert made.project.pretzel("apply", made.path).status == 0
+    with made.project.control_plane() as dcp:
+        first = dcp.store.history(*WHERE)[-1][1]
+        plan = dcp.plan(first).manifests[0]
+        mine = current_holder("alice")
+        lease = dcp.store.begin(dcp.operator.new("rollback", plan), Holder(mine.host, mine.pid, "long ago", "alice"))
+        dcp.store.save_logical_plan(first, lease.operation.id, "alice", dcp.operator.clock())
+    done = made.ops("rollback", ID)
+    assert (done.status, done.document["version"], done.document["recorded"]) == (0, 1, 3)
+    assert [each["recovered"] for each in done.document["operations"]] == [True, False]
+    with made.project.control_plane() as dcp:
+        assert dcp.store.logical_plans("playground_alice")[ID].digest == first.digest
+    assert made.ops("rollback", ID).document["version"] == 2, "one that ended is undone as anything is"
+
+
 def test_what_has_lost_its_mark_is_adopted(site: Callable[..., Site]) -> None:
     made = site()
     (file,) = Path(made.project.root, ".dcp", "dags").glob("*.py")
