@@ -131,7 +131,7 @@ def _sources(
     for leaf, transformation in _leaves(root):
         if isinstance(leaf.expression, exp.Table):
             data = names.get(_name_of(leaf.expression))
-            column = leaf.name.rpartition(".")[2]
+            column = exp.to_column(leaf.name).name  # sqlglot writes it as SQL, with quotes where the query has them
             if data is None or column == "*":
                 is_known = False
                 continue

@@ -42,6 +42,8 @@ def told(sql: str, *columns: str, schemas: Any = None) -> dict[str, str]:
     [
         ("SELECT order_id, amount AS a FROM raw.orders", {"order_id": "raw.orders.order_id", "a": "raw.orders.Amount"}),
         ("SELECT * FROM raw.customers", {"ID": "raw.customers.id", "name": "raw.customers.name"}),
+        ("SELECT `order_id` AS `the id`, o.`Amount` FROM raw.orders o", {"the id": "raw.orders.order_id"}),
+        ("SELECT `a.b` AS c, `x y` FROM raw.odd", {"c": "raw.odd.a.b", "x y": "raw.odd.x y"}),
         ("SELECT o.* FROM pedregal.raw.orders o", {"amount": "raw.orders.Amount"}),
         ("SELECT 1 AS one, :p AS p, current_date() AS d FROM raw.orders", {"one": "", "p": "", "d": ""}),
         (
