@@ -37,7 +37,6 @@ T = TypeVar("T")
 
 DRAINING = "server.draining"
 _GOES_ON = ("Operations.Apply", "Operations.Destroy", "Operations.Recover", "Playground.Destroy", "Ops.Rollback")
-_CANCELLING_S = 60.0
 
 
 class LeftRunningError(KeyboardInterrupt):
@@ -51,6 +50,13 @@ class LeftRunningError(KeyboardInterrupt):
         super().__init__(id)
         self.id = id
         self.hint = f"the server goes on with it ({id}); `pretzel audit list` says how it ended"
+
+
+@attrs.define(eq=False)
+class _Watched:
+    id: str
+    on_event: Callable[[Event], None]
+    after: int = 0
 
 
 @attrs.define(eq=False)
@@ -100,12 +106,13 @@ class Client:
             DcpError: As the handler raised it; ``ConflictError`` when it waits for tokens that nobody here has.
         """
         state: OperationState = self._ask(handler, request, self._key(), repeatable=True)
+        watched = _Watched(state.id, on_event)
         try:
-            state = self._follow(state.id, on_event)
+            state = self._follow(watched)
         except KeyboardInterrupt:
             if handler.name in _GOES_ON:
                 raise LeftRunningError(state.id) from None
-            self._cancel(state.id, on_event)
+            self._cancel(watched)
             raise
         except TransientError as error:
             error.hint = f"the operation {state.id} goes on without you; `pretzel audit list` says how it ended"
@@ -114,17 +121,17 @@ class Client:
             return from_json(state.answer, handler.answer)
         raise raised(state.error or Problem("operation.ended", f"it is {state.status.value}", 409), self.locate)
 
-    def _follow(self, id: str, on_event: Callable[[Event], None]) -> OperationState:
+    def _follow(self, watched: _Watched) -> OperationState:
         """Until its end; a token that it waits for is brought where there is one."""
-        after, patience = 0, self._patience()
+        patience = self._patience()
         while True:
             try:
-                request = WatchOperationRequest(id, after)
+                request = WatchOperationRequest(watched.id, watched.after)
                 for event in self.connection.watch(request, self.signing_in.headers(), self.locate):
                     patience.seen()
                     if event.state is None:
-                        on_event(event)
-                        after = event.sequence
+                        watched.after = event.sequence
+                        watched.on_event(event)
                         continue
                     if event.state.status is not RequestStatus.WAITING_FOR_USER:
                         return event.state
@@ -152,13 +159,13 @@ class Client:
         self.tell(f"{state.id} goes on with your tokens for {', '.join(state.needs)}")
         self._ask(find("Operations.ResumeOperation"), GetOperationRequest(state.id), self._key(), repeatable=True)
 
-    def _cancel(self, id: str, on_event: Callable[[Event], None]) -> None:
+    def _cancel(self, watched: _Watched) -> None:
         """Have it stop, and see it end; Ctrl-C again gives up."""
         try:
-            self._ask(find("Operations.CancelOperation"), GetOperationRequest(id), self._key(), repeatable=True)
-            self._follow(id, on_event)
+            self._ask(find("Operations.CancelOperation"), GetOperationRequest(watched.id), self._key(), repeatable=True)
+            self._follow(watched)
         except DcpError as error:
-            self.tell(f"{id} may go on: {error}")
+            self.tell(f"{watched.id} may go on: {error}")
 
     def _ask(self, handler: AnyHandler, request: Any, key: str, *, repeatable: bool) -> Any:
         patience = self._patience()

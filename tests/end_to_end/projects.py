@@ -77,6 +77,10 @@ class Project:
         """In this process, or through a server where the suite runs through one; close it."""
         if through.THROUGH and not options:
             return through.control_plane(self.root, self.own_environ(), USER)
+        return self.in_process(**options)
+
+    def in_process(self, **options: Any) -> ControlPlane:
+        """In this process, whatever the suite runs through; close it."""
         return ControlPlane.from_config(self.root / "dcp.toml", identity=USER, **options)
 
     def command(self, *arguments: str, prefix: Sequence[str] = ()) -> list[str]:
@@ -112,7 +116,7 @@ class Project:
 
     def own_environ(self) -> dict[str, str]:
         """Without a server's address."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("DCP_")}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("DCP_", "PYTEST_"))}
         store = through.servers().store_environ(self.root) if through.THROUGH else {}
         return {**kept, **store, "DCP_IDENTITY_USER": USER, "COLUMNS": "80", **self.environ}
 

@@ -144,4 +144,3 @@ def _abort(context: Any, error: DcpError) -> None:
     rich = Status(code=status.value[0], message=problem.message[:200], details=[detail])
     context.set_trailing_metadata((("grpc-status-details-bin", rich.SerializeToString()),))
     context.abort(status, problem.message[:200])
-

@@ -73,7 +73,9 @@ def test_what_is_not_fetched_cannot_be_renewed() -> None:
     assert not SigningIn(SAFE, "alice", Secret("jwt")).renew()
 
 
-@pytest.mark.parametrize("code", ["print('secret'); raise SystemExit(1)", "pass", "import os; os.write(1, bytes([255]))"])
+@pytest.mark.parametrize(
+    "code", ["print('secret'); raise SystemExit(1)", "pass", "import os; os.write(1, bytes([255]))"]
+)
 def test_a_command_that_gives_no_token_is_told_without_what_it_printed(code: str) -> None:
     with pytest.raises(UnauthenticatedError, match="gave no token") as refused:
         SigningIn(SAFE, "alice", token_command=(sys.executable, "-c", code)).headers()
