@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from dcp_graph_runner.server.serving import GraphRunnerServer
     from pretzel.rendering.screen import Screen
     from pretzel.session import Session
+
+_WIDTH = 72  # of what a node does, beside the tree
 
 
 def _start(session: Session, /, **given: Any) -> int:
@@ -110,7 +113,8 @@ def _graphs(session: Session, /) -> int:
                 marks = [node.stage.value] * (node.stage.value == "accept") + ["always"] * node.always
                 mark = f"  [{', '.join(marks)}]" if marks else ""
                 screen.line(f"{'└' if is_last else '├'}─ {node.name}{mark}")
-                screen.line(f"{' ' if is_last else '│'}     {node.summary}")
+                for line in textwrap.wrap(node.summary, _WIDTH):
+                    screen.line(f"{' ' if is_last else '│'}     {line}")
 
     session.output.result(document, render)
     return exits.DONE

@@ -47,11 +47,7 @@ def curl(url: str, *options: str, timeout_s: float = 60) -> Curled:
         timeout=timeout_s + 5,
         check=True,
     )
-    head, _, body = (
-        done.stdout.partition("\n\n") if "\r\n\r\n" not in done.stdout else done.stdout.partition("\r\n\r\n")
-    )
-    if head.startswith("HTTP/1.1 100"):
-        head, _, body = body.partition("\r\n\r\n")
+    head, _, body = done.stdout.partition("\n\n")  # universal newlines
     status, *lines = head.splitlines()
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     return Curled(int(status.split()[1]), headers, body)

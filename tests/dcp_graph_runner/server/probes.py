@@ -57,7 +57,13 @@ class ProbeFile(Primitive):
             while not (ctx.settings.root / "go").exists():
                 time.sleep(0.02)
         if does == "slow":
+            inside = path.with_suffix(".inside")
+            try:
+                inside.touch(exist_ok=False)
+            except FileExistsError:
+                (ctx.settings.root / "anomaly").touch()
             time.sleep(0.05)
+            inside.unlink(missing_ok=True)
         path.write_text(str(desired.values["content"]))
 
     def update(self, resource: Resource, desired: State, actual: State, ctx: Context) -> None:

@@ -130,7 +130,7 @@ def test_whoever_watches_what_is_not_there_is_told(serve: Serve) -> None:
     with channel_to(serve()) as channel, pytest.raises(grpc.RpcError) as raised:
         list(ReflectedClient(channel).stream("Operations", "WatchOperation", {"id": "req_none"}))
     assert raised.value.code() is Code.NOT_FOUND
-    assert problem_in(raised.value)[0].code == "not_found"
+    assert problem_in(raised.value)[0].code == "operation.not_found"
 
 
 @pytest.fixture
