@@ -114,24 +114,42 @@ class Applied:
                         and_(there.c.environment == after[0], there.c.manifest_id > after[1]),
                     )
                 )
-            page = wanted.subquery()
-            query = (
-                select(logical_plans)
-                .join(
-                    page,
-                    and_(
-                        logical_plans.c.environment == page.c.environment,
-                        logical_plans.c.manifest_id == page.c.manifest_id,
-                        logical_plans.c.version == page.c.version,
-                    ),
-                )
-                .order_by(logical_plans.c.environment, logical_plans.c.manifest_id)
-            )
-            found = [_version(row) for row in self.database.rows(query)]
+            found = [_version(row) for row in self.database.rows(_of_versions(wanted.subquery()))]
             yield from found
             if len(found) < BATCH:
                 return
             after = (found[-1].environment, found[-1].manifest_id)
+
+    def in_force(self, keys: Sequence[Key]) -> Mapping[Key, Version]:
+        """The newest version of each of these; what was never applied is left out."""
+        found: dict[Key, Version] = {}
+        for start in range(0, len(keys), BATCH):
+            mine = _among(logical_plans, keys[start : start + BATCH])
+            latest = (
+                select(
+                    logical_plans.c.environment,
+                    logical_plans.c.manifest_id,
+                    func.max(logical_plans.c.version).label("version"),
+                )
+                .where(mine)
+                .group_by(logical_plans.c.environment, logical_plans.c.manifest_id)
+                .subquery()
+            )
+            for row in self.database.rows(_of_versions(latest)):
+                found[row.environment, row.manifest_id] = _version(row)
+        return found
+
+    def flows(self, environment: str) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+        """Of each resource that exists: its manifest, the data it provides, the data it reads."""
+        query = (
+            select(inventory.c.manifest_id, inventory.c.resource)
+            .where(inventory.c.environment == environment)
+            .order_by(inventory.c.id)
+        )
+        for row in self.database.rows(query):
+            # Not structured: it is two fields of many, of everything that there is.
+            resource = json.loads(row.resource)
+            yield row.manifest_id, tuple(resource.get("provides", ())), tuple(resource.get("reads", ()))
 
     def versions(
         self, environment: str, manifest_id: str, limit: int | None = None, below: int | None = None
@@ -245,6 +263,22 @@ def _among(table: Any, keys: Sequence[Key]) -> Any:
             and_(table.c.environment == environment, table.c.manifest_id.in_(ids))
             for environment, ids in by_environment.items()
         ),
+    )
+
+
+def _of_versions(wanted: Any) -> Select[Any]:
+    """The rows of these versions, by environment and id."""
+    return (
+        select(logical_plans)
+        .join(
+            wanted,
+            and_(
+                logical_plans.c.environment == wanted.c.environment,
+                logical_plans.c.manifest_id == wanted.c.manifest_id,
+                logical_plans.c.version == wanted.c.version,
+            ),
+        )
+        .order_by(logical_plans.c.environment, logical_plans.c.manifest_id)
     )
 
 

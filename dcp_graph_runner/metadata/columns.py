@@ -95,7 +95,7 @@ class Columns:
         return {each.column: each.type or "" for each in self._ask(provider, {}) if each.data == data.name}
 
     def _ask(self, manifest: Manifest, schemas: Schemas) -> tuple[ColumnLineage, ...]:
-        version = self.graph.versions.get(manifest)
+        version = self.graph.version_of(manifest)
         if version is None:
             return ()
         ctx = self.dcp.context(Environment.named(manifest[0]))

@@ -7,14 +7,13 @@ Source: design.md sections 8 and 9.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 
 import attrs
 
 from dcp_core.control_plane import ControlPlane
 from dcp_core.model import PRODUCTION, Environment
-from dcp_core.records import InventoryEntry
 from dcp_graph_runner.metadata.applied import Applied, Version, readable
 
 Manifest = tuple[str, str]
@@ -54,12 +53,13 @@ class DataGraph:
     Args:
         environment: Whose view it is.
         flows: By manifest.
-        versions: In force, by manifest.
+        applied: What is told of manifests on top of that.
     """
 
     environment: Environment
     flows: Mapping[Manifest, Flows]
-    versions: Mapping[Manifest, Version]
+    applied: Applied
+    _versions: dict[Manifest, Version | None] = attrs.Factory(dict)
 
     @classmethod
     def of(cls, dcp: ControlPlane, environment: Environment, *, asks: bool = True) -> DataGraph:
@@ -71,14 +71,25 @@ class DataGraph:
             asks: Whether production is left out for who may not read it.
         """
         names = dict.fromkeys((environment.name, *(readable(dcp, [PRODUCTION]) if asks else [PRODUCTION])))
-        entries = {name: dcp.store.inventory(name) for name in names}
-        own = {name for entry in entries[environment.name] for name in entry.resource.provides}
+        applied = Applied.of(dcp.store)
+        found = {name: tuple(applied.flows(name)) for name in names}
+        own = {data for _, provides, _ in found[environment.name] for data in provides}
         flows: dict[Manifest, Flows] = {}
-        for name, found in entries.items():
-            overlaid = own if environment.overlay and name == environment.name else frozenset()
-            flows.update(_flows(name, found, overlaid))
-        versions = Applied.of(dcp.store).newest(list(names))
-        return cls(environment, flows, {(each.environment, each.manifest_id): each for each in versions})
+        for name, rows in found.items():
+            flows.update(_flows(name, rows, own if environment.overlay and name == environment.name else frozenset()))
+        return cls(environment, flows, applied)
+
+    def version_of(self, manifest: Manifest) -> Version | None:
+        """The version in force; None of what is not applied."""
+        if manifest not in self._versions:
+            self.fetch([manifest])
+        return self._versions[manifest]
+
+    def fetch(self, manifests: Sequence[Manifest]) -> None:
+        """Look up what ``version_of`` and ``owner_of`` will be asked, at once."""
+        wanted = [each for each in dict.fromkeys(manifests) if each not in self._versions]
+        found = self.applied.in_force(wanted)
+        self._versions.update({each: found.get(each) for each in wanted})
 
     @cached_property
     def providers(self) -> Mapping[Data, Manifest]:
@@ -103,7 +114,7 @@ class DataGraph:
 
     def owner_of(self, manifest: Manifest | None) -> str | None:
         """The owning team of a manifest."""
-        version = self.versions.get(manifest) if manifest is not None else None
+        version = self.version_of(manifest) if manifest is not None else None
         return None if version is None else version.document["metadata"]["technical_owner"]
 
     def around(self, starts: Sequence[Data], *, upstream: bool, downstream: bool, depth: int | None) -> dict[Data, int]:
@@ -134,17 +145,24 @@ class DataGraph:
         return (each for manifest in self.readers.get(data, ()) for each in self.flows[manifest].writes)
 
 
-def _flows(environment: str, entries: Sequence[InventoryEntry], overlaid: Iterable[str]) -> Mapping[Manifest, Flows]:
+def _flows(
+    environment: str, rows: Iterable[tuple[str, tuple[str, ...], tuple[str, ...]]], own: Collection[str]
+) -> Mapping[Manifest, Flows]:
+    """By manifest.
+
+    Args:
+        environment: Where.
+        rows: ``Applied.flows``.
+        own: The data that reads prefer to production's.
+    """
     reads: dict[Manifest, dict[Data, None]] = {}
     writes: dict[Manifest, dict[Data, None]] = {}
-    own = set(overlaid)
-    for entry in entries:
-        resource = entry.resource
-        manifest = (environment, resource.manifest_id)
-        for name in resource.reads:
-            place = environment if name in own else PRODUCTION
-            reads.setdefault(manifest, {})[Data(None if "://" in name else place, name)] = None
-        for name in resource.provides:
+    for manifest_id, provides, read in rows:
+        manifest = (environment, manifest_id)
+        for name in read:
+            place = None if "://" in name else environment if name in own else PRODUCTION
+            reads.setdefault(manifest, {})[Data(place, name)] = None
+        for name in provides:
             writes.setdefault(manifest, {})[Data(environment, name)] = None
     return {
         manifest: Flows(tuple(reads.get(manifest, ())), tuple(writes.get(manifest, ()))) for manifest in reads | writes

@@ -85,6 +85,7 @@ def lineage(
     found: tuple[ColumnEdge, ...] = ()
     if column is not None or with_columns:
         manifests = _writers(graph, distances)
+        graph.fetch(manifests)
         if column is not None:
             start = (_with_column(columns, graph, starts, column), column)
             found = reached(columns, manifests, start, upstream=upstream, downstream=downstream)
@@ -119,7 +120,7 @@ def _starts(graph: DataGraph, name: str) -> tuple[Data, ...]:
         if data in graph.providers or data in graph.readers:
             return (data,)
     known = {data.name for data in (*graph.providers, *graph.readers)} | {
-        each for place, each in graph.versions if place in places
+        each for place, each in graph.flows if place in places
     }
     close = difflib.get_close_matches(name, sorted(known), n=1)
     hint = f'did you mean "{close[0]}"?' if close else "a manifest's id (TYPE/NAME), or the name of data that one has"
@@ -162,6 +163,7 @@ def _writers(graph: DataGraph, distances: Mapping[Data, int]) -> tuple[Manifest,
 
 def _nodes(graph: DataGraph, distances: Mapping[Data, int]) -> tuple[LineageNode, ...]:
     ordered = sorted(distances.items(), key=lambda each: (each[1], each[0].id))
+    graph.fetch(_writers(graph, distances))
     nodes = []
     for data, distance in ordered:
         manifest = graph.providers.get(data)

@@ -20,6 +20,7 @@ from dcp_graph_runner.metadata.views import (
 )
 
 RECENT = 5
+MOST_READERS = 1000
 
 
 @attrs.frozen
@@ -95,6 +96,9 @@ def _neighbours(
     flow = graph.flows.get((environment.name, manifest_id))
     if flow is None:
         return (), ()
+    asked = [graph.providers.get(data) for data in flow.reads]
+    asked += [reader for data in flow.writes for reader in graph.readers.get(data, ())[:MOST_READERS]]
+    graph.fetch([each for each in asked if each is not None])
     sources = []
     for data in flow.reads:
         provider = graph.providers.get(data)
@@ -103,6 +107,6 @@ def _neighbours(
     readers = tuple(
         ManifestNeighbour(data.name, reader[1], reader[0], graph.owner_of(reader))
         for data in flow.writes
-        for reader in graph.readers.get(data, ())
+        for reader in graph.readers.get(data, ())[:MOST_READERS]
     )
     return tuple(sources), readers

@@ -85,7 +85,7 @@ class Datasets:
         now, known = self.clock(), self._looks.get(environment)
         manifest = (operation.environment, operation.manifest_id)
         if known is not None and now - known[0] < KEPT_FOR:
-            version = known[1].graph.versions.get(manifest)
+            version = known[1].graph.version_of(manifest)
             if version is not None and version.logical_plan.digest == operation.plan.logical_plan.digest:
                 return known[1]
         columns = Columns(self.dcp, DataGraph.of(self.dcp, environment, asks=False))
