@@ -162,7 +162,7 @@ def _read(file: Path | None) -> bytes | None:
 
 def _problem(error: Any) -> Problem | None:
     """What the server says of its error, in ``grpc-status-details-bin``; None when it was not the server."""
-    from google.rpc import status_pb2  # type: ignore[import-untyped]
+    from google.rpc import status_pb2
 
     from dcp_graph_runner.proto import model_pb2 as pb
     from dcp_graph_runner.server import wire

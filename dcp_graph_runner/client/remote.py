@@ -77,7 +77,7 @@ class RemoteControlPlane:
 
     def __init__(self, local: ControlPlane, client: Client) -> None:
         self._local = local
-        self._client = client
+        self.client = client
         self._listeners: list[object] = []
         self._loaded: dict[str, Loaded] = {}
         self._resumed: dict[str, Execution] = {}
@@ -114,7 +114,7 @@ class RemoteControlPlane:
 
     def close(self) -> None:
         """Close the connection, and what plugins keep open here."""
-        self._client.close()
+        self.client.close()
         self._local.close()
 
     @property
@@ -129,8 +129,8 @@ class RemoteControlPlane:
             DcpError: As the handler raised it at the server, or ``TransientError`` when that has gone away.
         """
         if handler.is_long:
-            return self._client.submit(handler, request, self._tell)
-        return self._client.call(handler, request)
+            return self.client.submit(handler, request, self._tell)
+        return self.client.call(handler, request)
 
     def listen(self, listener: object) -> None:
         """Have an object's event methods called with what happens at the server."""

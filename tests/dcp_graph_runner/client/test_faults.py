@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dcp_core.control_plane import ControlPlane
-from dcp_core.errors import NotFoundError, TransientError
+from dcp_core.errors import ConflictError, NotFoundError, TransientError
 from dcp_core.hookspecs import hookimpl
 from dcp_core.model import Environment
 from dcp_core.records import ActionResult, OperationStatus
@@ -73,6 +73,7 @@ class Caller:
             for name in environ:
                 del os.environ[name]
         self.dcp = RemoteControlPlane.connect(local, server.address, self.told.append)
+        self.signing_in = self.dcp.client.signing_in
         self.dcp.listen(self.heard)
         self.folder = project.root / "manifests"
 
@@ -158,6 +159,48 @@ def test_a_server_that_is_started_again_meanwhile_is_waited_for_and_watched_agai
     assert [each for each in caller.told if "trying again" in each][1:] == []
     assert len(project.rows("derived_datasets.daily")) == 2
     assert records(project) == [("apply", "SUCCEEDED"), ("run", "SUCCEEDED")]
+
+
+def test_what_waits_for_its_user_goes_on_with_the_users_tokens(project: Project, server: FaultyServer) -> None:
+    caller = Caller(project, server, DCP_CREDENTIALS_ACME="a-secret-token")
+    caller.apply()
+
+    def replace() -> None:
+        while not caller.heard.statuses:
+            time.sleep(0.01)
+        server.stop(grace_s=0.0)
+        server.start()
+
+    thread = threading.Thread(target=replace)
+    thread.start()
+    (result,) = caller.run()
+    thread.join()
+    caller.dcp.close()
+    assert result.ok
+    assert [each for each in caller.told if "goes on with your tokens for acme" in each]
+    assert "Operations.ResumeOperation" in [method for method, _ in server.calls]
+    assert "a-secret-token" not in " ".join(caller.told)
+
+
+def test_what_waits_for_tokens_that_nobody_here_has_says_which(project: Project, server: FaultyServer) -> None:
+    caller = Caller(project, server, DCP_CREDENTIALS_ACME="a-secret-token")
+    caller.apply()
+
+    def replace() -> None:
+        while not caller.heard.statuses:
+            time.sleep(0.01)
+        caller.signing_in.credentials = {}
+        server.stop(grace_s=0.0)
+        server.start()
+
+    thread = threading.Thread(target=replace)
+    thread.start()
+    with pytest.raises(ConflictError, match="needs the tokens for acme") as waiting:
+        caller.run()
+    thread.join()
+    caller.dcp.close()
+    assert waiting.value.code == "operation.waiting"
+    assert "DCP_CREDENTIALS_ACME" in (waiting.value.hint or "")
 
 
 def test_what_may_have_been_done_is_not_done_twice(caller: Caller, server: FaultyServer, project: Project) -> None:
