@@ -35,7 +35,7 @@ class Subject:
     Args:
         kind: Of the record: ``pause``, ``playground_create`` …
         environment: Its name.
-        label: The record's action in words, ``PAUSE derived_dataset/daily_orders``; the outcome follows it.
+        label: The record's action in words, ``PAUSE`` and a manifest's id; the outcome follows it.
         manifest_id: "" when it is about the environment itself.
         plan_digest: Of the version in force; "" when it is about none.
     """
