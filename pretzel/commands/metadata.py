@@ -11,6 +11,7 @@ import click
 from pretzel import exits
 from pretzel.groups import Lazy, LazyGroup
 from pretzel.options import command, given, shared_options
+from pretzel.output import TEXT
 
 if TYPE_CHECKING:
     from dcp_graph_runner.api.metadata import GetLogsAnswer
@@ -134,6 +135,7 @@ def _logs(session: Session, manifest: str, execution: str | None, follow: bool) 
 
     request = GetLogsRequest(_id_of(session, manifest), session.environment_name, execution)
     parts: list[str] = []
+    unfinished = ""  # a line that has no end yet
     while True:
         answer: GetLogsAnswer = session.call(GET_LOGS, request)
         if answer.text is None:
@@ -141,8 +143,9 @@ def _logs(session: Session, manifest: str, execution: str | None, follow: bool) 
         if answer.text:
             parts.append(answer.text)
             session.output.event("log", {"execution_id": answer.execution.id, "text": answer.text})
-            if session.output.mode == "text":
-                session.output.screen.line(answer.text.removesuffix("\n"))
+            lines, end, unfinished = (unfinished + answer.text).rpartition("\n")
+            if end and session.output.mode == TEXT:
+                session.output.screen.line(lines)
         if not follow or answer.execution.status in _FINAL:
             break
         seen = ("" if answer.offset == len(answer.text) else request.seen) + answer.text
@@ -150,7 +153,7 @@ def _logs(session: Session, manifest: str, execution: str | None, follow: bool) 
         request = attrs.evolve(request, execution_id=answer.execution.id, offset=answer.offset, seen=seen[-_SEEN:])
         time.sleep(POLL_S)
     whole = attrs.evolve(answer, text="".join(parts))
-    _told(session, whole, "", (), lambda screen: None)
+    _told(session, whole, "", (), lambda screen: screen.line(unfinished) if unfinished else None)
     return exits.FAILED if follow and answer.execution.status != "SUCCEEDED" else exits.DONE
 
 

@@ -246,13 +246,16 @@ def test_logs_are_those_of_the_newest_or_of_the_one_named(world: World) -> None:
         api.GET_LOGS.function(world.dcp, api.GetLogsRequest("sheet/a", PRODUCTION, "b-1"))
 
 
-@given(lines=st.lists(st.text("ab", max_size=3), max_size=30), cut=st.integers(0, 60), lost=st.integers(0, 60))
+@given(lines=st.lists(st.text("ab", max_size=3), max_size=30), cut=st.integers(0, 160), lost=st.integers(0, 60))
 def test_following_a_log_shows_each_character_once_also_when_its_beginning_is_left_out(
     lines: list[str], cut: int, lost: int
 ) -> None:
     whole = "".join(f"{number} {line}\n" for number, line in enumerate(lines))
     known = whole[:cut]
-    assert after(whole, len(known), known[-400:]) == whole[len(known) :]
-    shortened = whole[min(lost, len(known)) :]
-    if known[lost:]:  # something of what was seen is there still
-        assert after(shortened, len(known), known[-400:][lost:][-20:]) == whole[len(known) :]
+    assert after(whole, len(known), known[-20:]) == whole[len(known) :]
+    if len(known) - lost >= 20:  # what was seen last, two whole lines of it, is there still
+        assert after(whole[lost:], len(known), known[-20:]) == whole[len(known) :]
+
+
+def test_a_log_of_which_nothing_seen_is_left_is_shown_whole() -> None:
+    assert after("… left out\nnew\n", 500, "gone long ago\n") == "… left out\nnew\n"
