@@ -8,7 +8,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from dcp_core.control_plane import ControlPlane
 from dcp_core.model import Environment
 from dcp_core.settings import Settings
 from dcp_graph_runner.controller.conditions import Condition, Conditions
