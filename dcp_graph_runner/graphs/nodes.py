@@ -231,9 +231,11 @@ def _provided(work: Work) -> frozenset[str]:
 
 
 def _without(planned: Plan, work: Work) -> Plan:
-    """Orphans that were destroyed before another replica took over are in the plan no more: nothing to leave out."""
+    """Only what this request has not done yet, and the versions of what that is planned with."""
     kept = tuple(each for each in planned.manifests if each.id not in work.done)
-    return attrs.evolve(planned, manifests=kept)
+    named = {each.manifest_type for each in kept} | {action.resource.kind for each in kept for action in each.actions}
+    plugins = {name: version for name, version in planned.plugins.items() if name in named}
+    return attrs.evolve(planned, manifests=kept, plugins=plugins)
 
 
 def _without_actions(operation: Operation) -> Operation:

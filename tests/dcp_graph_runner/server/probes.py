@@ -57,7 +57,7 @@ class ProbeFile(Primitive):
             while not (ctx.settings.root / "go").exists():
                 time.sleep(0.02)
         if does == "slow":
-            inside = path.with_suffix(".inside")
+            inside = path.with_name(f"{path.name}-inside")
             try:
                 inside.touch(exist_ok=False)
             except FileExistsError:
