@@ -16,6 +16,8 @@ import click
 
 from pretzel import exits
 
+_LOOK_S = 0.5
+
 
 @contextlib.contextmanager
 def interrupted() -> Iterator[threading.Event]:
@@ -35,6 +37,12 @@ def interrupted() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def wait(stop: threading.Event) -> None:
+    """Until it is set. Looks now and then: a signal that the system gives to another thread wakes nobody up."""
+    while not stop.wait(_LOOK_S):
+        continue
 
 
 def leave() -> NoReturn:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,7 +28,7 @@ TRACEPARENT = "traceparent"
 _PATH = "/v1/traces"
 _VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _TRACE_ID = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-_FLUSH_MS = 3000
+_FLUSH_S = 3.0
 _NO_HEADERS = Secret("")
 
 
@@ -123,8 +124,10 @@ class Tracing(Telemetry):
             yield _Recorded(span)
 
     def close(self) -> None:
-        self._provider.force_flush(_FLUSH_MS)
-        self._provider.shutdown()
+        # A collector that is away is tried for longer than anybody would wait.
+        closing = threading.Thread(target=self._provider.shutdown, name="dcp-spans", daemon=True)
+        closing.start()
+        closing.join(_FLUSH_S)
 
 
 @attrs.frozen

@@ -10,7 +10,7 @@ import click
 from pretzel import exits
 from pretzel.groups import Lazy, LazyGroup
 from pretzel.options import command, shared_options
-from pretzel.serving import absolute, interrupted, leave, reachable
+from pretzel.serving import absolute, interrupted, leave, reachable, wait
 
 if TYPE_CHECKING:
     from coreetl_driver.server import DriverServer
@@ -30,7 +30,7 @@ def _start(session: Session, /, **given: Any) -> int:
         server = _serve(session.control_plane.settings, given)
         try:
             _tell(session, server)
-            stop.wait()
+            wait(stop)
         finally:
             session.notes.line("stopping; what still runs is handed over")
             is_done = server.stop()

@@ -11,7 +11,7 @@ import click
 from pretzel import exits
 from pretzel.groups import Lazy, LazyGroup
 from pretzel.options import command, shared_options
-from pretzel.serving import absolute, interrupted, leave, reachable
+from pretzel.serving import absolute, interrupted, leave, reachable, wait
 
 if TYPE_CHECKING:
     from dcp_core.settings import Settings
@@ -39,7 +39,7 @@ def _start(session: Session, /, **given: Any) -> int:
         server = _serve(settings, given)
         try:
             _tell(session, server)
-            stop.wait()
+            wait(stop)
         finally:
             is_done = server.stop()
         if not is_done:

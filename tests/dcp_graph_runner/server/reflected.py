@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -11,7 +11,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-Metadata = Sequence[tuple[str, str]]
+Metadata = tuple[tuple[str, str | bytes], ...]
 
 
 class ReflectedClient:
@@ -64,9 +64,9 @@ class ReflectedClient:
                 self._known.add(file.name)
                 for needed in file.dependency:
                     self._learn(file_by_filename=needed)
-                self.pool.Add(file)  # type: ignore[attr-defined]  # the stub forgets it
+                self.pool.Add(file)
 
     def _ask(self, **what: str) -> Any:
-        asked = iter([reflection_pb2.ServerReflectionRequest(**what)])  # type: ignore[arg-type]
+        asked = iter([reflection_pb2.ServerReflectionRequest(**what)])
         (answer,) = reflection_pb2_grpc.ServerReflectionStub(self._channel).ServerReflectionInfo(asked)
         return answer

@@ -19,6 +19,7 @@ from dcp_core import errors
 from dcp_core.diagnostics import Diagnostic, Severity
 from dcp_core.errors import DcpError
 from dcp_graph_runner.api.long_running import Problem
+from dcp_graph_runner.api.messages import Finding
 from dcp_graph_runner.api.table import HANDLERS
 from dcp_graph_runner.proto import model_pb2
 from dcp_graph_runner.server import wire
@@ -80,10 +81,7 @@ def test_an_error_has_its_status_and_says_everything(serve: Serve, error: DcpErr
 
 
 def test_a_problem_larger_than_metadata_may_be_is_cut() -> None:
-    findings = tuple(
-        wire.decode(wire.encode(each, model_pb2.Finding.DESCRIPTOR), type(each))
-        for each in [_finding(number) for number in range(500)]
-    )
+    findings = tuple(_finding(number) for number in range(500))
     status = status_of(Problem("manifest.invalid", "é" * 20_000, 400, hint="h" * 20_000, findings=findings))
     assert len(status.SerializeToString()) < 8 * 1024
     small = status_of(Problem("manifest.invalid", "two", 400, findings=findings[:2]))
@@ -92,9 +90,7 @@ def test_a_problem_larger_than_metadata_may_be_is_cut() -> None:
     assert wire.decode(message, Problem).findings == findings[:2]
 
 
-def _finding(number: int) -> Any:
-    from dcp_graph_runner.api.messages import Finding
-
+def _finding(number: int) -> Finding:
     return Finding("derived_dataset/a", Diagnostic(Severity.ERROR, "schema.enum", f"finding {number}", ("a", number)))
 
 
@@ -117,12 +113,12 @@ def test_a_request_larger_than_allowed_is_refused(serve: Serve) -> None:
 
 def test_bytes_that_are_no_message_are_refused(serve: Serve) -> None:
     with channel_to(serve()) as channel:
-        unary = channel.unary_unary("/dcp.v1.Operations/Applied")
-        stream = channel.unary_stream("/dcp.v1.Operations/WatchOperation")
+        unary = channel.unary_unary("/dcp.v1.Operations/Applied", None, None)
+        stream = channel.unary_stream("/dcp.v1.Operations/WatchOperation", None, None)
         with pytest.raises(grpc.RpcError) as first:
             unary(b"\xff\xff", timeout=10)
         with pytest.raises(grpc.RpcError) as second:
-            next(stream(b"\xff\xff", timeout=10))
+            list(stream(b"\xff\xff", timeout=10))
     assert [each.value.code() for each in (first, second)] == [Code.INVALID_ARGUMENT] * 2
 
 
