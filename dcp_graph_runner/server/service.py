@@ -31,6 +31,7 @@ from dcp_graph_runner.graphs.graph import Observe, Stage, run, unobserved
 from dcp_graph_runner.graphs.nodes import NOBODY
 from dcp_graph_runner.graphs.work import SignedIn, Work
 from dcp_graph_runner.holder import current_holder
+from dcp_graph_runner.metadata.openlineage.listening import attach
 from dcp_graph_runner.request_rows import Claim, Hopeless, Request, new_request_id
 from dcp_graph_runner.requests import RequestLog
 from dcp_graph_runner.server.chores import Chores, chores_of
@@ -91,6 +92,7 @@ class Service:
         self._bells = Bells()
         self._progress = Progress(self.requests, clock, self._bells.ring)
         self.registry.register(EXTENSIONS, "progress of requests", self._progress, "dcp-graph-runner")
+        attach(self.control_plane(SignedIn(Caller(_SERVER))))
         self._is_draining = False
         self._floods = Floods(clock)
         self.worker = Worker(

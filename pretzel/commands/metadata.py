@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 POLL_S = 1.0
 _SEEN = 400
+_FREE = ("after", "before", "labels", "params", "plugin_spec")
 _FINAL = ("SUCCEEDED", "FAILED", "CANCELLED")
 
 
@@ -185,9 +186,19 @@ def _told(session: Session, answer: Any, event: str, rows: Any, render: Any) -> 
     from dcp_core.documents import to_json
 
     for row in rows:
-        session.output.event(event, to_json(row))
-    session.output.result(to_json(answer), render)
+        session.output.event(event, _ordered(to_json(row)))
+    session.output.result(_ordered(to_json(answer)), render)
     return exits.DONE
+
+
+def _ordered(value: Any, is_free: bool = False) -> Any:
+    """Mappings whose keys are the user's in one order: protobuf keeps none."""
+    if isinstance(value, dict):
+        keys = sorted(value) if is_free else value
+        return {key: _ordered(value[key], is_free or key in _FREE) for key in keys}
+    if isinstance(value, list):
+        return [_ordered(each, is_free) for each in value]
+    return value
 
 
 def _more(screen: Screen, token: str) -> None:
