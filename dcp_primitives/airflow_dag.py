@@ -37,8 +37,7 @@ class AirflowDagPrimitive(Primitive):
         return desired_state(values_of(resource), owner_of(resource))
 
     def get_actual_state(self, resource: Resource, ctx: Context) -> State | None:
-        found = DagFolder.of(ctx).read(resource.name)
-        return state_of(*found) if found is not None else None
+        return _deployed(DagFolder.of(ctx), resource)
 
     def get_revisions(self, resources: Sequence[Resource], ctx: Context) -> Mapping[ResourceKey, str] | None:
         """Inode, change time and size of each file: a look-up each, nothing is read."""
@@ -67,8 +66,8 @@ class AirflowDagPrimitive(Primitive):
             TransientError: The disk is full or away.
         """
         folder = DagFolder.of(ctx)
-        found = folder.read(resource.name)
-        if found is not None and state_of(*found).digest != desired.digest:
+        found = _deployed(folder, resource)
+        if found is not None and found.digest != desired.digest:
             raise ConflictError(f"{folder.file(resource.name)} was created by somebody else meanwhile")
         _deploy(folder, resource, ctx)
 
@@ -80,10 +79,10 @@ class AirflowDagPrimitive(Primitive):
             TransientError: The disk is full or away.
         """
         folder = DagFolder.of(ctx)
-        found = folder.read(resource.name)
+        found = _deployed(folder, resource)
         if found is None:
             raise ConflictError(f"{folder.file(resource.name)} is gone", hint="plan again")
-        if state_of(*found).digest not in (actual.digest, desired.digest):
+        if found.digest not in (actual.digest, desired.digest):
             raise ConflictError(
                 f"{folder.file(resource.name)} was changed by somebody else meanwhile", hint="plan again"
             )
@@ -96,8 +95,8 @@ class AirflowDagPrimitive(Primitive):
             ConflictError: It carries the mark of somebody else.
         """
         folder = DagFolder.of(ctx)
-        found = folder.read(resource.name)
-        owner = state_of(*found).owner if found is not None else None
+        found = _deployed(folder, resource)
+        owner = found.owner if found is not None else None
         if owner is not None and owner != owner_of(resource):
             raise ConflictError(
                 f"DAG {resource.name} belongs to {owner.manifest_id} in {owner.environment}; it is not deleted"
@@ -129,16 +128,23 @@ class AirflowDagPrimitive(Primitive):
         if values_of(resource)["schedule"] is None and not folder.is_paused(resource.name):
             return False
         found = folder.read(resource.name)
-        deployed = state_of(*found) if found is not None else None
-        if deployed is not None and deployed.digest != self.get_desired_state(resource, ctx).digest:
+        # Whichever of the two it is: a crash may have left the mark without the file that goes with it.
+        states = [state_of(*found, paused=each) for each in (True, False)] if found is not None else []
+        wanted = self.get_desired_state(resource, ctx)
+        if states and wanted not in states:
             raise ConflictError(
                 f"{folder.file(resource.name)} is not as it was deployed", hint="apply first, which mends it"
             )
         # The mark first: an apply after a crash in between renders the file as the mark says.
         folder.mark_paused(resource.name, paused)
-        if deployed is not None:
+        if found is not None:
             _deploy(folder, resource, ctx)
         return True
+
+
+def _deployed(folder: DagFolder, resource: Resource) -> State | None:
+    found = folder.read(resource.name)
+    return None if found is None else state_of(*found, paused=folder.is_paused(resource.name))
 
 
 def _deploy(folder: DagFolder, resource: Resource, ctx: Context) -> None:

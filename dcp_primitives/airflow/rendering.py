@@ -46,13 +46,19 @@ def desired_state(values: Mapping[str, JsonValue], owner: Owner) -> State:
     return State({**values, DIGEST: digest_of(_body(values))}, owner)
 
 
-def state_of(text: str, revision: str | None = None) -> State:
-    """What a deployed file says; a file of somebody else has no mark and no values but its digest."""
+def state_of(text: str, revision: str | None = None, *, paused: bool = False) -> State:
+    """What a deployed file says; a file of somebody else has no mark and no values but its digest.
+
+    Of a DAG that is paused, the file without a schedule is as deployed, and the one with it is edited.
+    """
     first, _, body = text.partition("\n")
     owner = _owner(first)
     if owner is None:
         return State({DIGEST: digest_of(text)}, None, revision)
-    body = body.replace(_STANDING, _SCHEDULED, 1)
+    if paused:
+        is_standing = _STANDING in body
+        before, after = (_STANDING, _SCHEDULED) if is_standing else (_SCHEDULED, _STANDING)
+        body = body.replace(before, after, 1)
     digest = digest_of(body)
     return State({**_spec_in(body), DIGEST: digest}, owner, revision, {EDITED: digest not in first})
 

@@ -13,6 +13,7 @@ from dcp_core.context import Context
 from dcp_core.errors import ConflictError
 from dcp_core.intervals import Interval
 from dcp_core.model import Resource
+from dcp_primitives.airflow.deploying import DagFolder
 from dcp_primitives.airflow_dag import AirflowDag, AirflowDagPrimitive
 from dcp_primitives.job_intervals import AT_MOST, intervals
 
@@ -71,6 +72,36 @@ def test_an_apply_does_not_wake_a_paused_dag(dag: Any, ctx: Context) -> None:
     assert STANDING in text_of(ctx), "one that was deleted and comes back is paused still"
     PRIMITIVE.resume(changed, ctx)
     assert SCHEDULED in text_of(ctx)
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_a_schedule_that_somebody_wakes_or_stills_by_hand_is_drift(dag: Any, ctx: Context, paused: bool) -> None:
+    resource = dag()
+    apply(resource, ctx)
+    PRIMITIVE.pause(resource, ctx)
+    still = text_of(ctx)
+    PRIMITIVE.resume(resource, ctx)
+    other = text_of(ctx) if paused else still
+    if paused:
+        PRIMITIVE.pause(resource, ctx)
+    file = Path(ctx.settings.root) / ".dcp" / "dags" / "orders_dag.py"
+    file.write_text(other)
+    desired, actual = PRIMITIVE.get_desired_state(resource, ctx), PRIMITIVE.get_actual_state(resource, ctx)
+    assert [each.actual for each in PRIMITIVE.compare(resource, desired, actual)] == ["edited by hand"]
+    apply(resource, ctx)
+    assert (STANDING in text_of(ctx)) is paused
+
+
+@pytest.mark.parametrize("hook", ["pause", "resume"])
+def test_what_a_crash_left_between_mark_and_file_is_mended_by_doing_it_again(dag: Any, ctx: Context, hook: str) -> None:
+    resource = dag()
+    apply(resource, ctx)
+    if hook == "resume":
+        PRIMITIVE.pause(resource, ctx)
+    DagFolder.of(ctx).mark_paused(resource.name, hook == "pause")
+    assert getattr(PRIMITIVE, hook)(resource, ctx)
+    assert (STANDING in text_of(ctx)) is (hook == "pause")
+    assert PRIMITIVE.get_actual_state(resource, ctx) == PRIMITIVE.get_desired_state(resource, ctx)
 
 
 def test_a_dag_without_a_schedule_has_nothing_to_pause(dag: Any, ctx: Context) -> None:
