@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from coreetl_driver.api import Column
@@ -21,12 +21,28 @@ Inputs = Mapping[str, tuple[Sequence[Column], Sequence[Sequence[Any]]]]
 _MISSING = re.compile(r"does not exist|TABLE_OR_VIEW_NOT_FOUND|NoSuchTable", re.IGNORECASE)
 
 
-class SharedEngine:
-    """An engine that answers one question at a time, whichever thread asks; closed with the control plane."""
+MOST_ENGINES = 4
+"""That are open at once in one process: each is a process of hundreds of megabytes, and a server has many users."""
 
-    def __init__(self, settings: Settings, environment: Environment) -> None:
+
+class SharedEngine:
+    """An engine that answers one question at a time, whichever thread asks; closed with the control plane.
+
+    Args:
+        settings: Of the project.
+        environment: What its queries may read.
+        opening: Told of each question before it is asked: others may have to end, so that not too many are open.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        environment: Environment,
+        opening: Callable[[SharedEngine], None] = lambda _engine: None,
+    ) -> None:
         self._settings = settings
         self._environment = environment
+        self._opening = opening
         self._lock = threading.RLock()
         self._engine: Engine | None = None
 
@@ -75,7 +91,22 @@ class SharedEngine:
                 self._engine.close()
                 self._engine = None
 
+    def close_if_idle(self) -> bool:
+        """End the engine's process unless it is answering; the next question starts it again.
+
+        Returns:
+            Whether none is open now.
+        """
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            self.close()
+        finally:
+            self._lock.release()
+        return True
+
     def _opened(self) -> Engine:
+        self._opening(self)
         if self._engine is None:
             from coreetl_driver.engine import Engine
 
@@ -90,8 +121,31 @@ class SharedEngine:
         return self._engine
 
 
+class OpenEngines:
+    """Which engines are open, the one that was asked last at the end; ends those that nobody has asked for longest.
+
+    Thread-safe. More than ``most`` are open only while all of them answer.
+    """
+
+    def __init__(self, most: int = MOST_ENGINES) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._open: list[SharedEngine] = []
+
+    def asked(self, engine: SharedEngine) -> None:
+        """One is about to answer, and so to be open."""
+        with self._lock:
+            others = [each for each in self._open if each is not engine]
+            for each in tuple(others):
+                # One that answers is left alone, and never waited for: it may wait for this lock.
+                if len(others) >= self._most and each.close_if_idle():
+                    others.remove(each)
+            self._open = [*others, engine]
+
+
 def engine_for(ctx: Context) -> SharedEngine:
     """The engine of this control plane and environment, made on first use."""
     environment = ctx.environment
     name = f"coreetl.engine.{environment.name}.{'overlay' if environment.overlay else 'production'}"
-    return ctx.shared(name, lambda: SharedEngine(ctx.settings, environment))
+    opened = ctx.shared("coreetl.engines", OpenEngines)
+    return ctx.shared(name, lambda: SharedEngine(ctx.settings, environment, opened.asked))

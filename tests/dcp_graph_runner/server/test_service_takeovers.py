@@ -195,13 +195,12 @@ def test_a_run_goes_on_elsewhere_as_the_same_execution(tmp_path: Path) -> None:
     applied = mortal.ended(mortal.call("Operations.Apply", ApplyRequest(PLAYGROUND, (plan,))).id)
     assert applied.status is RequestStatus.DONE, applied
     running = mortal.call("Operations.Run", RunRequest(PLAYGROUND, (plan,))).id
-    events: list[Event] = []
+    survivor = service(tmp_path)
 
     def execution() -> str | None:
         found, _ = survivor.requests.events(running, 0)
         return next((each.execution.id for each in found if each.execution is not None), None)
 
-    survivor = service(tmp_path)
     begun = until(execution)
     mortal.kill()
     state = ended(survivor, running, 90)
