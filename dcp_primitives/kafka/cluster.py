@@ -1,0 +1,180 @@
+"""The cluster that the settings name: connected once, pinned to its id, asked in bulk.
+
+Every method is one request, or one to each broker, however many topics it is about. Nothing here creates a topic by
+looking for it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attrs import define, field, frozen
+
+from dcp_core.context import Context
+from dcp_core.errors import ConflictError, TransientError
+from dcp_primitives.kafka.reaching import reaching, refused
+from dcp_primitives.kafka.settings import KafkaSettings, kafka_settings
+
+if TYPE_CHECKING:
+    from kafka import KafkaAdminClient
+
+T = TypeVar("T")
+WRONG_CLUSTER = "kafka.wrong_cluster"
+_UNKNOWN_TOPIC = 3
+_POLL_S = 0.02
+_MAX_POLL_S = 0.5
+
+
+@frozen
+class Topology:
+    """What a cluster is made of.
+
+    Args:
+        cluster_id: As Kafka generated it when it was set up.
+        racks: Each broker that is up, and where it stands.
+    """
+
+    cluster_id: str
+    racks: Mapping[int, str | None]
+
+
+@frozen
+class Partitions:
+    """A topic as the brokers' metadata has it.
+
+    Args:
+        topic_id: Kafka's own, another one when the topic is deleted and made again.
+        replicas: The brokers of each partition, the preferred leader first.
+        leaders: Of each partition; -1 where there is none for the moment.
+    """
+
+    topic_id: str
+    replicas: Mapping[int, tuple[int, ...]]
+    leaders: Mapping[int, int]
+
+
+@define
+class Cluster:
+    """One connection for the life of the control plane; thread-safe."""
+
+    settings: KafkaSettings
+    _admin: KafkaAdminClient | None = None
+    _lock: threading.Lock = field(factory=threading.Lock)
+
+    @classmethod
+    def of(cls, ctx: Context) -> Cluster:
+        """The one that the settings name; not connected yet.
+
+        Raises:
+            BrokerMissingError: They name none.
+        """
+        settings = kafka_settings(ctx)
+        return ctx.shared("kafka.cluster", lambda: cls(settings))
+
+    @contextmanager
+    def admin(self) -> Iterator[KafkaAdminClient]:
+        """kafka-python's client; what it raises within the block becomes typed.
+
+        Raises:
+            TransientError: No broker answers.
+        """
+        with reaching(self.settings.servers):
+            yield self._connected()
+
+    def close(self) -> None:
+        """End the connection; the next call makes a new one."""
+        with self._lock:
+            admin, self._admin = self._admin, None
+        if admin is not None:
+            admin.close()
+
+    def topology(self, expected: str | None = None) -> Topology:
+        """What the cluster is made of, once it is known to be the right one.
+
+        Args:
+            expected: The id of the cluster that a plan was made for.
+
+        Raises:
+            ConflictError: It is another cluster than the settings or the plan mean.
+        """
+        with self.admin() as admin:
+            told = admin.describe_cluster()
+        found = told["cluster_id"]
+        pinned = self.settings.cluster_id
+        for wanted, whose in ((pinned, "[kafka] cluster_id is"), (expected, "the plan was made for")):
+            if wanted and found != wanted:
+                raise ConflictError(
+                    f"Kafka at {self.settings.servers} is cluster {found}, and {whose} {wanted}",
+                    hint="bootstrap_servers in [kafka] leads to another cluster; nothing was changed there",
+                    code=WRONG_CLUSTER,
+                )
+        return Topology(found, {each["broker_id"]: each["rack"] for each in told["brokers"] if _is_up(each)})
+
+    def topics(self, names: Sequence[str]) -> dict[str, Partitions]:
+        """Those of the topics that exist."""
+        if not names:
+            return {}
+        with self.admin() as admin:
+            told = admin.describe_topics(list(names))
+        found = {}
+        for each in told:
+            if each["error_code"] == _UNKNOWN_TOPIC:
+                continue
+            if each["error_code"] and not each["partitions"]:
+                raise refused(each["error_code"], f"reading topic {each['name']}", self.settings.servers)
+            parts = each["partitions"]
+            found[each["name"]] = Partitions(
+                str(each["topic_id"]),
+                {part["partition_index"]: tuple(part["replica_nodes"]) for part in parts},
+                {part["partition_index"]: part["leader_id"] for part in parts},
+            )
+        return found
+
+    def configs(self, names: Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
+        """The whole configuration of topics, by topic and name: ``value``, ``config_source`` and more.
+
+        Raises:
+            PermanentError: We may not read it.
+        """
+        from kafka.admin import ConfigResource
+
+        if not names:
+            return {}
+        with self.admin() as admin:
+            told = admin.describe_configs([ConfigResource("TOPIC", name) for name in names], config_filter="all")
+        found: dict[str, dict[str, dict[str, Any]]] = told.get("topic", {})
+        return found
+
+    def wait_until(self, ready: Callable[[], bool], what: str) -> None:
+        """Ask again and again: what a controller has decided reaches brokers a little later.
+
+        Raises:
+            TransientError: Not within the time that the settings give.
+        """
+        deadline = time.monotonic() + self.settings.timeout_s
+        pause_s = _POLL_S
+        while not ready():
+            if time.monotonic() > deadline:
+                raise TransientError(
+                    f"Kafka took it, but after {self.settings.timeout_s:g} s {what}", where=self.settings.servers
+                )
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _MAX_POLL_S)
+
+    def _connected(self) -> KafkaAdminClient:
+        from kafka import KafkaAdminClient
+
+        with self._lock:
+            if self._admin is None:
+                self._admin = KafkaAdminClient(
+                    **self.settings.client_options(), bootstrap_timeout_ms=self.settings.timeout_ms
+                )
+            return self._admin
+
+
+def _is_up(broker: Mapping[str, Any]) -> bool:
+    return not broker.get("is_fenced", False)
