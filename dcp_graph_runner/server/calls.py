@@ -130,10 +130,30 @@ class Calls:
         Raises:
             CallError: What it ended with instead of its last event.
         """
-        with self._described(WATCH, asking), self._metrics.watching(asking.transport), self._counted_watcher():
-            async with contextlib.aclosing(_generator(self._service.watch(request, asking.headers))) as events:
-                async for event in events:
-                    yield event
+        # A task of its own: a generator's steps run in the contexts of whoever asks for them, and it has one span.
+        told: asyncio.Queue[Event | CallError | None] = asyncio.Queue(maxsize=1)
+        task = asyncio.create_task(self._follow(request, asking, told))
+        try:
+            while (event := await told.get()) is not None:
+                if isinstance(event, CallError):
+                    raise event
+                yield event
+        finally:
+            task.cancel()
+
+    async def _follow(
+        self, request: WatchOperationRequest, asking: Asking, told: asyncio.Queue[Event | CallError | None]
+    ) -> None:
+        """Every event into the queue; at the end None, or the error."""
+        try:
+            with self._described(WATCH, asking), self._metrics.watching(asking.transport), self._counted_watcher():
+                async with contextlib.aclosing(_generator(self._service.watch(request, asking.headers))) as events:
+                    async for event in events:
+                        await told.put(event)
+        except CallError as error:
+            await told.put(error)
+        else:
+            await told.put(None)
 
     def wait_until_idle(self, timeout_s: float) -> bool:
         """Whether every call was answered before ``timeout_s`` seconds have passed."""
@@ -162,7 +182,7 @@ class Calls:
                     asking.reply[TRACEPARENT] = traceparent
                 try:
                     yield
-                except (asyncio.CancelledError, GeneratorExit):
+                except asyncio.CancelledError:
                     code = GONE
                     raise
                 except Exception as error:
@@ -176,8 +196,7 @@ class Calls:
             seconds = time.monotonic() - started
             self._metrics.answered(name, asking.transport, code, seconds)
             _LOG.info("%s %s", name, code, extra={"fields": {"code": code, "duration_ms": round(1000 * seconds, 1)}})
-            with contextlib.suppress(ValueError):  # a stream that is thrown away ends in another context
-                CURRENT.reset(token)
+            CURRENT.reset(token)
 
     def _enter(self) -> None:
         with self._changed:

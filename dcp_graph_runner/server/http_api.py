@@ -22,6 +22,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import attrs
+from anyio import CancelScope
 from anyio.to_thread import run_sync
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -201,11 +202,10 @@ async def _lines(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
 
 async def _server_sent(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
     """Server-sent events, and a comment now and then, so that nobody on the way takes the connection for dead."""
-    iterator = aiter(events)
     following: asyncio.Future[Event] | None = None
     try:
         while True:
-            following = following or asyncio.ensure_future(anext(iterator))
+            following = following or asyncio.ensure_future(anext(events))
             done, _ = await asyncio.wait([following], timeout=_HEARTBEAT_S)
             if not done:
                 yield b": still here\n\n"
@@ -220,6 +220,8 @@ async def _server_sent(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
     finally:
         if following is not None:
             following.cancel()
+            with CancelScope(shield=True):
+                await asyncio.wait([following])
 
 
 def _dumped(answer: Any) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import grpc
@@ -38,14 +38,18 @@ class ReflectedClient:
         answer = rpc(json_format.ParseDict(document, send()), metadata=metadata, timeout=timeout_s)
         return json_format.MessageToDict(answer, preserving_proto_field_name=True)
 
-    def stream(self, service: str, method: str, document: Any, metadata: Metadata = ()) -> Iterator[Any]:
+    def stream(self, service: str, method: str, document: Any, metadata: Metadata = ()) -> Generator[Any, None, None]:
         """Answers as they come."""
         described, send, receive = self._method(service, method)
         rpc = self._channel.unary_stream(
             f"/{described.containing_service.full_name}/{method}", send.SerializeToString, receive.FromString
         )
-        for answer in rpc(json_format.ParseDict(document, send()), metadata=metadata, timeout=60):
-            yield json_format.MessageToDict(answer, preserving_proto_field_name=True)
+        answers = rpc(json_format.ParseDict(document, send()), metadata=metadata, timeout=60)
+        try:
+            for answer in answers:
+                yield json_format.MessageToDict(answer, preserving_proto_field_name=True)
+        finally:
+            answers.cancel()  # type: ignore[no-untyped-call]
 
     def _method(self, service: str, method: str) -> tuple[Any, Any, Any]:
         found: Any = self.pool.FindServiceByName(f"dcp.v1.{service}").methods_by_name[method]

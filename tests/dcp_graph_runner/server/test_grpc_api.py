@@ -26,8 +26,9 @@ from dcp_graph_runner.server import wire
 from dcp_graph_runner.server.grpc_api import status_of
 from dcp_graph_runner.server.serving import GraphRunnerServer
 from tests.coreetl_driver.certifying import Authority
-from tests.dcp_graph_runner.server.conftest import Serve, curl, replaced
+from tests.dcp_graph_runner.server.conftest import Serve, curl, replaced, settings_of
 from tests.dcp_graph_runner.server.reflected import ReflectedClient
+from tests.end_to_end.projects import Project
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 CURRENT = "Playground.Current"
@@ -180,3 +181,17 @@ def test_tls_is_for_both_transports_and_asks_callers_for_certificates_where_it_i
         with grpc.secure_channel(target, refused) as channel, pytest.raises(grpc.RpcError) as raised:
             ReflectedClient(channel)
         assert raised.value.code() is Code.UNAVAILABLE
+
+
+def test_where_callers_sign_in_both_transports_ask_for_a_token(serve: Serve, project: Project) -> None:
+    auth = {"issuer": "http://127.0.0.1:9", "audience": "dcp"}  # nobody there: a missing token needs no keys
+    server = serve(settings_of(project, {"auth": auth}))
+    refused = curl(f"{server.http_url}/playground/list")
+    assert (refused.status, refused.headers["www-authenticate"]) == (401, "Bearer")
+    assert refused.document["code"] == "unauthenticated"
+    with channel_to(server) as channel, pytest.raises(grpc.RpcError) as raised:
+        ReflectedClient(channel).call("Playground", "List", {})
+    assert raised.value.code() is Code.UNAUTHENTICATED
+    assert problem_in(raised.value)[0].message == refused.document["message"]
+    described = curl(f"{server.http_url}/openapi.json", "-H", "host: dcp.example.com").document
+    assert described["security"] == [{"bearer": []}]

@@ -7,6 +7,8 @@ import json
 import logging
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -179,6 +181,52 @@ def test_no_secret_is_in_any_line(serve: Serve, lines: io.StringIO, logical_plan
     assert bugs[0]["message"].split()[1] in answer.document["message"]  # its id
     assert (bugs[0]["handler"], bugs[0]["identity"]) == ("Playground.Current", "alice")
     assert {"Operations.Apply", "Playground.Current"} <= {each.get("handler") for each in logged}
+
+
+def test_whoever_stops_watching_leaves_nothing_behind(
+    serve: Serve, project: Project, collector: Collector, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+
+    def wait(_dcp: Any, _request: Any) -> Any:
+        assert release.wait(20)
+        raise UsageError("at last")
+
+    table = replaced("Operations.Recover", wait)
+    monkeypatch.setattr("dcp_graph_runner.api.table.HANDLERS", table)
+    server = serve(settings_of(project, {"telemetry": {"endpoint": collector.url}}), handlers=table)
+    state = post(f"{server.http_url}/recover", {"environment": "playground_alice"}).document
+    events = f"{server.http_url}/operations/{state['id']}/events"
+
+    def watchers() -> set[str]:
+        return {each for each in server.metrics.text().decode().splitlines() if each.startswith("dcp_watchers{")}
+
+    with grpc.insecure_channel(server.grpc_url.removeprefix("grpc://")) as channel:
+        watching = [
+            subprocess.Popen(["curl", "-sN", "-H", f"accept: {kind}", events], stdout=subprocess.PIPE)
+            for kind in ("text/event-stream", "application/jsonl")
+        ]
+        stream = ReflectedClient(channel).stream("Operations", "WatchOperation", {"id": state["id"]})
+        assert next(stream)["type"] == "node_started"
+        for each in watching:
+            assert each.stdout is not None
+            assert each.stdout.readline()
+        assert watchers() == {'dcp_watchers{transport="http"} 2.0', 'dcp_watchers{transport="grpc"} 1.0'}
+        for each in watching:
+            each.kill()
+            each.communicate()
+        stream.close()
+        deadline = time.monotonic() + 10
+        while watchers() != {'dcp_watchers{transport="http"} 0.0', 'dcp_watchers{transport="grpc"} 0.0'}:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    release.set()
+    server.stop(5.0)
+    logged = [json.loads(each) for each in lines.getvalue().splitlines()]
+    gone = [each for each in logged if each.get("handler") == "Operations.WatchOperation"]
+    assert [each["code"] for each in gone] == ["caller_gone"] * 3
+    assert {each["level"] for each in logged} == {"INFO"}
+    assert len({each.trace_id for each in collector.spans if each.name == "Operations.WatchOperation"}) == 3
 
 
 def test_a_line_names_the_call_and_its_trace(serve: Serve, lines: io.StringIO) -> None:
