@@ -9,13 +9,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import insert
 
 from dcp_core.documents import from_json, to_json
 from dcp_core.errors import NotFoundError, UsageError
 from dcp_graph_runner.api import metadata as api
 from dcp_graph_runner.metadata import applied
+from dcp_graph_runner.metadata.applied import Applied
 from dcp_graph_runner.metadata.executions import after
 from dcp_graph_runner.pauses import Pause, Pauses
+from dcp_graph_runner.tables import conditions
+from pretzel.rendering.metadata import state_of
 from tests.dcp_graph_runner.metadata.worlds import ALICE, PRODUCTION, NoProduction, World
 
 
@@ -259,3 +263,31 @@ def test_following_a_log_shows_each_character_once_also_when_its_beginning_is_le
 
 def test_a_log_of_which_nothing_seen_is_left_is_shown_whole() -> None:
     assert after("… left out\nnew\n", 500, "gone long ago\n") == "… left out\nnew\n"
+
+
+def test_what_a_controller_has_found_is_told(world: World) -> None:
+    world.apply("sheet/a")
+    world.apply("sheet/b")
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    row = {
+        "environment": PRODUCTION, "kind": "paper", "name": "a", "manifest_id": "sheet/a", "shard": 0,
+        "status": "Drifted", "reason": "changed", "message": "rows: 1 → 2", "changes": "[]", "since": at,
+    }  # fmt: skip
+    with Applied.of(world.store).database.writing() as connection:
+        connection.execute(insert(conditions).values(row))
+    found = {
+        each.id: each for each in api.LIST_MANIFESTS.function(world.dcp, api.ListManifestsRequest(PRODUCTION)).manifests
+    }
+    (told,) = found["sheet/a"].conditions
+    assert (told.kind, told.resource, told.status, told.message, told.since) == (
+        "paper",
+        "a",
+        "Drifted",
+        "rows: 1 → 2",
+        at,
+    )
+    assert found["sheet/b"].conditions == ()
+    assert (state_of(found["sheet/a"]), state_of(found["sheet/b"])) == ("Drifted", "")
+    Pauses.of(world.store).put(Pause(PRODUCTION, "sheet/a", "bob", "", at))
+    (paused,) = api.LIST_MANIFESTS.function(world.dcp, api.ListManifestsRequest(PRODUCTION, text="/a")).manifests
+    assert state_of(paused) == "Paused, Drifted"
