@@ -117,8 +117,10 @@ class SqlStore(SqlJournal):
     def logical_plans(self, environment: str, manifest_ids: Sequence[str] | None = None) -> Mapping[str, LogicalPlan]:
         """See ``Store.logical_plans``."""
         ids = None if manifest_ids is None else set(manifest_ids)
-        there = select(inventory.c.manifest_id).where(inventory.c.environment == environment)
-        mine = [logical_plans.c.environment == environment, logical_plans.c.manifest_id.in_(there)]
+        there = select(inventory.c.id).where(
+            inventory.c.environment == environment, inventory.c.manifest_id == logical_plans.c.manifest_id
+        )
+        mine: list[ColumnElement[bool]] = [logical_plans.c.environment == environment, there.exists()]
         if ids is not None and len(ids) <= _NAMED_AT_MOST:
             mine.append(logical_plans.c.manifest_id.in_(ids))
         newest = (

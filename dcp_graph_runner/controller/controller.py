@@ -107,7 +107,12 @@ class Controller:
         self._pace = Pace(chosen.interval_s, chosen.jitter, chosen.backoff_s, chosen.backoff_at_most_s)
         self.replica = f"controller_{secrets.token_hex(6)}"
         self.leases = Leases(
-            self._database, self.replica, current_holder(IDENTITY), timedelta(seconds=chosen.lease_s), self._clock
+            self._database,
+            self.replica,
+            current_holder(IDENTITY),
+            timedelta(seconds=chosen.lease_s),
+            self._clock,
+            is_guest=environment is not None,
         )
         self._healer = Healer(self._database, self._pace)
         self._housekeeper = Housekeeper(self._database, chosen, self._pace)

@@ -61,6 +61,7 @@ class Leases:
         lease: For how long its word counts.
         clock: UTC now; counts where the database has none of its own.
         is_gone: Whether a process has ended for certain.
+        is_guest: Takes what is free and is not counted among those that share: it looks after a part only.
     """
 
     database: Database
@@ -69,6 +70,7 @@ class Leases:
     lease: timedelta
     clock: Callable[[], datetime]
     is_gone: Callable[[Holder], bool] = processes.is_gone
+    is_guest: bool = False
     held: Mapping[Unit, int] = attrs.field(factory=dict, init=False)
 
     def tend(self, units: Collection[Unit], busy: Collection[Unit] = ()) -> Mapping[Unit, int]:
@@ -81,14 +83,14 @@ class Leases:
 
         def work(connection: Connection) -> dict[Unit, int]:
             now = self.database.now(connection, self.clock)
-            living = self._register(connection, now)
+            living = 1 if self.is_guest else self._register(connection, now)
             rows = {Unit(row.environment, row.shard): row for row in connection.execute(select(table))}
             mine = {
                 unit: row.fence for unit, row in rows.items() if row.replica == self.replica and row.expires_at > now
             }
-            theirs = {unit for unit, row in rows.items() if row.expires_at > now and row.replica in living}
+            theirs = {unit for unit, row in rows.items() if row.expires_at > now}
             free = [unit for unit in sorted(units) if unit not in theirs]
-            share = math.ceil(len(units) / len(living))
+            share = math.ceil(len(units) / living)
             keep, surplus = self._divided(mine, units, busy, share)
             for unit in surplus:
                 connection.execute(update(table).where(self._fenced(unit, mine[unit])).values(expires_at=now))
@@ -137,8 +139,8 @@ class Leases:
             rows = connection.execute(select(table).where(table.c.replica != self.replica, table.c.expires_at > now))
             return {Unit(row.environment, row.shard): row.replica for row in rows}
 
-    def _register(self, connection: Connection, now: datetime) -> set[str]:
-        """Gives the ids of all replicas that live, this one among them."""
+    def _register(self, connection: Connection, now: datetime) -> int:
+        """Gives how many replicas live, this one among them; what the dead ones had is free."""
         until = now + self.lease
         mine = replicas.c.id == self.replica
         if connection.execute(update(replicas).where(mine).values(expires_at=until)).rowcount == 0:
@@ -157,7 +159,8 @@ class Leases:
         dead = [each.id for each in there if each.id not in living]
         if dead:
             connection.execute(delete(replicas).where(replicas.c.id.in_(dead)))
-        return living
+            connection.execute(update(table).where(table.c.replica.in_(dead)).values(expires_at=now))
+        return len(living)
 
     def _divided(
         self, mine: Mapping[Unit, int], units: Collection[Unit], busy: Collection[Unit], share: int

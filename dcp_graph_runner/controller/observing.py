@@ -23,7 +23,8 @@ from dcp_core.model import Resource, ResourceKey, State
 from dcp_core.registry import Registry
 from dcp_graph_runner.controller.pacing import Pace, Trouble
 
-HANGING = "no answer yet"
+SERVICE_DOWN = "service_down"
+NOT_INSTALLED = "primitive_not_installed"
 _HALVINGS_AT_MOST = 40
 
 
@@ -97,7 +98,9 @@ class KindReader:
         failures = 1 if self.trouble is None else self.trouble.failures + 1
         after_s = error.retry_after_s if isinstance(error, TransientError) else None
         self._is_down = not isinstance(error, (UnknownKindError, PluginLoadError))
-        self.trouble = Trouble(failures, self.pace.next_try(now, failures, after_s), error.code, str(error))
+        code = error.code if self._is_down else NOT_INSTALLED
+        code = SERVICE_DOWN if isinstance(error, TransientError) else code
+        self.trouble = Trouble(failures, self.pace.next_try(now, failures, after_s), code, str(error))
 
     def _seen(self, moved: frozenset[ResourceKey]) -> Seen:
         return Seen(self.states, self.desired, moved, self.trouble, dict(self._apart), self._is_down)
@@ -126,13 +129,15 @@ class KindReader:
                 self.states[key] = state
             # Read before the states: what moves in between differs at the next look.
             self._tokens[key] = None if tokens is None else tokens.get(key)
-            if self._apart.pop(key, None):
-                changed.add(key)
-        self._desire([each for each in wanted if each.key not in self.desired], now, ctx)
-        return frozenset(changed)
+        recovered = found.keys() & self._apart.keys()
+        recovered -= self._desire([each for each in wanted if each.key not in self.desired], now, ctx)
+        for key in recovered:
+            del self._apart[key]
+        return frozenset(changed | recovered)
 
-    def _desire(self, resources: Sequence[Resource], now: datetime, ctx: Context) -> None:
-        """Once for each version of a manifest: a catalog may be asked what it can do."""
+    def _desire(self, resources: Sequence[Resource], now: datetime, ctx: Context) -> set[ResourceKey]:
+        """Once for each version of a manifest: a catalog may be asked what it can do. Gives what cannot be had."""
+        failed = set()
         for each in resources:
             try:
                 self.desired[each.key] = self.registry.primitive(self.kind, "get_desired_state", resource=each, ctx=ctx)
@@ -140,6 +145,8 @@ class KindReader:
                 raise
             except DcpError as error:
                 self._set_apart(each.key, error, now)
+                failed.add(each.key)
+        return failed
 
     def _set_apart(self, key: ResourceKey, error: DcpError, now: datetime) -> None:
         failures = self._apart[key].failures + 1 if key in self._apart else 1
@@ -154,7 +161,7 @@ class KindReader:
         return tokens
 
     def _stands_still(self, key: ResourceKey, tokens: Mapping[ResourceKey, str] | None) -> bool:
-        if tokens is None or key not in self.states:
+        if tokens is None or key not in self.states or key in self._apart:
             return False
         token = tokens.get(key)
         # Without a token now and before, it is the absence that stands still.

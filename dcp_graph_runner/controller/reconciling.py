@@ -278,9 +278,8 @@ def _trouble(resource: Resource, seen: Seen) -> Trouble | None:
 def _unread(trouble: Trouble, seen: Seen) -> Verdict:
     if seen.trouble is None:
         return Verdict(ConditionStatus.FAILED, trouble.code or "unreadable", trouble.message)
-    if seen.is_down:
-        return Verdict(ConditionStatus.UNKNOWN, "service_down", trouble.message)
-    return Verdict(ConditionStatus.FAILED, "primitive_not_installed", trouble.message)
+    status = ConditionStatus.UNKNOWN if seen.is_down else ConditionStatus.FAILED
+    return Verdict(status, trouble.code, trouble.message)
 
 
 def _failed(error: DcpError) -> Verdict:

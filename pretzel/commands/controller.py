@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dcp_graph_runner.controller.healing import Healed
     from dcp_graph_runner.controller.housekeeping import Chores
     from dcp_graph_runner.controller.reconciling import Pass
+    from dcp_graph_runner.controller.recording import Transition
     from pretzel.rendering.screen import Screen
     from pretzel.session import Session
 
@@ -99,6 +100,7 @@ def pass_document(found: Pass) -> dict[str, Any]:
                 "message": each.verdict.message,
             }
             for each in found.transitions
+            if _is_news(each)
         ],
         "down": dict(found.down),
         "seconds": round(found.seconds, 3),
@@ -126,6 +128,11 @@ def chores_document(chores: Chores) -> dict[str, Any]:
     }
 
 
+def _is_news(change: Transition) -> bool:
+    """That all is well with what is seen for the first time is none."""
+    return change.before is not None or change.verdict.status != "InSync"
+
+
 def _status(done: Once) -> int:
     if done.failed or any(each.error for each in done.healed) or (done.chores and done.chores.problems):
         return exits.FAILED
@@ -139,7 +146,7 @@ def _render(screen: Screen, done: Once) -> None:
         screen.line(f"{each.unit}: {each.manifests} manifests, {counts or 'no resources'}")
         for change in each.transitions:
             verdict = change.verdict
-            if change.before is not None or verdict.status != "InSync":
+            if _is_news(change):
                 words = f": {verdict.message}" if verdict.message else ""
                 screen.line(f"{change.key}  {verdict.status.value} ({verdict.reason}){words}", indent=2)
         for kind, why in each.down.items():

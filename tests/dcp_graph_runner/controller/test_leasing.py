@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -113,6 +114,16 @@ def test_what_is_gone_is_looked_after_no_more(site: Site) -> None:
     a = site.replica("a")
     a.tend(UNITS)
     assert set(a.tend(UNITS[:2])) == set(UNITS[:2])
+
+
+def test_a_guest_takes_what_is_free_and_leaves_the_shares_as_they_are(site: Site) -> None:
+    guest = attrs.evolve(site.replica("guest"), is_guest=True)
+    assert set(guest.tend(UNITS[:2])) == set(UNITS[:2])
+    a = site.replica("a")
+    assert set(a.tend(UNITS)) == set(UNITS[2:])
+    guest.tend(UNITS[:2])
+    site.clock.now += LEASE
+    assert set(a.tend(UNITS)) == set(UNITS), "of a guest that is gone, too"
 
 
 steps = st.lists(

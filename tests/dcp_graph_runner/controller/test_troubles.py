@@ -34,6 +34,7 @@ class Thing(Primitive):
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
+        self.tells_revisions = False
         self.states: dict[str, State] = {}
         self.asked: list[int] = []
         self.poison: dict[str, Exception] = {}
@@ -41,6 +42,15 @@ class Thing(Primitive):
         self.hangs = threading.Event()
         self.hangs.set()
         self.refuses: set[str] = set()
+        self.unfit: set[str] = set()
+
+    def get_desired_state(self, resource: Resource, ctx: Context) -> State:
+        if resource.name in self.unfit:
+            raise InvalidSpecError(f"{resource.name} does not fit")
+        return super().get_desired_state(resource, ctx)
+
+    def get_revisions(self, resources: Sequence[Resource], ctx: Context) -> Mapping[ResourceKey, str] | None:
+        return {each.key: "stands still" for each in resources} if self.unfit or self.tells_revisions else None
 
     def get_actual_state(self, resource: Resource, ctx: Context) -> State | None:
         return self.get_actual_states([resource], ctx)[resource.key]
@@ -206,12 +216,28 @@ def test_a_resource_that_makes_the_whole_call_fail_is_set_apart(site: Site) -> N
     assert site.told("m7") == ("InSync", "unchanged")
 
 
+def test_a_specification_that_does_not_fit_any_more_is_tried_again_less_and_less(site: Site) -> None:
+    site.apply("good", "bad")
+    site.light.unfit.add("bad")
+    site.light.tells_revisions = True
+    site.look()
+    assert site.told("good") == ("InSync", "unchanged")
+    assert site.told("bad") == ("Failed", "spec.invalid")
+    site.light.asked.clear()
+    for _ in range(10):
+        site.look(seconds=60)
+    assert site.light.asked == [1, 1], "after 100 and 300 s; what stands still is not read"
+    site.light.unfit.clear()
+    site.look(seconds=400)
+    assert site.told("bad") == ("InSync", "unchanged")
+
+
 def test_what_fails_for_all_fails_as_a_whole_with_a_handful_of_calls(site: Site) -> None:
     site.apply(*[f"m{number}" for number in range(64)])
     site.light.down = PermanentError("the credentials are wrong")
     site.light.asked.clear()
     site.look()
-    assert site.told("m1") == ("Unknown", "service_down")
+    assert site.told("m1") == ("Unknown", "dcp.permanent")
     assert len(site.light.asked) < 100
     site.light.asked.clear()
     site.look(seconds=60)
