@@ -147,14 +147,16 @@ class NoProduction:
 class World:
     """One control plane, and short ways to fill it."""
 
-    def __init__(self, root: Path, values: Mapping[str, Any] | None = None, *extensions: object) -> None:
+    def __init__(
+        self, root: Path, values: Mapping[str, Any] | None = None, *extensions: object, url: str | None = None
+    ) -> None:
         self.registry = Registry()
         self.registry.register(PLUGINS, "sheet", Sheet, "tests==1")
         self.registry.register(PLUGINS, "mute", Mute, "tests==1")
         self.registry.register(PRIMITIVES, "paper", Paper, "tests==1")
         for number, extension in enumerate(extensions):
             self.registry.register(EXTENSIONS, f"extension{number}", extension, "tests==1")
-        self.store = open_store(f"sqlite:///{root}/state.db", lambda: datetime.now(UTC))
+        self.store = open_store(url or f"sqlite:///{root}/state.db", lambda: datetime.now(UTC))
         settings = Settings(root, dict(values or {}), {})
         self.dcp = ControlPlane(settings, self.registry, "alice", store=self.store)
 
