@@ -8,8 +8,6 @@ Source: design.md section 7.
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 from sqlalchemy import select
 
@@ -24,7 +22,7 @@ from dcp_graph_runner.deeds import Subject, recorded
 from dcp_graph_runner.holder import current_holder
 from dcp_graph_runner.journal import SqlJournal
 from dcp_graph_runner.journal_rows import holder_of, read_operation
-from dcp_graph_runner.ops.manifests import nearest
+from dcp_graph_runner.ops.manifests import check_allowed, nearest
 from dcp_graph_runner.ops.messages import UnlockAnswer, UnlockRequest
 from dcp_graph_runner.sql_store import SqlStore
 from dcp_graph_runner.tables import operations
@@ -61,7 +59,7 @@ def unlock(dcp: ControlPlane, request: UnlockRequest) -> UnlockAnswer:
     subject = Subject(UNLOCK, environment.name, f"UNLOCK {operation.id}", operation.manifest_id, digest)
     with recorded(dcp, subject) as deed:
         in_force = store.logical_plans(environment.name).get(operation.manifest_id)
-        dcp.authorize(UNLOCK, environment, operation.plan.logical_plan, in_force)
+        check_allowed(dcp, UNLOCK, environment, operation.plan.logical_plan, in_force)
         if held.is_alive and not request.force:
             raise OperationInProgressError(
                 f"{operation.manifest_id} is being changed by {held.holder}, which is alive: "
@@ -84,9 +82,8 @@ def find(store: SqlStore, environment: Environment, manifest_id: str) -> Held:
     running = select(operations).where(
         operations.c.environment == environment.name, operations.c.status == OperationStatus.RUNNING.value
     )
-    with store.database.reading() as connection:
-        rows = {row.manifest_id: row for row in connection.execute(running)}
-    row: Any = rows.get(manifest_id)
+    rows = {row.manifest_id: row for row in store.database.rows(running)}
+    row = rows.get(manifest_id)
     if row is None:
         hint = nearest(manifest_id, list(rows)) if rows else "no operation runs there"
         raise NotFoundError(f"nothing holds {manifest_id} in {environment.name}", hint=hint)
