@@ -95,9 +95,12 @@ def test_an_operation_of_a_living_process_is_unlocked_by_force_alone(site: Calla
         assert "--force" in (refused.value.hint or "")
         assert dcp.store.audit_records(limit=1)[0].outcome is OperationStatus.REFUSED
 
-        with ControlPlane.from_config(made.project.root / "dcp.toml", identity="bob") as other:
-            with pytest.raises(UnauthorizedError, match="belongs to alice"):
-                ops.UNLOCK.function(other, told.UnlockRequest(*WHERE, force=True))
+        settings = made.project.root / "dcp.toml"
+        with (
+            ControlPlane.from_config(settings, identity="bob") as other,
+            pytest.raises(UnauthorizedError, match="belongs to alice"),
+        ):
+            ops.UNLOCK.function(other, told.UnlockRequest(*WHERE, force=True))
         answer = ops.UNLOCK.function(dcp, told.UnlockRequest(*WHERE, force=True))
         assert (answer.was_alive, answer.operation.status) == (True, "FAILED")
         with pytest.raises(LeaseLostError):
