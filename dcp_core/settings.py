@@ -48,6 +48,7 @@ _SECTIONS = (
     "credentials",
     "extensions",
     "identity",
+    "openlineage",
     "playground",
     "store",
 )
