@@ -187,7 +187,7 @@ def preview_document(preview: Preview, manifest_id: str) -> dict[str, Any]:
         "columns": list(preview.columns),
         "rows": [[_finite(value) for value in row] for row in preview.rows],
         "total_rows": preview.total_rows,
-        "snippets": dict(preview.snippets),
+        "snippets": {tool: preview.snippets[tool] for tool in sorted(preview.snippets, key=str.lower)},
     }
 
 

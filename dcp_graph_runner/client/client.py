@@ -169,11 +169,10 @@ class Client:
 
     def _ask(self, handler: AnyHandler, request: Any, key: str, *, repeatable: bool) -> Any:
         patience = self._patience()
-        environment = getattr(request, "environment", None)
         renewed = False
         while True:
             try:
-                answer = self.connection.ask(handler, request, self.signing_in.headers(environment, key), self.locate)
+                answer = self.connection.ask(handler, request, self.signing_in.headers(key), self.locate)
             except UnauthenticatedError:
                 if renewed or not self.signing_in.renew():
                     raise

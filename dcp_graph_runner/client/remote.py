@@ -22,7 +22,7 @@ from dcp_core.loading import Loaded, LoadResult
 from dcp_core.model import Environment, LogicalPlan, ManifestPlan, Plan, PlanOptions
 from dcp_core.planner import one_environment
 from dcp_core.records import Execution, Operation, Preview, Sandbox, TestReport
-from dcp_core.registry import Registry
+from dcp_core.registry import PLUGINS, Registry
 from dcp_core.running import RunResult
 from dcp_core.sandboxes import PlaygroundSettings
 from dcp_core.settings import Settings
@@ -163,7 +163,10 @@ class RemoteControlPlane:
         return self._local.parse(path, environment)
 
     def lint(self, loaded: Sequence[Loaded], environment: Environment) -> tuple[Diagnostic, ...]:
-        """What plugins find here without knowing what there is, and what the server finds, who knows; each once."""
+        """What the server finds, and what extensions find that are installed here; each once.
+
+        The plugins' own lints are the server's word: it has the same version or a newer one, and knows what there is.
+        """
         if not loaded:
             return ()
         plans = tuple(each.logical_plan for each in loaded)
@@ -176,7 +179,9 @@ class RemoteControlPlane:
         for each, findings in zip(loaded, own, strict=True):
             known = found[each.logical_plan.id]
             places = set(map(_place, known))
-            known += [told for told in map(each.manifest.locate, findings) if _place(told) not in places]
+            plugin = self.registry.owner(PLUGINS, each.logical_plan.plugin_type).partition("==")[0]
+            others = [told for told in findings if (told.owner or "").partition("==")[0] != plugin]
+            known += [told for told in map(each.manifest.locate, others) if _place(told) not in places]
         return tuple(each for several in found.values() for each in several)
 
     def test(self, loaded: Loaded, environment: Environment, *, among: Sequence[Loaded] = ()) -> TestReport:
@@ -289,7 +294,8 @@ class RemoteControlPlane:
     def _knowing_nothing(self) -> Iterator[ControlPlane]:
         """For lints: what lies about on this machine is not what the server works with."""
         environ = {key: value for key, value in self.settings.environ.items() if not key.startswith("DCP_CATALOG")}
-        settings = attrs.evolve(self.settings, values=_NOBODY_KNOWS, environ=environ)
+        kept = {key: value for key, value in self.settings.values.items() if key != "catalogs"}
+        settings = attrs.evolve(self.settings, values={**kept, **_NOBODY_KNOWS}, environ=environ)
         with ControlPlane(settings, self.registry, self.identity) as here:
             yield here
 

@@ -1,4 +1,4 @@
-"""What goes along with each call: who asks, for which environment, and the user's own tokens for platforms.
+"""What goes along with each call: who asks, and the user's own tokens for platforms.
 
 Tokens leave this machine over TLS only. Nothing here is logged or stored.
 """
@@ -17,7 +17,6 @@ from dcp_graph_runner.client.address import Address
 
 AUTHORIZATION = "authorization"
 IDENTITY = "x-dcp-identity"
-TENANT = "x-tenant-id"
 CREDENTIAL = "x-dcp-credential-"
 IDEMPOTENCY_KEY = "idempotency-key"
 _COMMAND_TIMEOUT_S = 60.0
@@ -54,11 +53,13 @@ class SigningIn:
                 f"a token is not sent to {self.address} in clear", hint="grpcs:// is gRPC over TLS", code="remote.clear"
             )
 
-    def headers(self, environment: str | None = None, key: str | None = None) -> Headers:
+    def headers(self, key: str | None = None) -> Headers:
         """Names in lower case.
 
+        The tenant, ``x-tenant-id``, is left out: each request names its environment itself, which may be a playground
+        that is not the caller's own, to be read.
+
         Args:
-            environment: The one that the call is about; None leaves it to the server.
             key: Idempotency key of the call.
 
         Raises:
@@ -67,8 +68,6 @@ class SigningIn:
         """
         token = self._token()
         found = [(AUTHORIZATION, f"Bearer {token.reveal()}")] if token is not None else [(IDENTITY, self.identity)]
-        if environment is not None:
-            found.append((TENANT, environment))
         if key is not None:
             found.append((IDEMPOTENCY_KEY, key))
         if self.address.is_private:

@@ -17,10 +17,10 @@ def render_preview(screen: Screen, preview: Preview) -> None:
     count = len(preview.rows)
     total = "" if preview.total_rows is None else f" of {preview.total_rows}"
     screen.line((f"{count}{total} row{'' if (preview.total_rows or count) == 1 else 's'}", "dim"))
-    for tool, snippet in preview.snippets.items():
+    for tool in sorted(preview.snippets, key=str.lower):  # on their way from a server they have no order
         screen.blank()
         screen.line((f"# {tool}", "bold"))
-        _paste(screen, snippet)
+        _paste(screen, preview.snippets[tool])
 
 
 def _paste(screen: Screen, snippet: str) -> None:

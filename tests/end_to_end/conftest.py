@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.end_to_end import through
 from tests.end_to_end.projects import Project, order, orders_schema
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        reason = through.ONLY_IN_PROCESS.get(getattr(item, "originalname", item.name))
+        if through.THROUGH and reason is not None and Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.skip(reason=f"through a server: {reason}"))
 
 
 @pytest.fixture

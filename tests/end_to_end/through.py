@@ -37,6 +37,11 @@ THROUGH = os.environ.get("DCP_TESTS_THROUGH", "")
 assert THROUGH in ("", "sqlite", "postgresql"), "DCP_TESTS_THROUGH is sqlite or postgresql"
 POSTGRESQL = os.environ.get("DCP_TESTS_POSTGRESQL", "")
 
+ONLY_IN_PROCESS = {
+    "test_a_table_of_another_manifest_is_never_taken_over": "registers a plugin in this process, the server has none",
+}
+"""Tests that cannot hold through a server, and why."""
+
 AT_ONCE = 3
 DEADLINE_S = 60.0
 GRACE_S = 10.0

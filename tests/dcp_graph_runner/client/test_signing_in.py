@@ -23,8 +23,8 @@ def test_who_works_here_is_told_where_nobody_signs_in() -> None:
 
 
 def test_a_token_takes_the_place_of_a_name() -> None:
-    headers = dict(SigningIn(SAFE, "alice", Secret("jwt")).headers("production", "key"))
-    assert headers == {"authorization": "Bearer jwt", "x-tenant-id": "production", "idempotency-key": "key"}
+    headers = dict(SigningIn(SAFE, "alice", Secret("jwt")).headers("key"))
+    assert headers == {"authorization": "Bearer jwt", "idempotency-key": "key"}
 
 
 def test_the_users_own_tokens_go_along_where_nobody_between_can_read_them() -> None:
