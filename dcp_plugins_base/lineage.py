@@ -103,10 +103,10 @@ def _traced(sql: str, schemas: Schemas) -> _Trace:
         graph: Mapping[str, Node] = lineage(
             None, tree, schema=_nested(known), dialect="spark", scope=build_scope(tree), trim_selects=False
         )
+        spelled = {(name, column.lower()): column for name in known for column in schemas[name]}
+        columns = {name.lower(): _sources(node, names, spelled) for name, node in graph.items() if name != "*"}
     except (SqlglotError, RecursionError, ValueError, KeyError, AttributeError):
         return _Trace()
-    spelled = {(name, column.lower()): column for name in known for column in schemas[name]}
-    columns = {name.lower(): _sources(node, names, spelled) for name, node in graph.items() if name != "*"}
     return _Trace(columns, _of_star(tree, names, known))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from dcp_core.control_plane import ControlPlane
 from dcp_core.digests import JsonValue
+from dcp_core.errors import ConflictError
 from dcp_core.planning import compare_values
 from dcp_graph_runner.metadata.applied import Applied, Version
 from dcp_graph_runner.metadata.paging import bounded, place_of, token_of, wrong_token
@@ -60,11 +61,19 @@ def _told(version: Version, earlier: Version | None) -> ManifestVersion:
         user=version.user,
         at=version.at,
         operation_id=version.operation_id,
-        digest=version.logical_plan.digest,
+        digest=_digest(version),
         compiled_by=document.get("compiled_by", ""),
         file=document["source"]["file"],
         changes=changes_between(document, earlier.document) if earlier is not None else (),
     )
+
+
+def _digest(version: Version) -> str:
+    """Of the logical plan; "" of one that a newer DCP wrote, which must not hide the others."""
+    try:
+        return version.logical_plan.digest
+    except ConflictError:
+        return ""
 
 
 def _compared(document: Mapping[str, Any]) -> dict[str, JsonValue]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,18 +10,20 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import insert
+from sqlalchemy import insert, select, update
 
+from dcp_core import Context, Execution, Resource
 from dcp_core.documents import from_json, to_json
-from dcp_core.errors import NotFoundError, UsageError
+from dcp_core.errors import NotFoundError, TransientError, UsageError
+from dcp_core.registry import PRIMITIVES
 from dcp_graph_runner.api import metadata as api
 from dcp_graph_runner.metadata import applied
 from dcp_graph_runner.metadata.applied import Applied
 from dcp_graph_runner.metadata.executions import after
 from dcp_graph_runner.pauses import Pause, Pauses
-from dcp_graph_runner.tables import conditions
+from dcp_graph_runner.tables import conditions, logical_plans
 from pretzel.rendering.metadata import state_of
-from tests.dcp_graph_runner.metadata.worlds import ALICE, PRODUCTION, NoProduction, World
+from tests.dcp_graph_runner.metadata.worlds import ALICE, PRODUCTION, NoProduction, Paper, World
 
 
 def listed(world: World, **asked: object) -> list[str]:
@@ -291,3 +294,34 @@ def test_what_a_controller_has_found_is_told(world: World) -> None:
     Pauses.of(world.store).put(Pause(PRODUCTION, "sheet/a", "bob", "", at))
     (paused,) = api.LIST_MANIFESTS.function(world.dcp, api.ListManifestsRequest(PRODUCTION, text="/a")).manifests
     assert state_of(paused) == "Paused, Drifted"
+
+
+class Away(Paper):
+    """Its platform does not answer."""
+
+    def get_executions(self, resource: Resource, limit: int, before: str | None, ctx: Context) -> tuple[Execution, ...]:
+        raise TransientError("the pen is away")
+
+
+def test_a_platform_that_is_away_leaves_the_rest_to_be_shown(world: World) -> None:
+    world.registry.unregister(PRIMITIVES, "paper")
+    world.registry.register(PRIMITIVES, "paper", Away, "tests==1")
+    world.apply("sheet/a")
+    shown = api.SHOW_MANIFEST.function(world.dcp, api.ShowManifestRequest("sheet/a", PRODUCTION))
+    assert len(shown.resources) == 1
+    assert shown.notes == ("its executions are not known: the pen is away",)
+    with pytest.raises(TransientError, match="the pen is away"):
+        api.LIST_EXECUTIONS.function(world.dcp, api.ListExecutionsRequest("sheet/a", PRODUCTION))
+
+
+def test_a_version_that_a_newer_dcp_wrote_hides_no_other(world: World) -> None:
+    world.apply("sheet/a")
+    world.apply("sheet/a", rows=2)
+    database = Applied.of(world.store).database
+    with database.writing() as connection:
+        row = connection.execute(select(logical_plans).where(logical_plans.c.version == 1)).one()
+        newer = json.dumps({**json.loads(row.document), "of_the_future": True})
+        connection.execute(update(logical_plans).where(logical_plans.c.version == 1).values(document=newer))
+    answer = api.LIST_VERSIONS.function(world.dcp, api.ListVersionsRequest("sheet/a", PRODUCTION))
+    assert [(each.version, bool(each.digest)) for each in answer.versions] == [(2, True), (1, False)]
+    assert [each.field for each in answer.versions[0].changes] == ["plugin_spec.rows"]
