@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 
 from dcp_core.documents import from_json
 from dcp_core.errors import ConflictError, LeaseLostError, NotFoundError
@@ -58,12 +58,16 @@ class SqlStore(SqlJournal):
     ) -> tuple[InventoryEntry, ...]:
         """See ``Store.inventory``."""
         ids, others = None if manifest_ids is None else set(manifest_ids), set(keys)
-        query = select(inventory).where(inventory.c.environment == environment).order_by(inventory.c.id)
-        if ids is not None and len(ids) + len(others) <= _NAMED_AT_MOST:
-            query = query.where(or_(inventory.c.manifest_id.in_(ids), *_named(others)))
+        here = select(inventory).where(inventory.c.environment == environment)
+        if ids is None or len(ids) + len(others) > _NAMED_AT_MOST:
+            queries = [here]
+        else:
+            # One for each index: joined by OR they would be answered by looking at the whole environment.
+            queries = [here.where(inventory.c.manifest_id.in_(ids)), *(here.where(each) for each in _named(others))]
+        rows = {row.id: row for query in queries for row in self._database.rows(query)}
         return tuple(
             _entry(row)
-            for row in self._database.rows(query)
+            for _, row in sorted(rows.items())
             if ids is None or row.manifest_id in ids or ResourceKey(row.kind, row.name) in others
         )
 
