@@ -52,7 +52,7 @@ Read = Callable[[Any], JsonValue]
 
 @cache
 def service_of(name: str) -> ServiceDescriptor:
-    """The service that a handler names; ``Metadata``, which is a message too, is ``MetadataService``.
+    """The service that a handler names.
 
     Raises:
         KeyError: No file declares it.
@@ -60,10 +60,7 @@ def service_of(name: str) -> ServiceDescriptor:
     for module in pkgutil.iter_modules(proto.__path__):
         if module.name.endswith("_pb2"):
             importlib.import_module(f"{proto.__name__}.{module.name}")
-    try:
-        return Default().FindServiceByName(f"{PACKAGE}.{name}")
-    except KeyError:
-        return Default().FindServiceByName(f"{PACKAGE}.{name}Service")
+    return Default().FindServiceByName(f"{PACKAGE}.{name}")
 
 
 def method_of(handler: AnyHandler) -> MethodDescriptor:

@@ -135,6 +135,34 @@ def test_whoever_watches_hears_the_end_of_what_is_in_hand(serve: Serve, monkeypa
     assert (last["type"], last["state"]["status"]) == ("state", "FAILED")
 
 
+@pytest.mark.parametrize("name", [CURRENT, "Operations.Recover"])
+def test_what_never_ends_keeps_no_server_longer_than_its_grace(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    begun, held = threading.Event(), threading.Event()
+
+    def hang(_dcp: Any, _request: Any) -> Any:
+        begun.set()
+        assert held.wait(60)
+        raise NotFoundError("nobody hears this")
+
+    table = replaced(name, hang)
+    monkeypatch.setattr("dcp_graph_runner.api.table.HANDLERS", table)
+    server = serve(handlers=table)
+    with ThreadPoolExecutor() as pool:
+        if name == CURRENT:
+            call = pool.submit(subprocess.run, ["curl", "-s", f"{server.http_url}/playground/current"], check=False)
+        else:
+            state = post(f"{server.http_url}/recover", {"environment": "playground_alice"}).document
+            call = pool.submit(subprocess.run, ["curl", "-sN", f"{server.http_url}/operations/{state['id']}/events"])
+        assert begun.wait(10)
+        started = time.monotonic()
+        assert not server.stop(3.0)
+        assert time.monotonic() - started < 8.0
+        assert call.result(10) is not None
+        held.set()
+
+
 def test_a_port_that_is_taken_is_an_error_and_nothing_stays(settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
