@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from collections.abc import Mapping
@@ -57,13 +58,12 @@ class ProbeFile(Primitive):
             while not (ctx.settings.root / "go").exists():
                 time.sleep(0.02)
         if does == "slow":
-            inside = path.with_name(f"{path.name}-inside")
-            try:
-                inside.touch(exist_ok=False)
-            except FileExistsError:
-                (ctx.settings.root / "anomaly").touch()
-            time.sleep(0.05)
-            inside.unlink(missing_ok=True)
+            with open(path.with_name(f"{path.name}-inside"), "a", encoding="ascii") as inside:
+                try:
+                    fcntl.flock(inside, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go by the kernel when this is killed
+                except BlockingIOError:
+                    (ctx.settings.root / "anomaly").touch()
+                time.sleep(0.05)
         path.write_text(str(desired.values["content"]))
 
     def update(self, resource: Resource, desired: State, actual: State, ctx: Context) -> None:
