@@ -32,12 +32,12 @@ from dcp_core.registry import PLUGINS, PRIMITIVES, Registry
 from dcp_core.settings import Settings
 from dcp_graph_runner.controller.controller import Controller, Once
 from dcp_graph_runner.controller.settings import ControllerSettings
-from dcp_graph_runner.journal import dump
+from dcp_graph_runner.journal_rows import dump
 from dcp_graph_runner.sql_store import SqlStore
 from dcp_graph_runner.tables import inventory, logical_plans
 
 SIZES = (1_000, 10_000)
-REAL = 100
+REAL = 1_000
 ROUNDS = 5
 WHERE = Environment.named("production")
 TABLE, JOB, DAG = "bench_table", "bench_job", "bench_dag"

@@ -83,6 +83,8 @@ class Healer:
         if found is None:
             return Healed(key)
         logical_plan = found[1]
+        if isinstance(logical_plan, DcpError):
+            raise logical_plan
         policy = logical_plan.metadata.drift or DEFAULT
         if policy.mode is not DriftMode.HEAL or (name, id) in Pauses(self.database).all(name):
             return Healed(key)

@@ -7,7 +7,7 @@ and then known. A pass over a world that stands still writes one row for each ki
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -69,7 +69,7 @@ class Recorder:
     database: Database
     leases: Leases
     unit: Unit
-    is_mine: Any
+    is_mine: Callable[[str], bool]
     _known: dict[ResourceKey, tuple[_Row, Verdict | None]] | None = attrs.field(default=None, init=False)
 
     def record(

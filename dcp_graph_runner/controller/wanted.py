@@ -12,9 +12,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import attrs
 from sqlalchemy import and_, func, or_, select
 
+from dcp_core.context import LOG
 from dcp_core.documents import from_json
 from dcp_core.errors import DcpError
-from dcp_core.model import LogicalPlan, Resource, ResourceKey
+from dcp_core.model import LogicalPlan, Metadata, Resource, ResourceKey, Source
 from dcp_core.planner import decompose
 from dcp_core.records import InventoryEntry
 from dcp_core.registry import Registry
@@ -33,13 +34,15 @@ class Wanted:
         version: Its number.
         logical_plan: Itself.
         resources: What it wants; () when ``error`` says why that cannot be told.
-        error: Its plugin is missing, broken, or refuses it.
+        error: Its plugin is missing, broken, or refuses it; or what the store has of it cannot be read.
+        is_read: False in that last case; the logical plan then has nothing but its id.
     """
 
     version: int
     logical_plan: LogicalPlan
     resources: tuple[Resource, ...]
     error: DcpError | None = None
+    is_read: bool = True
 
 
 Light = tuple[str, bool, str, str, str]
@@ -76,10 +79,13 @@ class Knowledge:
         gone = self.manifests.keys() - versions.keys()
         for id in gone:
             del self.manifests[id]
-        for id, (version, logical_plan) in in_force(self.database, self.environment, new).items():
-            self.manifests[id] = self._wanted(version, logical_plan)
+        for id, (version, read) in in_force(self.database, self.environment, new).items():
+            self.manifests[id] = (
+                self._unread(id, version, read) if isinstance(read, DcpError) else self._wanted(version, read)
+            )
         # A plugin may have come, or been mended.
-        for id in [id for id, each in self.manifests.items() if each.error is not None and id not in new]:
+        again = [id for id, each in self.manifests.items() if each.error and each.is_read and id not in new]
+        for id in again:
             self.manifests[id] = self._wanted(self.manifests[id].version, self.manifests[id].logical_plan)
             changed.add(id)
         if changed or new or gone:
@@ -115,7 +121,11 @@ class Knowledge:
                 ]
                 query = select(inventory).where(inventory.c.environment == self.environment, or_(*some))
                 for row in connection.execute(query.order_by(inventory.c.id)):
-                    resource = from_json(json.loads(row.resource), Resource)
+                    try:
+                        resource = from_json(json.loads(row.resource), Resource)
+                    except DcpError as error:
+                        LOG.warning("%s %s in %s is passed over: %s", row.kind, row.name, self.environment, error)
+                        continue
                     entry = InventoryEntry(
                         resource, row.protected, row.applied_digest, row.logical_plan_digest, row.protected_by
                     )
@@ -149,6 +159,11 @@ class Knowledge:
         with self.database.reading() as connection:
             return {id: version for id, version in connection.execute(query) if self.is_mine(id)}
 
+    def _unread(self, id: str, version: int, error: DcpError) -> Wanted:
+        """Of a version that another release of DCP has written, say: it stops no other manifest."""
+        nothing = LogicalPlan(id.partition("/")[0], id, self.environment, {}, Metadata(""), Source("", ""))
+        return Wanted(version, nothing, (), error, is_read=False)
+
     def _wanted(self, version: int, logical_plan: LogicalPlan) -> Wanted:
         try:
             return Wanted(version, logical_plan, decompose(logical_plan, self.registry))
@@ -156,10 +171,12 @@ class Knowledge:
             return Wanted(version, logical_plan, (), error)
 
 
-def in_force(database: Database, environment: str, ids: Collection[str]) -> dict[str, tuple[int, LogicalPlan]]:
-    """The newest versions of some manifests with their numbers, straight from the database."""
+def in_force(
+    database: Database, environment: str, ids: Collection[str]
+) -> dict[str, tuple[int, LogicalPlan | DcpError]]:
+    """The newest versions of some manifests with their numbers, from the database itself, or why one is unreadable."""
     of_ids = logical_plans.c.manifest_id.in_
-    found = {}
+    found: dict[str, tuple[int, LogicalPlan | DcpError]] = {}
     with database.reading() as connection:
         for some in chunks(sorted(ids)):
             newest = (
@@ -177,5 +194,8 @@ def in_force(database: Database, environment: str, ids: Collection[str]) -> dict
                 .where(logical_plans.c.environment == environment, of_ids(some))
             )
             for id, version, document in connection.execute(query):
-                found[id] = (int(version), from_json(json.loads(document), LogicalPlan))
+                try:
+                    found[id] = (int(version), from_json(json.loads(document), LogicalPlan))
+                except DcpError as error:
+                    found[id] = (int(version), error)
     return found

@@ -295,6 +295,24 @@ def test_a_manifest_that_its_plugin_does_not_understand_any_more_stops_no_other(
     assert site.told("bad") == ("InSync", "unchanged")
 
 
+def test_a_version_that_cannot_be_read_stops_no_other(site: Site) -> None:
+    from sqlalchemy import text
+
+    site.apply("good", "bad")
+    with site.dcp.store.database.writing() as connection:  # type: ignore[attr-defined]
+        newer = (
+            "UPDATE dcp_logical_plans SET document = '{\"of\": \"another release\"}' WHERE manifest_id = 'things/bad'"
+        )
+        assert connection.execute(text(newer)).rowcount == 1
+    site.drift("good")
+    site.look()
+    site.look()
+    assert site.told("good") == ("InSync", "unchanged")
+    assert site.told("bad") == site.told("bad", HEAVY) == ("Failed", "document.shape")
+    site.look(seconds=60)
+    assert site.told("bad") == ("Failed", "document.shape")
+
+
 def test_a_plugin_or_primitive_that_is_not_installed_is_told(site: Site) -> None:
     site.apply("a")
     site.dcp.registry.unregister(PRIMITIVES, HEAVY)
