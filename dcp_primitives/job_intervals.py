@@ -53,9 +53,11 @@ def _times(schedule: str, start: datetime) -> Iterator[datetime]:
     if problem is not None:
         raise InvalidSpecError(f"schedule {schedule!r} has no intervals: {problem.message}", hint=problem.hint)
     try:
-        # croniter looks behind the moment it is given, by whole seconds.
-        times = croniter(five_fields(schedule), shifted(start, timedelta(microseconds=-1)))
+        # croniter looks behind the moment it is given, and counts it as a float: a second is never rounded away.
+        times = croniter(five_fields(schedule), shifted(start, timedelta(seconds=-1)))
         while True:
-            yield times.get_next(datetime)
+            found = times.get_next(datetime)
+            if found >= start:
+                yield found
     except (CroniterError, OverflowError):  # the calendar ends
         return

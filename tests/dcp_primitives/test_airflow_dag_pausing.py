@@ -129,6 +129,9 @@ def test_intervals_lie_wholly_within_what_is_asked_about() -> None:
         Interval(moment("2026-01-01T06:00"), moment("2026-01-02T06:00")),
         Interval(moment("2026-01-02T06:00"), moment("2026-01-03T06:00")),
     )
+    far = intervals({"day": "{{ ds }}"}, "@daily", moment("2999-01-01"), moment("2999-01-03T00:00:00.5"))
+    assert [each.start for each in far] == [moment("2999-01-01"), moment("2999-01-02")]
+    assert intervals({"day": "{{ ds }}"}, "@daily", moment("2026-01-01T00:00:00.5"), moment("2026-01-02")) == ()
     whole = intervals({"day": "{{ ds }}"}, None, moment("2026-02-27"), moment("2026-03-01"))
     assert [each.start for each in whole] == [moment("2026-02-27"), moment("2026-02-28")]
 
