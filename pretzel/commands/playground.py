@@ -189,9 +189,10 @@ def _target(session: Session, name: str | None) -> str:
 
 
 def _full(name: str) -> str:
-    from dcp_core.model import PLAYGROUND_PREFIX
+    """With its prefix. Raises UsageError for what can be no playground's name: nobody is asked about such a one."""
+    from dcp_core.model import PLAYGROUND_PREFIX, Environment
 
-    return PLAYGROUND_PREFIX + name.removeprefix(PLAYGROUND_PREFIX)
+    return Environment.named(PLAYGROUND_PREFIX + name.removeprefix(PLAYGROUND_PREFIX)).name
 
 
 def _day(sandbox: Sandbox) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Iterator
@@ -103,12 +104,12 @@ def test_a_day_in_process_and_through_a_server_reads_the_same(two: tuple[Project
     local = Project(here.root, {"DCP_REMOTE_SERVER": "off"})
     for words in _DAY:
         expected, found = local.pretzel(*words), remote.pretzel(*words)
-        command = " ".join(words)
-        assert (command, told(found, there.root)) == (command, told(expected, here.root))
+        differences = [*difflib.unified_diff(told(expected, here.root), told(found, there.root), lineterm="")]
+        assert not differences, "\n".join([" ".join(words), *differences])
 
 
-def told(answer: Answer, root: Path) -> tuple[int, list[str], list[str]]:
-    return answer.status, _steady(answer.out, root), _steady(answer.err, root)
+def told(answer: Answer, root: Path) -> list[str]:
+    return [f"exit {answer.status}", *_steady(answer.out, root), "on stderr:", *_steady(answer.err, root)]
 
 
 def _steady(text: str, root: Path) -> list[str]:
