@@ -24,6 +24,7 @@ from dcp_graph_runner.api.long_running import Event, OperationState, Problem, Wa
 from dcp_graph_runner.server.logs import ACCESS, CURRENT, Call, secrets_of
 from dcp_graph_runner.server.metrics import Metrics
 from dcp_graph_runner.server.problems import problem_of
+from dcp_graph_runner.server.service import PEER
 from dcp_graph_runner.server.telemetry import TRACEPARENT, Span, Telemetry
 
 _LOG = logging.getLogger(ACCESS)
@@ -68,6 +69,11 @@ class Asking:
     peer: str = ""
     reply: dict[str, str] = attrs.Factory(dict)
 
+    @property
+    def told(self) -> Mapping[str, str]:
+        """The headers, and under a name that none can have from which address they came."""
+        return {**self.headers, PEER: self.peer.rpartition(":")[0]}
+
 
 class Calls:
     """Of one server. Belongs to no event loop.
@@ -111,7 +117,7 @@ class Calls:
         """
 
         def work(content: bytes) -> T:
-            answer = self._service.call(handler, read(content), asking.headers)
+            answer = self._service.call(handler, read(content), asking.told)
             if isinstance(answer, OperationState) and (call := CURRENT.get()) is not None:
                 call.request_id = answer.id
             return write(answer)
@@ -147,7 +153,7 @@ class Calls:
         """Every event into the queue; at the end None, or the error."""
         try:
             with self._described(WATCH, asking), self._metrics.watching(asking.transport), self._counted_watcher():
-                async with contextlib.aclosing(_generator(self._service.watch(request, asking.headers))) as events:
+                async with contextlib.aclosing(_generator(self._service.watch(request, asking.told))) as events:
                     async for event in events:
                         await told.put(event)
         except CallError as error:

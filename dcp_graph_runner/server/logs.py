@@ -11,6 +11,7 @@ import json
 import logging
 import re
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -111,13 +112,24 @@ def written_to(stream: TextIO | None = None, level: int = logging.INFO) -> Itera
         each.setLevel(level)
     loggers[0].handlers[:] = [handler]
     loggers[0].setLevel(logging.WARNING)
+    hook = threading.excepthook
+    threading.excepthook = _uncaught  # what Python would print by itself
+    logging.captureWarnings(True)
     try:
         yield
     finally:
+        logging.captureWarnings(False)
+        threading.excepthook = hook
         for each, handlers, old, propagates in before:
             each.handlers[:] = handlers
             each.propagate = propagates
             each.setLevel(old)
+
+
+def _uncaught(ended: threading.ExceptHookArgs) -> None:
+    name = ended.thread.name if ended.thread is not None else "?"
+    error = ended.exc_value or ended.exc_type()
+    logging.getLogger("dcp.server").error("the thread %s has ended", name, exc_info=error)
 
 
 def _message(record: logging.LogRecord) -> str:
