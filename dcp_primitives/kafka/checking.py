@@ -70,9 +70,8 @@ def check_topics(wanted: Iterable[KafkaTopic], existing: Iterable[str], cluster:
     topics, there = list(wanted), set(existing)
     names = {topic.topic: _probe(topic) if topic.topic in there else topic.topic for topic in topics}
     requests: dict[str, dict[str, Any]] = {PROBE: {}} | {names[topic.topic]: _request(topic) for topic in topics}
-    with cluster.admin() as admin:
-        answers = admin.create_topics(requests, validate_only=True, raise_errors=False)["topics"]
-    told = {answer["name"]: answer for answer in answers}
+    answers = cluster.ask(lambda admin: admin.create_topics(requests, validate_only=True, raise_errors=False))
+    told = {answer["name"]: answer for answer in answers["topics"]}
     defaults = _values(told[PROBE])
     beside = colliding([topic.topic for topic in topics])
     return {

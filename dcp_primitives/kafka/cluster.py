@@ -6,6 +6,7 @@ looking for it.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import define, field, frozen
 
 from dcp_core.context import Context
-from dcp_core.errors import ConflictError, TransientError
-from dcp_primitives.kafka.reaching import reaching, refused
+from dcp_core.errors import ConflictError, PermanentError, TransientError
+from dcp_primitives.kafka.probing import is_refused
+from dcp_primitives.kafka.reaching import NOT_AUTHENTICATED, reaching, refused
 from dcp_primitives.kafka.settings import KafkaSettings, kafka_settings
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 WRONG_CLUSTER = "kafka.wrong_cluster"
 _UNKNOWN_TOPIC = 3
+_SHOWING_FRAMES = ("kafka.protocol.parser", "kafka.net.connection")
+_PAUSES_S = (0.1, 0.3, 1.0)
 _POLL_S = 0.02
 _MAX_POLL_S = 0.5
 
@@ -85,6 +89,24 @@ class Cluster:
         with reaching(self.settings.servers):
             yield self._connected()
 
+    def ask(self, question: Callable[[KafkaAdminClient], T]) -> T:
+        """What a question that changes nothing is answered; asked again when a broker has just gone away, since for
+        some seconds the others still tell clients of it.
+
+        Raises:
+            TransientError: Nobody answers.
+        """
+        for pause_s in _PAUSES_S:
+            try:
+                with self.admin() as admin:
+                    return question(admin)
+            except TransientError:
+                if self._admin is None:
+                    raise  # it has been tried for long enough
+                time.sleep(pause_s)
+        with self.admin() as admin:
+            return question(admin)
+
     def close(self) -> None:
         """End the connection; the next call makes a new one."""
         with self._lock:
@@ -101,8 +123,7 @@ class Cluster:
         Raises:
             ConflictError: It is another cluster than the settings or the plan mean.
         """
-        with self.admin() as admin:
-            told = admin.describe_cluster()
+        told = self.ask(lambda admin: admin.describe_cluster())
         found = told["cluster_id"]
         pinned = self.settings.cluster_id
         for wanted, whose in ((pinned, "[kafka] cluster_id is"), (expected, "the plan was made for")):
@@ -118,8 +139,7 @@ class Cluster:
         """Those of the topics that exist."""
         if not names:
             return {}
-        with self.admin() as admin:
-            told = admin.describe_topics(list(names))
+        told = self.ask(lambda admin: admin.describe_topics(list(names)))
         found = {}
         for each in told:
             if each["error_code"] == _UNKNOWN_TOPIC:
@@ -144,8 +164,8 @@ class Cluster:
 
         if not names:
             return {}
-        with self.admin() as admin:
-            told = admin.describe_configs([ConfigResource("TOPIC", name) for name in names], config_filter="all")
+        asked = [ConfigResource("TOPIC", name) for name in names]
+        told = self.ask(lambda admin: admin.describe_configs(asked, config_filter="all"))
         found: dict[str, dict[str, dict[str, Any]]] = told.get("topic", {})
         return found
 
@@ -167,13 +187,33 @@ class Cluster:
 
     def _connected(self) -> KafkaAdminClient:
         from kafka import KafkaAdminClient
+        from kafka.errors import KafkaTimeoutError
 
         with self._lock:
             if self._admin is None:
-                self._admin = KafkaAdminClient(
-                    **self.settings.client_options(), bootstrap_timeout_ms=self.settings.timeout_ms
-                )
+                quieten()
+                try:
+                    self._admin = KafkaAdminClient(
+                        **self.settings.client_options(), bootstrap_timeout_ms=self.settings.timeout_ms
+                    )
+                except KafkaTimeoutError:
+                    if not is_refused(self.settings):
+                        raise
+                    raise PermanentError(
+                        f"Kafka at {self.settings.servers} does not let {self.settings.sasl_username} in",
+                        hint="see security_protocol, sasl_mechanism, sasl_username and sasl_password in [kafka]",
+                        code=NOT_AUTHENTICATED,
+                    ) from None
             return self._admin
+
+
+def quieten() -> None:
+    """kafka-python logs what it sends, passwords too, at DEBUG; and what it raises, at ERROR, before it raises it."""
+    for name in _SHOWING_FRAMES:
+        logging.getLogger(name).setLevel(logging.INFO)
+    everything = logging.getLogger("kafka")
+    if everything.level == logging.NOTSET:
+        everything.setLevel(logging.CRITICAL)
 
 
 def _is_up(broker: Mapping[str, Any]) -> bool:

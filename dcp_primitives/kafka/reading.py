@@ -15,11 +15,11 @@ from attrs import define, evolve, field, frozen
 
 from dcp_core.context import Context
 from dcp_core.digests import JsonValue, digest_of
-from dcp_core.errors import InvalidSpecError
+from dcp_core.errors import InvalidSpecError, NotSupportedError
 from dcp_core.model import Resource, ResourceKey, State
 from dcp_primitives.kafka import acls, schemas, sizes
 from dcp_primitives.kafka.assigning import Replicas, uniform
-from dcp_primitives.kafka.checking import RISKY, Check, check_topics, in_json
+from dcp_primitives.kafka.checking import RISKY, Check, Problem, check_topics, in_json
 from dcp_primitives.kafka.cluster import Cluster, Partitions, Topology
 from dcp_primitives.kafka.marks import Mark, Marks, digest_of_values
 from dcp_primitives.kafka.settings import kafka_settings
@@ -28,6 +28,7 @@ from dcp_primitives.kafka.spec import KafkaTopic, canonical_config, topic_of, va
 PENDING = "pending"
 _MOST_CHECKS = 100_000
 _OVERRIDE = "DYNAMIC_TOPIC_CONFIG"
+_NO_AUTHORIZER = Problem("acls", "the brokers have no authorizer, so there are no ACLs (authorizer.class.name)")
 # Kafka's own tools set and clear these while they move replicas.
 _OF_OPERATORS = frozenset({"leader.replication.throttled.replicas", "follower.replication.throttled.replicas"})
 
@@ -74,7 +75,7 @@ class Broker:
         if key not in self.checks:
             topology = self.cluster.topology()
             there = self.cluster.topics([topic.topic])
-            self._check(topology, [topic], there)
+            self._check(topology, [topic], there, self._acls([topic]) is not None)
         cluster_id, check = self.checks[key]
         return {
             "cluster_id": cluster_id,
@@ -106,7 +107,7 @@ class Broker:
         allowed = self._acls(wanted.values())
         if now is not None:
             sound = [each for each in wanted.values() if each is not None]
-            self._check(topology, sound, topics)
+            self._check(topology, sound, topics, allowed is not None)
         found: dict[ResourceKey, Found | None] = {}
         for resource in resources:
             partitions = topics.get(resource.name)
@@ -118,7 +119,7 @@ class Broker:
             is_marked = mark is not None and mark.is_of(partitions.topic_id, digest_of_values(values))
             topic = wanted[resource.key]
             managed = topic is not None and topic.acls is not None
-            values["acls"] = allowed.get(resource.name, []) if managed else None
+            values["acls"] = (allowed or {}).get(resource.name, []) if managed else None
             state = State(
                 values,
                 mark.owner if mark is not None and is_marked else None,
@@ -156,8 +157,8 @@ class Broker:
         }
         if not odd:
             return dict(topics)
-        with self.cluster.admin() as admin:
-            moving = admin.list_partition_reassignments({name: list(each.replicas) for name, each in odd.items()})
+        asked = {name: list(each.replicas) for name, each in odd.items()}
+        moving = self.cluster.ask(lambda admin: admin.list_partition_reassignments(asked))
         changed: dict[str, dict[int, Replicas]] = {}
         for where, told in moving.items():
             staying = tuple(each for each in told["replicas"] if each not in told["removing_replicas"])
@@ -166,26 +167,26 @@ class Broker:
             name: evolve(each, replicas={**each.replicas, **changed.get(name, {})}) for name, each in topics.items()
         }
 
-    def _acls(self, wanted: Iterable[KafkaTopic | None]) -> Mapping[str, JsonValue]:
-        """By topic; of a broker without an authorizer none, which the check says."""
+    def _acls(self, wanted: Iterable[KafkaTopic | None]) -> Mapping[str, JsonValue] | None:
+        """By topic; None of a broker without an authorizer."""
         if not any(topic is not None and topic.acls is not None for topic in wanted):
             return {}
-        from kafka.errors import SecurityDisabledError
-
-        with self.cluster.admin() as admin:
-            try:
-                told, _ = admin.describe_acls(acls.all_of_topics())
-            except SecurityDisabledError:
-                return {}
+        try:
+            told, _ = self.cluster.ask(lambda admin: admin.describe_acls(acls.all_of_topics()))
+        except NotSupportedError:
+            return None
         return acls.by_topic(told)
 
-    def _check(self, topology: Topology, wanted: Sequence[KafkaTopic], there: Iterable[str]) -> None:
+    def _check(
+        self, topology: Topology, wanted: Sequence[KafkaTopic], there: Iterable[str], has_authorizer: bool
+    ) -> None:
         if len(self.checks) > _MOST_CHECKS:
             self.checks.clear()
         found = check_topics(wanted, there, self.cluster)
         for topic in wanted:
             check = found[topic.topic]
-            check = evolve(check, problems=(*check.problems, *schemas.problems(topic, self.cluster)))
+            lacking = () if has_authorizer or not topic.acls else (_NO_AUTHORIZER,)
+            check = evolve(check, problems=(*check.problems, *lacking, *schemas.problems(topic, self.cluster)))
             self.checks[_key(topic)] = topology.cluster_id, check
 
 

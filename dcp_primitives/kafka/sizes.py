@@ -83,8 +83,7 @@ def _offsets(
     if not asked:
         return {}
     try:
-        with cluster.admin() as admin:
-            told = admin.list_partition_offsets(asked)
+        told = cluster.ask(lambda admin: admin.list_partition_offsets(asked))
     except DcpError:
         return {}
     found: dict[str, dict[int, int]] = {}
@@ -95,9 +94,9 @@ def _offsets(
 
 def _bytes(topics: Mapping[str, Partitions], cluster: Cluster) -> dict[str, dict[int, int]] | None:
     """Of each partition, as its leader has it."""
+    asked = {name: list(each.leaders) for name, each in topics.items()}
     try:
-        with cluster.admin() as admin:
-            told = admin.describe_log_dirs({name: list(each.leaders) for name, each in topics.items()})
+        told = cluster.ask(lambda admin: admin.describe_log_dirs(asked))
     except DcpError:
         return None
     found: dict[str, dict[int, int]] = {}

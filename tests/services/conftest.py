@@ -18,7 +18,8 @@ import pytest
 from attrs import frozen
 
 from dcp_core.settings import Settings
-from tests.services import install, servers
+from tests.services import install, kafka_broker, servers
+from tests.services.kafka_counting import CountingProxy
 from tests.services.oidc import Oidc, serving
 from tests.services.spark import CATALOGS, Spark, started
 
@@ -197,3 +198,21 @@ def oidc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oidc]:
     require("dex")
     with serving(tmp_path_factory.mktemp("oidc")) as it:
         yield it
+
+
+@pytest.fixture(scope="session")
+def kafka_requests() -> Iterator[CountingProxy]:
+    """What clients of the broker ask for: it stands before the plain door."""
+    (port,) = servers.free_ports(1)
+    proxy = CountingProxy(port)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture(scope="session")
+def kafka(kafka_requests: CountingProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[kafka_broker.Kafka]:
+    """A real Kafka of one broker."""
+    jars = require("kafka").parent / "jars"
+    folder = tmp_path_factory.mktemp("kafka")
+    with kafka_broker.started(jars, folder, advertised=kafka_requests.port, plain=kafka_requests.target) as running:
+        yield running

@@ -17,16 +17,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from coreetl_driver.compute.suggesting import nearest
-from tests.services import oidc_building, spark
+from tests.services import kafka_building, oidc_building, spark
 from tests.services.kubernetes import building
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ROOT / ".services"
 REQUIREMENTS = Path(__file__).parent / "requirements"
-NAMES = ("airflow", "dex", "kubernetes", "moto", "postgresql", "seaweedfs", "spark")
-_NEEDS = {"dex": building.go_problem, "kubernetes": building.go_problem, "spark": spark.java_problem}
-_BUILT = {"dex": oidc_building.build, "kubernetes": building.build}  # from sources, with no Python in them
-_SOURCES = {"dex": oidc_building.SOURCES, "kubernetes": building.SOURCES}
+NAMES = ("airflow", "dex", "kafka", "kubernetes", "moto", "postgresql", "seaweedfs", "spark")
+_NEEDS = {
+    "dex": building.go_problem,
+    "kafka": kafka_building.java_problem,
+    "kubernetes": building.go_problem,
+    "spark": spark.java_problem,
+}
+# With no Python in them: from sources, or jars alone.
+_BUILT = {"dex": oidc_building.build, "kafka": kafka_building.build, "kubernetes": building.build}
+_SOURCES = {"dex": oidc_building.SOURCES, "kafka": kafka_building.SOURCES, "kubernetes": building.SOURCES}
 _TIMEOUT_S = 900
 
 
