@@ -126,8 +126,8 @@ def test_replicas_killed_at_random_end_every_request_once(survivor: Service, tmp
         states = list(pool.map(ask, range(40)))
     stop.set()
     killer.join(30)
-    for each in replicas:
-        each.kill()
+    for left in replicas:
+        left.kill()
     assert not (tmp_path / "anomaly").exists()
     assert len({each.id for each in states}) == 40
     for each in states:

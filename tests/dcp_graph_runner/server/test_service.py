@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ from dcp_core.hookspecs import hookimpl
 from dcp_core.model import LogicalPlan
 from dcp_core.records import AuthorizationRequest, Decision, OperationStatus, Sandbox
 from dcp_core.registry import EXTENSIONS, PLUGINS
-from dcp_graph_runner.api.long_running import GetOperationRequest, OperationState, RequestStatus
+from dcp_graph_runner.api.long_running import Event, GetOperationRequest, OperationState, RequestStatus
 from dcp_graph_runner.api.messages import (
     ApplyAnswer,
     ApplyRequest,
@@ -53,6 +55,8 @@ from tests.dcp_graph_runner.server.replicas import (
     until,
     watched,
 )
+from tests.end_to_end.projects import FOLDER, Project
+from tests.faults.worlds import ENDLESS
 
 BOB = {"x-dcp-identity": "bob"}
 AUTH = '[auth]\nissuer = "http://127.0.0.1:9"\naudience = ["dcp"]\n'
@@ -300,6 +304,31 @@ def test_what_is_cancelled_before_its_turn_never_begins_and_is_recorded(tmp_path
     assert ended(opened, held.id).status is RequestStatus.DONE
     assert told(opened) == [("apply", "probe/a", "SUCCEEDED"), ("run", "probe/b", "REFUSED")]
     assert opened.close(10.0)
+
+
+def test_a_run_that_is_cancelled_is_stopped_and_recorded_so(replica: Service, tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    for name in ("first", "second"):
+        project.dataset(name, sql=ENDLESS)
+    with project.control_plane() as dcp:
+        plans = tuple(dcp.parse(tmp_path / FOLDER / f"{name}.yaml", PLAYGROUND) for name in ("first", "second"))
+    applied: ApplyAnswer = answered(replica, "Operations.Apply", apply(*plans))
+    assert applied.status == "SUCCEEDED"
+    running = call(replica, "Operations.Run", RunRequest(PLAYGROUND, plans))
+
+    def started() -> Event | None:
+        found, _ = replica.requests.events(running.id, 0)
+        return next((each for each in found if each.execution and each.execution.status == "RUNNING"), None)
+
+    execution = until(started).execution
+    call(replica, "Operations.CancelOperation", GetOperationRequest(running.id))
+    assert ended(replica, running.id).status is RequestStatus.CANCELLED
+    ids = [each.id for each in plans]
+    assert told(replica)[2:] == [("run", ids[0], "CANCELLED"), ("run", ids[1], "REFUSED")]
+    assert execution is not None
+    with closing(sqlite3.connect(tmp_path / ".dcp" / "coreetl.db")) as driver:
+        rows = driver.execute("SELECT execution_id, status FROM coreetl_executions").fetchall()
+    assert rows == [(execution.id, "CANCELLED")]
 
 
 # Ending
