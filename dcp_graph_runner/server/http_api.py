@@ -60,6 +60,7 @@ TRANSPORT = "http"
 GET_OPERATION = "Operations.GetOperation"
 _HEARTBEAT_S = 15.0
 _LAST = 2**31 - 1
+_LINES = (openapi.JSON_LINES, "application/x-ndjson", openapi.JSON)  # what asks for a JSON object a line
 _STATUSES = {TOO_LARGE: 413, NOT_TYPED: 415}
 Endpoint = Callable[["Request"], Awaitable[Response]]
 
@@ -141,7 +142,8 @@ class HttpApi:
         if wait_s is not None:
             headers["preference-applied"] = f"wait={wait_s:g}"
             if not state.status.is_final:
-                with contextlib.suppress(TimeoutError):
+                # It was accepted, whatever comes of the waiting.
+                with contextlib.suppress(TimeoutError, CallError):
                     async with asyncio.timeout(wait_s):
                         async for event in self.calls.watch(WatchOperationRequest(state.id, _LAST), asking):
                             state = event.state or state
@@ -170,9 +172,10 @@ class HttpApi:
                 await self.calls.answer(get, asking, nothing, lambda _: GetOperationRequest(id), lambda _: None)
             except CallError as error:
                 return _refused(error.problem, asking)
-            wants_lines = openapi.EVENT_STREAM not in request.headers.get("accept", openapi.EVENT_STREAM)
-            told = _lines if wants_lines and "*/*" not in request.headers.get("accept", "") else _server_sent
-            kind = openapi.JSON_LINES if told is _lines else openapi.EVENT_STREAM
+            accept = request.headers.get("accept", "")
+            wants_lines = openapi.EVENT_STREAM not in accept and any(each in accept for each in _LINES)
+            told = _lines if wants_lines else _server_sent
+            kind = openapi.JSON_LINES if wants_lines else openapi.EVENT_STREAM
             headers = {"cache-control": "no-store", "x-accel-buffering": "no", **asking.reply}
             return StreamingResponse(told(self.calls.watch(watched, asking)), media_type=kind, headers=headers)
 

@@ -21,6 +21,7 @@ TOO_LARGE = "request.too_large"
 NOT_JSON = "request.not_json"
 NOT_TYPED = "request.not_typed"
 ORIGIN = "request.origin"
+CUT_OFF = "request.cut_off"
 _LONGEST_WAIT_S = 300.0
 
 
@@ -49,18 +50,23 @@ async def body_of(request: Request, most_bytes: int) -> bytes:
     """The body.
 
     Raises:
-        UsageError: It is too large, or says that it is no JSON.
+        UsageError: It is too large, or ends too early, or says that it is no JSON.
     """
+    from starlette.requests import ClientDisconnect
+
     chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > most_bytes:
-            raise UsageError(
-                f"the body is larger than {most_bytes // (1024 * 1024)} MiB",
-                hint="[server] max_request_mib",
-                code=TOO_LARGE,
-            )
-        chunks.append(chunk)
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > most_bytes:
+                raise UsageError(
+                    f"the body is larger than {most_bytes // (1024 * 1024)} MiB",
+                    hint="[server] max_request_mib",
+                    code=TOO_LARGE,
+                )
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise UsageError("the caller went away before the end of the body", code=CUT_OFF) from None
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if size and kind != "application/json" and not kind.endswith("+json"):
         # No web page sends JSON elsewhere without asking first.

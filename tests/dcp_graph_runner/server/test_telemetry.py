@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import socket
 import subprocess
 import sys
 import threading
@@ -229,6 +230,19 @@ def test_whoever_stops_watching_leaves_nothing_behind(
     others = [each for each in logged if not each["logger"].endswith("trace_exporter")]  # one of an earlier test
     assert {each["level"] for each in others} == {"INFO"}
     assert len({each.trace_id for each in collector.spans if each.name == "Operations.WatchOperation"}) == 3
+
+
+def test_a_body_that_is_cut_off_is_no_bug(serve: Serve, lines: io.StringIO) -> None:
+    server = serve()
+    with socket.create_connection(("127.0.0.1", server.http_port)) as caller:
+        head = f"POST /plan HTTP/1.1\r\nhost: 127.0.0.1:{server.http_port}\r\ncontent-length: 100\r\n\r\n"
+        caller.sendall(head.encode() + b'{"environment"')
+    deadline = time.monotonic() + 10
+    while "request.cut_off" not in lines.getvalue():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    (line,) = (json.loads(each) for each in lines.getvalue().splitlines())
+    assert (line["level"], line["code"], line["handler"]) == ("INFO", "request.cut_off", "Operations.Plan")
 
 
 def test_a_line_names_the_call_and_its_trace(serve: Serve, lines: io.StringIO) -> None:
