@@ -146,6 +146,8 @@ class Controller:
 
     def once(self) -> Once:
         """Keep house, look at everything, heal what may be healed, look again at where something was healed."""
+        ended = threading.Event()
+        self._in_background("keeps its leases", lambda: self._renew_until(ended))
         try:
             self._tend()
             mine = [unit for unit in self.leases.held if unit.environment != HOUSEKEEPING]
@@ -162,7 +164,15 @@ class Controller:
                 self._control_plane().wait(self._began)
             return Once(tuple(passes.values()), tuple(healed), chores, self.leases.others(), tuple(self._failed))
         finally:
+            ended.set()
             self._end()
+
+    def _renew_until(self, ended: threading.Event) -> None:
+        while not ended.wait(self.settings.lease_s / _LOOKS_PER_LEASE):
+            try:
+                self.leases.renew()
+            except DcpError as error:
+                LOG.warning("the controller's leases could not be renewed: %s", error)
 
     def _control_plane(self) -> ControlPlane:
         """One for each thread; not to be closed, for store and clients are everybody's."""
