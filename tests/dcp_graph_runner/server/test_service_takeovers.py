@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -172,7 +174,7 @@ def test_a_replica_that_stood_still_beyond_its_lease_writes_nothing_more(survivo
     mortal = Replica(tmp_path, "mortal")
     id = mortal.call("Operations.Apply", apply("a", "b", does="hold")).id
     until(lambda: made(tmp_path))
-    mortal.process.kill(signal.SIGSTOP)
+    stand_still(mortal, tmp_path / ".dcp" / "state.db")
     (tmp_path / "go").touch()
     state = ended(survivor, id, deadline_s=90)
     assert_applied_once(survivor, state, "ab")
@@ -182,6 +184,21 @@ def test_a_replica_that_stood_still_beyond_its_lease_writes_nothing_more(survivo
     assert mortal.state(id) == state
     assert (watched(survivor, id)[:-1], audit(survivor), made(tmp_path)) == (events[:-1], records, lines)
     mortal.kill()
+
+
+def stand_still(replica: Replica, database: Path) -> None:
+    """Stop its process between two transactions: in one of them it would keep everybody from SQLite's file."""
+    for _ in range(100):
+        replica.process.kill(signal.SIGSTOP)
+        with closing(sqlite3.connect(database, timeout=0.5, isolation_level=None)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("ROLLBACK")
+                return
+            except sqlite3.OperationalError:
+                replica.process.kill(signal.SIGCONT)
+                time.sleep(0.05)
+    raise AssertionError("it never stood still outside a transaction")
 
 
 def test_a_run_goes_on_elsewhere_as_the_same_execution(tmp_path: Path) -> None:
