@@ -28,9 +28,15 @@ T = TypeVar("T")
 WRONG_CLUSTER = "kafka.wrong_cluster"
 _UNKNOWN_TOPIC = 3
 _SHOWING_FRAMES = ("kafka.protocol.parser", "kafka.net.connection")
-_PAUSES_S = (0.1, 0.3, 1.0)
+_PAUSES_S = (0.1, 0.4, 1.0, 2.0, 3.0, 4.0)
 _POLL_S = 0.02
 _MAX_POLL_S = 0.5
+
+
+class UnreachableError(TransientError):
+    """No broker answered for as long as the settings allow."""
+
+    code = "kafka.unreachable"
 
 
 @frozen
@@ -84,35 +90,51 @@ class Cluster:
         """kafka-python's client; what it raises within the block becomes typed.
 
         Raises:
-            TransientError: No broker answers.
+            TransientError: No broker answers, or the one that was asked does not any more.
         """
-        with reaching(self.settings.servers):
-            yield self._connected()
+        admin = None
+        try:
+            with reaching(self.settings.servers):
+                admin = self._connected()
+                yield admin
+        except TransientError:
+            # kafka-python goes on asking the broker that it once took for the controller: begin anew.
+            self._drop(admin)
+            raise
 
     def ask(self, question: Callable[[KafkaAdminClient], T]) -> T:
-        """What a question that changes nothing is answered; asked again when a broker has just gone away, since for
-        some seconds the others still tell clients of it.
+        """What a question that changes nothing is answered.
 
         Raises:
             TransientError: Nobody answers.
         """
+
+        def once() -> T:
+            with self.admin() as admin:
+                return question(admin)
+
+        return self.patiently(once)
+
+    def patiently(self, reading: Callable[[], T]) -> T:
+        """Read again when a broker has just gone: the others tell clients of it until its session has expired, which
+        is nine seconds by default.
+
+        Raises:
+            UnreachableError: There is nobody to ask at all, which has been waited for already.
+            TransientError: It is still so.
+        """
         for pause_s in _PAUSES_S:
             try:
-                with self.admin() as admin:
-                    return question(admin)
+                return reading()
+            except UnreachableError:
+                raise
             except TransientError:
-                if self._admin is None:
-                    raise  # it has been tried for long enough
                 time.sleep(pause_s)
-        with self.admin() as admin:
-            return question(admin)
+        return reading()
 
     def close(self) -> None:
         """End the connection; the next call makes a new one."""
-        with self._lock:
-            admin, self._admin = self._admin, None
-        if admin is not None:
-            admin.close()
+        self._drop(self._admin)
 
     def topology(self, expected: str | None = None) -> Topology:
         """What the cluster is made of, once it is known to be the right one.
@@ -185,6 +207,14 @@ class Cluster:
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, _MAX_POLL_S)
 
+    def _drop(self, admin: KafkaAdminClient | None) -> None:
+        with self._lock:
+            is_current = admin is not None and admin is self._admin
+            if is_current:
+                self._admin = None  # unless another thread has been here before
+        if is_current and admin is not None:
+            admin.close()
+
     def _connected(self) -> KafkaAdminClient:
         from kafka import KafkaAdminClient
         from kafka.errors import KafkaTimeoutError
@@ -198,7 +228,10 @@ class Cluster:
                     )
                 except KafkaTimeoutError:
                     if not is_refused(self.settings):
-                        raise
+                        raise UnreachableError(
+                            f"Kafka at {self.settings.servers} does not answer within {self.settings.timeout_s:g} s",
+                            where=self.settings.servers,
+                        ) from None
                     raise PermanentError(
                         f"Kafka at {self.settings.servers} does not let {self.settings.sasl_username} in",
                         hint="see security_protocol, sasl_mechanism, sasl_username and sasl_password in [kafka]",

@@ -99,7 +99,8 @@ class Broker:
         own = self.marks.topic
         names = [resource.name for resource in resources]
         topics = self.cluster.topics(list(dict.fromkeys([*names, own])))
-        marks = self.marks.read(topics[own].topic_id if own in topics else None)
+        marks_id = topics[own].topic_id if own in topics else None
+        marks = self.cluster.patiently(lambda: self.marks.read(marks_id))
         topics = {name: each for name, each in topics.items() if name in set(names)}
         wanted = {resource.key: _topic(resource) for resource in resources}
         configs = self.cluster.configs(list(topics))

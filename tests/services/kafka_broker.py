@@ -28,6 +28,11 @@ _USERS = " ".join(f'user_{name}="{password}"' for name, password in PASSWORDS.it
 _LOGIN = f"org.apache.kafka.common.security.plain.PlainLoginModule required {_USERS};"
 
 
+def _new_id() -> str:
+    """As Kafka makes them; one that starts with a hyphen its own programs take for an option."""
+    return "d" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
+
+
 @define
 class Node:
     """One process of the cluster.
@@ -59,7 +64,7 @@ class Kafka:
     jars: Path
     folder: Path
     has_authorizer: bool = True
-    cluster_id: str = field(factory=lambda: base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
+    cluster_id: str = field(factory=_new_id)
     controller: int = field(factory=lambda: servers.free_ports(1)[0])
     nodes: dict[int, Node] = field(factory=dict)
 
