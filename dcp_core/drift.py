@@ -124,7 +124,7 @@ def _schema() -> dict[str, Any]:
         return {"description": description, "type": "string", "minLength": 1, "maxLength": 1024, **more}
 
     mode = {"description": "heal: the controller mends drift; report: it tells of it.", "enum": list(DriftMode)}
-    pattern = text("A field, * for anything: properties.*, or with its kind: airflow_dag:content.")
+    pattern = text("A field, * for anything: properties.*, or with its kind: KIND:content.")
     ignoring = {
         "type": "object",
         "additionalProperties": False,
