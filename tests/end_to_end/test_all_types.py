@@ -126,7 +126,7 @@ def test_four_types_in_one_folder_are_linted_tested_planned_applied_run_and_dest
     ]  # fmt: skip
 
     applied = shop.pretzel("apply", "manifests", "-o", "json")
-    assert applied.status == 1, "the topic's primitive is not there"
+    assert applied.status == 1, "there is no broker for the topic"
     results = {
         (result["resource"], result["label"]): result
         for operation in applied.document["operations"]
@@ -136,7 +136,7 @@ def test_four_types_in_one_folder_are_linted_tested_planned_applied_run_and_dest
     assert undone == {"BLOCKED_TOPIC", "CREATE_JOB", "CREATE_DAG"}
     topic = next(result for (_, label), result in results.items() if label == "BLOCKED_TOPIC")
     assert "kafka_topic" in topic["error"]
-    assert "not installed" in topic["error"]
+    assert "set bootstrap_servers in [kafka]" in topic["error"]
 
     ran = shop.pretzel("run", "manifests", "-o", "json")
     assert ran.status == 1, "the streaming job was not made"
