@@ -133,7 +133,7 @@ def _aged(
     if "delete" not in effective_after.get(CLEANUP_POLICY, "delete"):
         return None  # nothing goes by age
     older = actual.info.get("records_older")
-    lost = "an unknown number of messages" if older is None else _messages(older)
+    lost = "an unknown number" if older is None else f"{older:,}"
     unset = "" if "retention.ms" in desired.values["config"] else f", {_DEFAULT},"
     of = holding(actual.info)
     return f"retention goes from {_span(before)} to {_span(after)}{unset}: {lost} of {of} are older and go"

@@ -1,4 +1,7 @@
-"""Every primitive that the project ships keeps the public contract, on its real embedded platform."""
+"""Every primitive that the project ships keeps the public contract, on its real embedded platform.
+
+``kafka_topic`` has none: it keeps the contract on a broker, in ``tests/services/test_kafka_topic.py``.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from dcp_primitives.coreetl_job import CoreetlJobPrimitive
 from dcp_primitives.iceberg_table import IcebergTablePrimitive
 from tests.contracts.test_shipped_plugins import SHIPPED
 from tests.coreetl_driver import driving
+from tests.services.kafka_contract import KafkaTopicContract as TopicsOnARealBroker  # run by tests/services
 
 Spec = Mapping[str, Any]
 ID = {"name": "id", "type": "string"}
@@ -107,6 +111,7 @@ def test_every_shipped_primitive_is_here() -> None:
         for each in vars(sys.modules[__name__]).values()
         if isinstance(each, type) and issubclass(each, PrimitiveContract) and hasattr(each, "primitive")
     }
+    assert TopicsOnARealBroker.primitive.kind in tested
     points = importlib.metadata.entry_points(group="dcp.primitives")
     shipped = {each.name for each in points if each.dist is not None and each.dist.name.startswith(SHIPPED)}
     assert shipped

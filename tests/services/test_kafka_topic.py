@@ -141,7 +141,7 @@ def test_retention_that_is_shorter_says_how_many_messages_go(topics: Topics) -> 
     (change,) = topics.changes(topics.resource("aging", retention_ms=86_400_000))
     assert change.effect is Effect.DESTRUCTIVE
     assert change.why is not None
-    assert change.why.startswith("retention goes from 7 days to 24 hours: 5 messages of 7 messages (")
+    assert change.why.startswith("retention goes from 7 days to 24 hours: 5 of 7 messages (")
     (longer,) = topics.changes(topics.resource("aging", retention_ms=8 * 86_400_000))
     assert longer.effect is Effect.UPDATE
     (forever,) = topics.changes(topics.resource("aging", retention_ms=-1))
@@ -432,7 +432,7 @@ def test_drift_is_seen_and_healed_through_plan_and_apply(project: Project, topic
     project.write("manifests/ingestion/drifting.yaml", (EVENTS % ("drifting", 2, "drifting")).replace("7d", "1h"))
     (action,) = topics_of(project.pretzel("plan", *words))
     assert (action["label"], action["destructive"]) == ("BLOCKED_TOPIC", True)
-    assert "retention goes from 7 days to 60 minutes: 0 messages of 3 messages" in action["reason"] + str(action)
+    assert "retention goes from 7 days to 60 minutes: 0 of 3 messages" in action["reason"] + str(action)
     destroyed = project.pretzel("destroy", "manifests", "-e", PLAYGROUND, "--yes")
     assert destroyed.status == 0, destroyed.out + destroyed.err
     assert name not in topics.kafka.topics()
