@@ -1,4 +1,4 @@
-"""An event ingestion where nothing manages topics, or no broker is configured: planned in full, applied as far as it goes, destroyed."""
+"""An event ingestion without a primitive for topics, or without a broker: applied as far as it goes, destroyed."""
 
 from __future__ import annotations
 
