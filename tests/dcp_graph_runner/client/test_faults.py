@@ -99,6 +99,11 @@ def records(project: Project) -> list[tuple[str, str]]:
         return sorted((each.kind, each.outcome.value) for each in dcp.store.audit_records(limit=100))
 
 
+SLOW = (
+    "SELECT order_id, amount FROM raw.orders CROSS JOIN range({rows}) "
+    "WHERE length(sha2(CAST(id AS STRING), 256)) < amount"
+)
+"""Some seconds for some millions of rows."""
 DONE = ["CREATE_TABLE SUCCEEDED", "CREATE_JOB SUCCEEDED", "CREATE_DAG SUCCEEDED"]
 
 
@@ -154,7 +159,7 @@ def test_a_server_that_is_started_again_meanwhile_is_waited_for_and_watched_agai
     (result,) = caller.run()
     thread.join()
     assert restarts
-    assert result.ok
+    assert result.ok, result
     assert caller.heard.statuses[-1] == "SUCCEEDED"
     assert [each for each in caller.told if "trying again" in each][1:] == []
     assert len(project.rows("derived_datasets.daily")) == 2
@@ -162,6 +167,7 @@ def test_a_server_that_is_started_again_meanwhile_is_waited_for_and_watched_agai
 
 
 def test_what_waits_for_its_user_goes_on_with_the_users_tokens(project: Project, server: FaultyServer) -> None:
+    project.dataset("daily", sql=SLOW.format(rows=8_000_000))
     caller = Caller(project, server, DCP_CREDENTIALS_ACME="a-secret-token")
     caller.apply()
 
@@ -176,13 +182,14 @@ def test_what_waits_for_its_user_goes_on_with_the_users_tokens(project: Project,
     (result,) = caller.run()
     thread.join()
     caller.dcp.close()
-    assert result.ok
+    assert result.ok, result
     assert [each for each in caller.told if "goes on with your tokens for acme" in each]
     assert "Operations.ResumeOperation" in [method for method, _ in server.calls]
     assert "a-secret-token" not in " ".join(caller.told)
 
 
 def test_what_waits_for_tokens_that_nobody_here_has_says_which(project: Project, server: FaultyServer) -> None:
+    project.dataset("daily", sql=SLOW.format(rows=8_000_000))
     caller = Caller(project, server, DCP_CREDENTIALS_ACME="a-secret-token")
     caller.apply()
 
@@ -256,7 +263,7 @@ def interrupt_when(condition: Any) -> threading.Thread:
 
 
 def test_ctrl_c_cancels_a_run_and_sees_its_end(caller: Caller, server: FaultyServer, project: Project) -> None:
-    project.dataset("daily", sql="SELECT order_id, amount FROM raw.orders CROSS JOIN range(3000000000) WHERE id < 0")
+    project.dataset("daily", sql=SLOW.format(rows=1_000_000_000))
     caller.apply()
     thread = interrupt_when(lambda: caller.heard.statuses)
     with pytest.raises(KeyboardInterrupt) as ended:
