@@ -50,6 +50,7 @@ _SECTIONS = (
     "identity",
     "openlineage",
     "playground",
+    "remote",
     "store",
 )
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
