@@ -96,7 +96,9 @@ class PluginSpec:
 
     @hookspec(firstresult=True)
     def plan(self, logical_plan: LogicalPlan, states: tuple[ResourceStates, ...], ctx: Context) -> tuple[Action, ...]:
-        """The actions for this manifest, given states that the core has read in bulk. Pure."""
+        """An action for each of the states, which the core has read in bulk. Pure.
+
+        A plan that passes over what the inventory has is refused when it is applied."""
         raise NotImplementedError
 
     @hookspec(firstresult=True)

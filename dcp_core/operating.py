@@ -224,7 +224,7 @@ class Operator:
         self.registry.broadcast("operation_started", operation=operation)
         with applying.renewed(lease, self.store):
             try:
-                executor.once("check", lambda: check_fresh(actions, self.registry, ctx))
+                executor.once("check", lambda: check_fresh(actions, self.registry, ctx, entries))
                 if not operation.plan.destroys:
                     self.store.save_logical_plan(logical_plan, operation.id, operation.user, self.clock())
                 self._hook(logical_plan, "pre_apply", actions=actions, ctx=within)

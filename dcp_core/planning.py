@@ -28,6 +28,8 @@ from dcp_core.records import InventoryEntry
 PROTECT_FIELD = "protect"
 """The one field that lives in DCP's inventory and not on the platform."""
 
+ALREADY_GONE = "already_gone"
+"""Reason of a deletion of what only the inventory still has."""
 ADOPT_HINT = "--adopt takes it over"
 DESTRUCTIVE_HINT = "--allow-destructive does it all the same"
 
@@ -134,7 +136,7 @@ def plan_deletion(states: ResourceStates, options: PlanOptions) -> Action:
     if states.unavailable:
         return _blocked(states, ActionKind.DELETE, "primitive_not_installed", states.unavailable)
     if actual is None:
-        return Action(ActionKind.DELETE, resource, "already_gone", "only the inventory still has it")
+        return Action(ActionKind.DELETE, resource, ALREADY_GONE, "only the inventory still has it")
     if actual.owner is None and not options.adopt:
         return _blocked(states, ActionKind.DELETE, "not_owned", f"it has lost our mark; {ADOPT_HINT}")
     if actual.owner is not None and actual.owner != owner_of(resource):

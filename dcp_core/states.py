@@ -13,7 +13,7 @@ import attrs
 from dcp_core.context import Context
 from dcp_core.errors import PluginLoadError, StalePlanError, UnknownKindError
 from dcp_core.model import Action, ActionKind, Resource, ResourceKey, State
-from dcp_core.planning import ResourceStates, compare_values
+from dcp_core.planning import ALREADY_GONE, ResourceStates, compare_values
 from dcp_core.records import InventoryEntry, Preview
 from dcp_core.registry import Registry
 
@@ -74,16 +74,27 @@ def read_actual(resources: Iterable[Resource], registry: Registry, ctx: Context)
         return dict(zip(by_kind, pool.map(read, by_kind), strict=True))
 
 
-def check_fresh(actions: Sequence[Action], registry: Registry, ctx: Context) -> None:
+def check_fresh(
+    actions: Sequence[Action], registry: Registry, ctx: Context, entries: Sequence[InventoryEntry] | None = None
+) -> None:
     """Read the resources again and compare them with what the plan was based on.
 
     NOOP is a claim too: that the resource is as wanted. Only of BLOCKED ones nothing is claimed or done.
+
+    Args:
+        actions: Of a plan; of one manifest's where there are entries.
+        registry: Finds the primitives.
+        ctx: Handed to them.
+        entries: All that the inventory has of that manifest, read under its lease: another operation may have ended
+            since the plan was made. What it created would be left to nobody, what it deleted be told as deleted twice.
 
     Raises:
         StalePlanError: One has changed; the message names it.
         PluginLoadError: A primitive cannot be used, so nothing is known of its resources.
         TransientError: A service is down.
     """
+    if entries is not None:
+        _check_complete(actions, entries)
     concerned = [action for action in actions if action.kind is not ActionKind.BLOCKED]
     read = read_actual([action.resource for action in concerned], registry, ctx)
     for action in concerned:
@@ -93,11 +104,23 @@ def check_fresh(actions: Sequence[Action], registry: Registry, ctx: Context) -> 
         actual = read[action.resource.kind].states.get(action.resource.key)
         digest = actual.digest if actual else None
         if digest != action.basis:
-            noun, name = action.resource.noun.lower(), action.resource.name
             what = "was deleted" if actual is None else "was created" if action.basis is None else "has changed"
-            raise StalePlanError(
-                f"the {noun} {name} {what} after the plan was made", where=str(action.resource.key), hint="plan again"
-            )
+            raise _stale(action.resource, what)
+
+
+def _check_complete(actions: Sequence[Action], entries: Sequence[InventoryEntry]) -> None:
+    planned, kept = {each.resource.key for each in actions}, {each.resource.key for each in entries}
+    for entry in entries:
+        if entry.resource.key not in planned:
+            raise _stale(entry.resource, "was created")
+    for action in actions:
+        if action.reason == ALREADY_GONE and action.resource.key not in kept:
+            raise _stale(action.resource, "was deleted")
+
+
+def _stale(resource: Resource, what: str) -> StalePlanError:
+    words = f"the {resource.noun.lower()} {resource.name} {what} after the plan was made"
+    return StalePlanError(words, where=str(resource.key), hint="plan again")
 
 
 def first_preview(resources: Iterable[Resource], limit: int, registry: Registry, ctx: Context) -> Preview | None:

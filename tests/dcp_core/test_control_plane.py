@@ -308,6 +308,29 @@ def test_staleness_says_what_happened(desk: Desk, then: State | None, words: str
         dcp.apply(plan)
 
 
+def test_a_plan_is_refused_that_says_nothing_of_what_another_operation_made_meanwhile(desk: Desk) -> None:
+    """What it would not delete would be left to nobody."""
+    dcp = desk.open()
+    plan = dcp.plan(shelf("a", item("x")))
+    apply(dcp, shelf("a", item("y")))
+    (refused,) = dcp.apply(plan)
+    assert refused.status is OperationStatus.REFUSED
+    assert "playground_alice__y was created after the plan was made" in (refused.error or "")
+    assert set(desk.world.items) == {"playground_alice__y"}
+
+
+def test_what_another_operation_deletes_while_a_plan_is_made_is_not_told_as_deleted_twice(desk: Desk) -> None:
+    dcp = desk.open()
+    apply(dcp, shelf("a", item("x"), item("y")))
+    there = desk.world.items.pop("playground_alice__y")  # as it is before the inventory knows
+    plan = dcp.plan(shelf("a", item("x")))
+    desk.world.items["playground_alice__y"] = there
+    apply(dcp, shelf("a", item("x")))
+    (refused,) = dcp.apply(plan)
+    assert refused.status is OperationStatus.REFUSED
+    assert "playground_alice__y was deleted after the plan was made" in (refused.error or "")
+
+
 def test_a_plan_made_with_another_version_of_a_plugin_is_refused(desk: Desk) -> None:
     plan = desk.open().plan(shelf("a", item("x")))
     registry = desk.registry()
