@@ -32,6 +32,7 @@ from tests.end_to_end.projects import FOLDER, Project
 from tests.services import servers
 
 Document = dict[str, Any]
+ALICE, BOB, CAROL, ROOT = "alice@example.com", "bob@example.com", "carol@example.com", "root@example.com"
 _LISTENS = re.compile(r"(?:grpc|http)://(127\.0\.0\.1:\d+)")
 _SHORTEST = 12
 
@@ -251,3 +252,13 @@ def with_environ(project: Project, environ: Mapping[str, str]) -> Project:
 def part(text: Mapping[str, Any]) -> str:
     """A part of a JWT."""
     return base64.urlsafe_b64encode(json.dumps(text).encode()).rstrip(b"=").decode()
+
+
+def bearer(token: str) -> str:
+    """The header's value."""
+    return f"Bearer {token}"
+
+
+def asking(*plans: Document, **more: Any) -> Document:
+    """The request of an apply."""
+    return {"environment": plans[0]["environment"], "logical_plans": list(plans), **more}

@@ -9,72 +9,36 @@ import base64
 import hashlib
 import hmac
 import json
+import os
+import signal
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.dcp_graph_runner.server.conftest import SQL
-from tests.services.guarded import Document, Guarded, guarded, package, part, with_environ, written
-from tests.services.oidc import Oidc
+from tests.services.guarded import ALICE, BOB, Document, Guarded, asking, bearer, guarded, part, written
+from tests.services.oidc import Oidc, serving
 
-ALICE, BOB, CAROL, ROOT = "alice@example.com", "bob@example.com", "carol@example.com", "root@example.com"
 NOBODY = "(not signed in)"
-WAIT = ("-H", "prefer: wait=60")
-
-POLICY = '''\
-"""Rules of a house."""
-
-from dcp_core import Decision, hookimpl
-
-
-class Policy:
-    @hookimpl
-    def authorize(self, request):
-        name = request.logical_plan.id if request.logical_plan else ""
-        if name.endswith("/raises"):
-            raise KeyError("the policy's own trouble")
-        if name.endswith("/forgets"):
-            return "yes"
-        if name.endswith("/forbidden"):
-            return Decision(False, "not in this house", "acme.never")
-        return None
-'''
-
-
-def bearer(token: str) -> str:
-    return f"Bearer {token}"
 
 
 @pytest.fixture(scope="module")
 def runner(oidc: Oidc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    """With the rules of a house, which are required."""
-    installed = package(tmp_path_factory.mktemp("site"), "acme_rules", POLICY)
-    section = oidc.section(keys_interval_s=1)
-    project = written(tmp_path_factory.mktemp("runner"), section, '[extensions]\nrequired = ["acme_rules"]')
-    for name in ("orders", "theirs", "raises", "forgets", "forbidden"):
-        project.dataset(name, sql=SQL)
-    with guarded(with_environ(project, installed), tmp_path_factory.mktemp("logs")) as it:
+    project = written(tmp_path_factory.mktemp("runner"), oidc.section(keys_interval_s=1))
+    project.dataset("orders", sql=SQL)
+    with guarded(project, tmp_path_factory.mktemp("logs")) as it:
         yield it
 
 
 @pytest.fixture(scope="module")
-def orders(runner: Guarded, oidc: Oidc) -> Document:
-    """A dataset of alice's team, in force in production."""
-    plan = runner.compiled("orders")
-    state = runner.applied({"environment": "production", "logical_plans": [plan]}, bearer(oidc.token(ALICE)))
-    assert state["answer"]["status"] == "SUCCEEDED", state
-    assert state["identity"] == ALICE
-    return plan
-
-
-def asking(*plans: Document, **more: Any) -> Document:
-    return {"environment": plans[0]["environment"], "logical_plans": list(plans), **more}
+def orders(runner: Guarded) -> Document:
+    return runner.compiled("orders")
 
 
 # Tokens
@@ -178,3 +142,63 @@ def test_a_token_of_an_issuer_that_shares_its_keys_is_still_another_issuers(oidc
         plan = runner.compiled("orders", "playground_alice")
         message = f"the token is from another issuer, not from {oidc.issuer}"
         check_refused_by_both(runner, bearer(oidc.other_issuer(ALICE)), message, "127.0.0.2", plan)
+
+
+def test_a_rotated_key_counts_without_a_restart_and_tokens_of_the_old_one_go_on(runner: Guarded, oidc: Oidc) -> None:
+    before = bearer(oidc.token(ALICE))
+    assert runner.get("/playground/list", before).status == 200
+    oidc.rotate()
+    after = bearer(oidc.token(ALICE))
+    assert jwt.get_unverified_header(after.split()[1])["kid"] != jwt.get_unverified_header(before.split()[1])["kid"]
+    time.sleep(1.1)  # keys_interval_s
+    with runner.client() as client:
+        assert client.call("Playground", "List", {}, runner.metadata(after)) is not None
+    assert runner.get("/playground/list", after).status == 200
+    assert runner.get("/playground/list", before).status == 200
+    runner.assert_no_secret_shows()
+
+
+def test_while_the_issuer_is_down_known_keys_count_and_then_callers_are_asked_to_try_again(tmp_path: Path) -> None:
+    folder = tmp_path / "oidc"
+    folder.mkdir()
+    with serving(folder) as own:
+        times = {"keys_lifetime_s": 1, "keys_grace_s": 6, "keys_interval_s": 1, "timeout_s": 1}
+        project = written(tmp_path / "down", own.section(**times))
+        project.dataset("orders", sql=SQL)
+        with guarded(project, tmp_path) as runner:
+            plan, token = runner.compiled("orders", "playground_alice"), bearer(own.token(ALICE))
+            assert runner.get("/playground/list", token).status == 200
+            os.kill(own.pid, signal.SIGSTOP)  # it hangs, which is worse than to be gone
+            stopped = time.monotonic()
+            try:
+                time.sleep(1.5)
+                for _ in range(4):
+                    assert runner.get("/playground/list", token).status == 200
+                time.sleep(max(0.0, stopped + 8.5 - time.monotonic()))
+                check_unavailable(runner, token, plan)
+            finally:
+                os.kill(own.pid, signal.SIGCONT)
+            wait_for(lambda: runner.get("/playground/list", token).status == 200)
+            runner.assert_no_secret_shows()
+
+
+def check_unavailable(runner: Guarded, token: str, plan: Document) -> None:
+    before = len(runner.audit())
+    answer = runner.post("/apply", asking(plan), token, peer="127.0.0.2")
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    told = answer.document["detail"]
+    assert told.startswith("the issuer's keys cannot be had: ")
+    with runner.client("127.0.0.2") as client:
+        refusal = runner.refused(client, "Operations.Apply", asking(plan), token)
+    assert (refusal.status, refusal.problem["retry_after_s"]) == ("UNAVAILABLE", 1.0)
+    for record in (recorded := runner.audit()[before:]):
+        assert (record["user"], record["outcome"], record["manifest_id"]) == (NOBODY, "REFUSED", plan["id"])
+        assert "the issuer's keys cannot be had: " in record["message"]
+    assert len(recorded) == 2
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
