@@ -125,6 +125,7 @@ class Client:
         """Until its end; a token that it waits for is brought where there is one."""
         patience = self._patience()
         while True:
+            opened_at_s = patience.clock()
             try:
                 request = WatchOperationRequest(watched.id, watched.after)
                 for event in self.connection.watch(request, self.signing_in.headers(), self.locate):
@@ -138,14 +139,14 @@ class Client:
                     self._resume(event.state)
                     break
                 else:  # it ended without an end: as if the server had gone
-                    patience.wait(TransientError("the server has gone away", code=AWAY))
+                    patience.wait(TransientError("the server has gone away", code=AWAY), patience.clock() - opened_at_s)
             except UnauthenticatedError:
                 if not self.signing_in.renew():
                     raise
             except TransientError as error:
                 if error.code not in (AWAY, UNREACHABLE, DRAINING):
                     raise
-                patience.wait(error)
+                patience.wait(error, patience.clock() - opened_at_s)
 
     def _resume(self, state: OperationState) -> None:
         if not self.signing_in.has_all(state.needs):

@@ -12,6 +12,8 @@ from dcp_core.errors import DcpError
 
 _FIRST_S = 0.1
 _LONGEST_S = 3.0
+_QUIET_S = 60.0
+"""A stream that was open for so long had a server at its other end, though nothing happened on it."""
 
 
 @attrs.define(eq=False)
@@ -39,12 +41,18 @@ class Patience:
             self.tell("the server is back")
         self._away_since, self._tries = None, 0
 
-    def wait(self, error: DcpError) -> None:
+    def wait(self, error: DcpError, open_s: float = 0.0) -> None:
         """Sleep a while, longer each time, with jitter.
+
+        Args:
+            error: Why.
+            open_s: How long the stream was open that has ended so, in seconds.
 
         Raises:
             DcpError: ``error``, when the limit is over.
         """
+        if open_s > _QUIET_S:
+            self.seen()
         now = self.clock()
         if self._away_since is None:
             self._away_since = now

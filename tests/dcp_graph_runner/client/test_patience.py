@@ -73,6 +73,16 @@ def test_a_sign_of_life_starts_the_limit_anew(time: Time) -> None:
     assert time.now_s >= 200
 
 
+def test_a_stream_that_was_open_for_long_is_a_sign_of_life_though_nothing_happened_on_it(time: Time) -> None:
+    patience = Patience(30.0, lambda words: None, time.sleep, time.clock)
+    for _ in range(5):
+        time.now_s += 3600
+        patience.wait(AWAY, open_s=3600)
+    time.now_s += 31
+    with pytest.raises(TransientError):
+        patience.wait(AWAY, open_s=31)
+
+
 def test_without_any_patience_the_error_comes_out_at_once(time: Time) -> None:
     with pytest.raises(TransientError):
         Patience(0.0, lambda words: None, time.sleep, time.clock).wait(AWAY)
