@@ -17,22 +17,33 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from coreetl_driver.compute.suggesting import nearest
-from tests.services import kafka_building, oidc_building, spark
+from tests.services import kafka_building, kafka_registry, oidc_building, spark
 from tests.services.kubernetes import building
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ROOT / ".services"
 REQUIREMENTS = Path(__file__).parent / "requirements"
-NAMES = ("airflow", "dex", "kafka", "kubernetes", "moto", "postgresql", "seaweedfs", "spark")
+NAMES = ("airflow", "apicurio", "dex", "kafka", "kubernetes", "moto", "postgresql", "seaweedfs", "spark")
 _NEEDS = {
+    "apicurio": kafka_registry.java_problem,
     "dex": building.go_problem,
     "kafka": kafka_building.java_problem,
     "kubernetes": building.go_problem,
     "spark": spark.java_problem,
 }
 # With no Python in them: from sources, or jars alone.
-_BUILT = {"dex": oidc_building.build, "kafka": kafka_building.build, "kubernetes": building.build}
-_SOURCES = {"dex": oidc_building.SOURCES, "kafka": kafka_building.SOURCES, "kubernetes": building.SOURCES}
+_BUILT = {
+    "apicurio": kafka_registry.build,
+    "dex": oidc_building.build,
+    "kafka": kafka_building.build,
+    "kubernetes": building.build,
+}
+_SOURCES = {
+    "apicurio": kafka_registry.SOURCES,
+    "dex": oidc_building.SOURCES,
+    "kafka": kafka_building.SOURCES,
+    "kubernetes": building.SOURCES,
+}
 _TIMEOUT_S = 900
 
 

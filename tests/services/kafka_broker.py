@@ -139,6 +139,15 @@ class Kafka:
             node.process.wait()
             node.process = None
 
+    def stop(self, id: int) -> None:
+        """It takes its leave, and nobody counts on it any more: a new topic would else be put on it."""
+        node = self.nodes.pop(id)
+        if node.process is not None:
+            os.killpg(node.process.pid, signal.SIGTERM)
+            node.process.wait(60)
+        log = self.folder / f"node-{id}.log"
+        servers.wait_until(lambda: id not in self._brokers(), f"the end of node {id}", log)
+
     def topics(self) -> set[str]:
         """All there are."""
         from kafka import KafkaAdminClient

@@ -390,8 +390,7 @@ def test_replication_is_moved_by_the_brokers(kafka: Kafka, topics: Topics) -> No
         assert [sorted(each["isr_nodes"]) for each in told["partitions"]] == [[1, 2]] * 3
         topics.apply(one)
     finally:
-        kafka.kill(2)
-        del kafka.nodes[2]
+        kafka.stop(2)
 
 
 def undone(answer: Answer) -> set[str]:
