@@ -10,7 +10,9 @@ import hashlib
 import hmac
 import json
 import os
+import random
 import signal
+import string
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -19,8 +21,10 @@ from pathlib import Path
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from tests.dcp_graph_runner.access.issuer import Issuer
 from tests.dcp_graph_runner.server.conftest import SQL
 from tests.services.guarded import ALICE, BOB, Document, Guarded, asking, bearer, guarded, part, written
 from tests.services.oidc import Oidc, serving
@@ -33,6 +37,7 @@ def runner(oidc: Oidc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gua
     project = written(tmp_path_factory.mktemp("runner"), oidc.section(keys_interval_s=1))
     project.dataset("orders", sql=SQL)
     with guarded(project, tmp_path_factory.mktemp("logs")) as it:
+        assert it.get("/playground/list", bearer(oidc.token(ALICE))).status == 200
         yield it
 
 
@@ -67,6 +72,16 @@ def altered(oidc: Oidc) -> str:
     return bearer(f"{head}.{part({**claims, 'groups': ['platform-admins']})}.{signature}")
 
 
+def with_its_own_key(oidc: Oidc) -> str:
+    """Signed by a key that the token brings along, under the id of the issuer's."""
+    good = oidc.token(ALICE)
+    key_id = jwt.get_unverified_header(good)["kid"]
+    own = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public = jwt.get_algorithm_by_name("RS256").to_jwk(own.public_key(), as_dict=True)
+    claims = jwt.decode(good, options={"verify_signature": False})
+    return bearer(jwt.encode(claims, own, "RS256", {"kid": key_id, "jwk": {**public, "kid": key_id}}))
+
+
 BAD: dict[str, tuple[Callable[[Oidc], str | None], str]] = {
     "missing": (lambda _: None, "the token is missing"),
     "not a bearer's": (basic, "the authorization header holds no bearer token"),
@@ -88,6 +103,7 @@ BAD: dict[str, tuple[Callable[[Oidc], str | None], str]] = {
         lambda oidc: bearer(oidc.unknown_key(ALICE)), "the token is signed with a key that its issuer does not have",
     ),
     "a forged signature": (lambda oidc: bearer(oidc.forged(ALICE)), "the token's signature is wrong"),
+    "a key of its own": (with_its_own_key, "the token's signature is wrong"),
     "other claims": (altered, "the token's signature is wrong"),
 }  # fmt: skip
 
@@ -117,6 +133,33 @@ def test_a_token_that_does_not_count_is_refused_for_what_is_wrong_with_it(
     make, message = BAD[kind]
     # Of callers that nobody knows one record a minute is kept for each address, so each case has its own.
     check_refused_by_both(runner, make(oidc), message, f"127.0.1.{1 + list(BAD).index(kind)}", orders)
+
+
+def test_a_token_never_says_where_its_keys_are(runner: Guarded, orders: Document, oidc: Oidc) -> None:
+    claims = jwt.decode(oidc.token(ALICE), options={"verify_signature": False})
+    with Issuer().running() as stranger:
+        elsewhere = {"kid": "first", "jku": stranger.url + "/keys", "x5u": stranger.url + "/keys"}
+        token = jwt.encode(claims, stranger.keys["first"], "RS256", elsewhere)
+        message = "the token is signed with a key that its issuer does not have"
+        check_refused_by_both(runner, bearer(token), message, "127.0.2.1", orders)
+        assert stranger.asked == []
+
+
+def test_no_token_in_which_a_character_was_changed_counts(runner: Guarded, orders: Document, oidc: Oidc) -> None:
+    good, dice = oidc.token(ALICE), random.Random(7)
+    letters = string.ascii_letters + string.digits + "-_"
+    with runner.client("127.0.2.2") as client:
+        for _ in range(150):
+            # Not in the last character: some of its bits are padding.
+            at = dice.randrange(len(good) - 1)
+            other = dice.choice([each for each in letters if each != good[at]])
+            changed = f"{good[:at]}{other}{good[at + 1 :]}"
+            refusal = runner.refused(client, "Operations.Apply", asking(orders), bearer(changed))
+            assert refusal.status == "UNAUTHENTICATED", (at, other, refusal)
+        allowed = client.call("Playground", "List", {}, runner.metadata(bearer(good)))
+    assert allowed is not None
+    assert b'"level": "ERROR"' not in runner.log.read_bytes()
+    runner.assert_no_secret_shows()
 
 
 def test_an_expired_token_is_refused_with_the_time_it_expired_at(oidc: Oidc, tmp_path: Path) -> None:
