@@ -79,8 +79,8 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Action", "ActionKind", "ActionResult", "ColumnLineage", "ColumnSource", "Command", "ConflictError", "Context",
-    "ControlPlane", "DcpError", "Decision", "Diagnostic", "Effect", "Environment", "Execution", "ExecutionStatus", "FieldChange",
-    "InvalidManifestError", "LogicalPlan", "Manifest", "ManifestPlan", "Metadata", "Operation", "OperationStatus",
+    "ControlPlane", "DcpError", "Decision", "Diagnostic", "Effect", "Environment", "Execution", "ExecutionStatus",
+    "FieldChange", "InvalidManifestError", "LogicalPlan", "Manifest", "ManifestPlan", "Metadata", "Operation", "OperationStatus",
     "Owner", "Parameter", "PermanentError", "Plan", "PlanOptions", "Plugin", "Preview", "Primitive", "Registry",
     "Resource", "ResourceKey", "ResultStatus", "RunResult", "Sandbox", "Secret", "Settings", "Severity", "Source",
     "State", "TestReport", "TestResult", "Transformation", "TransientError", "hookimpl",

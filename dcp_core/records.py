@@ -357,7 +357,7 @@ class AuthorizationRequest:
         groups: The teams of who asks.
         others: Versions in force of the other manifests of this environment that own a resource which the operation
             names: what it would adopt or make again is theirs, whatever the new version claims.
-        is_system: Whether DCP itself asks: it does again what was allowed when it was applied, or ends what has expired.
+        is_system: Whether DCP itself asks: it does again what was allowed when it was applied, or ends what expired.
     """
 
     user: str

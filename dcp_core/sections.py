@@ -24,7 +24,7 @@ class StoreSettings:
         take_overs: How often an operation whose process ended may be continued before it is given up.
         keep_days: How long operations that have ended are kept; the newest one of each manifest always is.
         keep_requests_days: How long requests of the server that have ended are kept.
-        waiting_days: How long a request waits for its user's tokens after its server ended, until it is ended as FAILED.
+        waiting_days: How long a request waits for its user's tokens after its server ended, before it ends as FAILED.
     """
 
     url: str = "sqlite:///{state}/state.db"

@@ -112,7 +112,9 @@ class PluginContract:
         compile_manifest(manifest, Environment.named(_PLAYGROUND), registry, self._type)
         assert manifest.data == before
 
-    def test_the_lineage_it_tells_is_of_what_it_provides(self, loaded: Loaded, registry: Registry, tmp_path: Path) -> None:
+    def test_the_lineage_it_tells_is_of_what_it_provides(
+        self, loaded: Loaded, registry: Registry, tmp_path: Path
+    ) -> None:
         settings = Settings(tmp_path, dict(self.settings(tmp_path)), {})
         ctx = Context(Environment.named(_PLAYGROUND), "contract", settings, registry=registry)
         asked = {"logical_plan": loaded.logical_plan, "schemas": {}, "ctx": ctx}

@@ -1,4 +1,4 @@
-"""What the controller knows: conditions, when each kind was looked at, what it tries again, and who looks after what."""
+"""What the controller knows: conditions, when each kind was seen, what it tries again, and who looks after what."""
 
 from __future__ import annotations
 
