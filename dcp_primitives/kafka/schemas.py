@@ -58,13 +58,27 @@ class Registry:
         """Why the registry would not take a next version; None when it would."""
         path = f"/compatibility/subjects/{_quoted(subject)}/versions/latest?verbose=true"
         try:
-            told = self._ask("POST", path, _document(schema))
+            told = self._ask("POST", path, _document(schema), absent_is_fine=True)
         except InvalidSpecError as error:
             return error.message
         if told is None or told.get("is_compatible", True):
             return None
         messages = "; ".join(map(str, told.get("messages") or ())) or "it is not compatible with the last version"
         return f"the schema registry would not take it: {messages}"
+
+    def superseded(self, subject: str, schema: Mapping[str, JsonValue]) -> str | None:
+        """Why an earlier version cannot be the newest again: a registry gives what it has, and adds nothing.
+
+        None when it is not there, or is the newest.
+        """
+        found = self._ask("POST", f"/subjects/{_quoted(subject)}", _document(schema), absent_is_fine=True)
+        latest = self._ask("GET", f"/subjects/{_quoted(subject)}/versions/latest")
+        if found is None or latest is None or found["version"] == latest["version"]:
+            return None
+        return (
+            f"it is version {found['version']} of {subject}, and somebody has registered version {latest['version']} "
+            "since, which a registry cannot take back: delete that there, or put it into the manifest"
+        )
 
     def register(self, subject: str, schema: Mapping[str, JsonValue]) -> None:
         """Make it the newest version; the same once more changes nothing.
@@ -82,8 +96,10 @@ class Registry:
         """Delete all versions, softly; what is absent is fine."""
         self._ask("DELETE", f"/subjects/{_quoted(subject)}")
 
-    def _ask(self, verb: str, path: str, document: Mapping[str, JsonValue] | None = None) -> Any:
-        """One call; None for what is not there."""
+    def _ask(
+        self, verb: str, path: str, document: Mapping[str, JsonValue] | None = None, *, absent_is_fine: bool = False
+    ) -> Any:
+        """One call; None when what is asked about is not there."""
         url = self.settings.schema_registry_url.rstrip("/") + path
         data = None if document is None else json.dumps(document).encode()
         if not url.startswith(("http://", "https://")):
@@ -99,7 +115,7 @@ class Registry:
             with urllib.request.urlopen(request, timeout=self.settings.timeout_s) as answer:  # noqa: S310
                 return json.loads(answer.read(_MAX_BYTES) or b"null")
         except urllib.error.HTTPError as error:
-            if error.code == 404:
+            if error.code == 404 and (absent_is_fine or verb in ("GET", "DELETE")):
                 return None
             said = _message(error)
             if error.code in (408, 429) or error.code >= 500:
@@ -124,15 +140,16 @@ def problems(topic: KafkaTopic, cluster: Cluster) -> tuple[Problem, ...]:
     """
     wanted: Schemas = values_of(topic).get("schemas", {})
     if wanted and not cluster.settings.schema_registry_url:
-        why = "schemas need a registry: set schema_registry_url in [kafka]"
-        return tuple(Problem(f"schemas.{part}", why) for part in wanted)
+        lacking = "schemas need a registry: set schema_registry_url in [kafka]"
+        return tuple(Problem(f"schemas.{part}", lacking) for part in wanted)
     registry = Registry(cluster.settings)
-    free = {part for part, schema in wanted.items() if schema["compatibility"] == "NONE"}
-    objections = {
-        part: registry.objection(subject_of(topic.topic, part), schema)
-        for part, schema in wanted.items()
-        if part not in free
-    }
+    objections: dict[str, str | None] = {}
+    for part, schema in wanted.items():
+        subject = subject_of(topic.topic, part)
+        why = registry.superseded(subject, schema)
+        if why is None and schema["compatibility"] != "NONE":
+            why = registry.objection(subject, schema)
+        objections[part] = why
     return tuple(Problem(f"schemas.{part}", why) for part, why in objections.items() if why)
 
 
@@ -154,7 +171,7 @@ def with_actual(topic: KafkaTopic | None, state: State, cluster: Cluster) -> Sta
 
 
 def change(topic: KafkaTopic, desired: Schemas, current: Schemas, cluster: Cluster) -> None:
-    """Register what is new. A rule is set first, so that the schema is judged by the manifest's own rule.
+    """Register what is new. The rule of a subject that exists is set first, so that the schema is judged by it.
 
     Raises:
         InvalidSpecError: The registry does not take it.
@@ -164,9 +181,11 @@ def change(topic: KafkaTopic, desired: Schemas, current: Schemas, cluster: Clust
     for part, schema in desired.items():
         subject, there = subject_of(topic.topic, part), current.get(part, {})
         rule = schema["compatibility"]
+        if not there:
+            registry.register(subject, schema)  # some registries take no rule for what is not there
         if rule is not None and rule != there.get("compatibility"):
             registry.demand(subject, rule)
-        if (schema["schema"], schema["type"]) != (there.get("schema"), there.get("type")):
+        if there and (schema["schema"], schema["type"]) != (there["schema"], there["type"]):
             registry.register(subject, schema)
 
 
