@@ -129,6 +129,16 @@ def recorded(dcp: ControlPlane, subject: Subject) -> Iterator[Deed]:
             deed.end(outcome, message)
 
 
+@contextmanager
+def recording_denial(dcp: ControlPlane, subject: Subject) -> Iterator[None]:
+    """Record that the caller may not do what the block does; what ends it otherwise is no deed of its own."""
+    try:
+        yield
+    except UnauthorizedError:
+        with recorded(dcp, subject):
+            raise
+
+
 def _outcome(error: DcpError, has_begun: bool) -> OperationStatus:
     is_refusal = not has_begun and isinstance(error, (UnauthorizedError, ConflictError))
     return OperationStatus.REFUSED if is_refusal else OperationStatus.FAILED

@@ -164,6 +164,7 @@ def _list(dcp: ControlPlane, request: ListOperationsRequest) -> ListOperationsAn
 
 
 def _cancel(dcp: ControlPlane, request: GetOperationRequest) -> OperationState:
+    from dcp_graph_runner.deeds import Subject, recording_denial
     from dcp_graph_runner.requests import RequestLog
 
     log = RequestLog.of(dcp.store, dcp.clock)
@@ -173,7 +174,8 @@ def _cancel(dcp: ControlPlane, request: GetOperationRequest) -> OperationState:
             f"{request.id} changes resources, and goes on to its end",
             hint="what it did can be rolled back: pretzel ops",
         )
-    log.cancel(request.id, dcp.identity)
+    with recording_denial(dcp, Subject("cancel", state.environment, f"CANCEL {request.id}")):
+        log.cancel(request.id, dcp.identity)
     return log.get(request.id)
 
 

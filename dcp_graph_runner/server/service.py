@@ -25,6 +25,7 @@ from dcp_graph_runner.api.handlers import READ, AnyHandler
 from dcp_graph_runner.api.long_running import GetOperationRequest, OperationState, WatchOperationRequest
 from dcp_graph_runner.api.operations import RESUME
 from dcp_graph_runner.api.table import find
+from dcp_graph_runner.deeds import Subject, recording_denial
 from dcp_graph_runner.graphs import refusals
 from dcp_graph_runner.graphs.catalogue import graph_of
 from dcp_graph_runner.graphs.graph import Observe, Stage, run, unobserved
@@ -223,7 +224,9 @@ class Service:
                 hint="send them along: x-dcp-credential-<platform>",
                 code="operation.needs_tokens",
             )
-        claim = self.requests.resume(request.id, current_holder(_SERVER), signed_in.caller.identity)
+        subject = Subject("resume", waiting.environment, f"RESUME {request.id}")
+        with recording_denial(self.control_plane(signed_in), subject):
+            claim = self.requests.resume(request.id, current_holder(_SERVER), signed_in.caller.identity)
         self.worker.take(claim, signed_in.credentials)
         return self.requests.get(request.id)
 

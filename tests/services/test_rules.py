@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
+import attrs
+import grpc
 import pytest
 from attrs import frozen
 
@@ -348,3 +351,44 @@ def test_a_required_policy_package_that_does_not_load_denies_everything(
         read = runner.get("/applied?environment=production", bearer(oidc.token(ALICE)))
         assert (read.status, read.document["code"]) == (403, "unauthorized")
         assert words in read.document["detail"]
+
+
+@pytest.mark.parametrize(("method", "does"), [("CancelOperation", "cancel"), ("ResumeOperation", "resume")])
+def test_nobody_cancels_or_resumes_what_somebody_else_has_asked_for(
+    runner: Guarded, orders: Document, oidc: Oidc, method: str, does: str
+) -> None:
+    id = runner.post("/lint", asking(orders), bearer(oidc.token(ALICE)), *WAIT).document["id"]
+    before, token = len(runner.audit()), bearer(oidc.token(BOB))
+    message = f"operation {id} is alice@example.com's; only who asked for it {does}s it"
+    answer = runner.post(f"/operations/{id}/{does}", {}, token)
+    assert (answer.status, answer.document["detail"]) == (403, message)
+    with runner.client() as client:
+        refusal = runner.refused(client, f"Operations.{method}", {"id": id}, token)
+    assert (refusal.status, refusal.message) == ("PERMISSION_DENIED", message)
+    recorded = [(each["kind"], each["user"], each["outcome"], each["message"]) for each in runner.audit()[before:]]
+    assert recorded == [(does, BOB, "REFUSED", message)] * 2
+    assert runner.get(f"/operations/{id}", token).document["status"] == "DONE"
+
+
+def test_no_call_is_answered_without_a_token(runner: Guarded, orders: Document) -> None:
+    values = {
+        "environment": "production", "logical_plan": orders, "logical_plans": [orders], "manifest_id": orders["id"],
+        "id": "req_1", "manifest_type": "derived_dataset", "name": "any", **INTERVAL,
+    }  # fmt: skip
+    with runner.client("127.0.3.1") as client:
+        for handler in HANDLERS:
+            needed = {each.name for each in attrs.fields(handler.request) if each.default is attrs.NOTHING}
+            document = {name: values[name] for name in needed}
+            refusal = runner.refused(client, handler.name, document, None)
+            assert (refusal.status, refusal.message) == ("UNAUTHENTICATED", "the token is missing"), handler.name
+            path = handler.path.replace("{id}", "req_1")
+            if handler.verb == "POST":
+                answer = runner.post(path, {} if path != handler.path else document, None, peer="127.0.3.1")
+            else:
+                answer = runner.get(f"{path}?{urlencode({} if path != handler.path else document)}", None)
+            assert (answer.status, answer.document["detail"]) == (401, "the token is missing"), handler.name
+        with pytest.raises(grpc.RpcError) as refused:
+            list(client.stream("Operations", "WatchOperation", {"id": "req_1"}))
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    for path in ("/healthz", "/readyz", "/metrics", "/openapi.json"):
+        assert runner.get(path, None).status == 200
