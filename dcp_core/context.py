@@ -95,6 +95,7 @@ class Context:
         provided: Names of the data that the manifests of the same call provide.
         logical_plans: Of the manifests of the same call, for ``lint`` and ``test``: what is wrong only between two
             of them shows there.
+        is_remote: Whether the user calls through a server: a path that they name is none of this machine's.
         executor: Behind ``execute``, ``start`` … ; None outside an operation.
     """
 
@@ -108,6 +109,7 @@ class Context:
     provided: frozenset[str] = frozenset()
     logical_plans: tuple[LogicalPlan, ...] = attrs.field(default=(), repr=False)
     registry: Registry | None = attrs.field(default=None, repr=False)
+    is_remote: bool = False
     executor: Executor | None = attrs.field(default=None, repr=False)
     shared_objects: SharedObjects = attrs.field(factory=lambda: SharedObjects(), repr=False, eq=False)
 

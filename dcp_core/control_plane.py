@@ -18,6 +18,7 @@ from dcp_core.diagnostics import Diagnostic
 from dcp_core.errors import DcpError, InvalidManifestError, UnauthorizedError, UsageError
 from dcp_core.loading import Loaded, LoadResult, load
 from dcp_core.model import PLAYGROUND_PREFIX, Environment, LogicalPlan, ManifestPlan, Plan, PlanOptions
+from dcp_core.parameters import refuse_secrets
 from dcp_core.planner import Planner, decompose, one_environment
 from dcp_core.records import Caller, Execution, Operation, Preview, Sandbox, TestReport
 from dcp_core.registry import EXTENSIONS, STORES, Registry
@@ -163,6 +164,7 @@ class ControlPlane:
             registry=self.registry,
             provided=provided,
             logical_plans=tuple(logical_plans),
+            is_remote=self.caller.is_remote,
             shared_objects=self._shared,
         )
 
@@ -304,13 +306,15 @@ class ControlPlane:
         """Run the applied jobs of these manifests, who is read before who reads; readers of a failed one are skipped.
 
         What runs is the version last applied; a result whose manifest has changed since says so in ``note``.
+        A parameter that looks like a secret is refused, and recorded so.
         """
         plans = _sequence(logical_plans)
         environment = one_environment(plans)
         self.settle_audit()
         runner = Runner(self.operator)
-        if runner.has_applied(plans):
-            with self.recording_refusal(operating.RUN, [ManifestPlan(each, ()) for each in plans]):
+        with self.recording_refusal(operating.RUN, [ManifestPlan(each, ()) for each in plans]):
+            refuse_secrets(params or {})
+            if runner.has_applied(plans):
                 denied = self._ensure_sandbox(environment)
                 if denied is not None:
                     raise denied

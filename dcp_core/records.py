@@ -336,12 +336,14 @@ class Caller:
         groups: The teams they belong to, as that system says; () where nobody signs in.
         request_id: The server's request that is being worked on; "" in process.
         is_system: Whether it is DCP itself, the controller, which no token and no name makes anybody.
+        is_remote: Whether they call through a server: a path that they name is none of the server's.
     """
 
     identity: str
     groups: tuple[str, ...] = ()
     request_id: str = ""
     is_system: bool = False
+    is_remote: bool = False
 
 
 @attrs.frozen

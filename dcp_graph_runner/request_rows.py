@@ -118,7 +118,7 @@ def count_events(connection: Connection, id: str) -> int:
 
 def request_of(row: AnyRow) -> Request:
     """The request as it was asked."""
-    caller = Caller(row.identity, tuple(json.loads(row.groups)), row.id)
+    caller = Caller(row.identity, tuple(json.loads(row.groups)), row.id, is_remote=True)
     needs = tuple(json.loads(row.needs))
     return Request(row.id, row.method, caller, row.environment, json.loads(row.document), needs)
 

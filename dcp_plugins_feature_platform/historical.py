@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from dcp_core.context import Context
-from dcp_core.errors import NotFoundError, PermanentError, UsageError
+from dcp_core.errors import NotFoundError, NotSupportedError, PermanentError, UsageError
 from dcp_core.model import Environment, LogicalPlan
 from dcp_core.records import Preview
 from dcp_plugins_base.known_tables import catalogs_of
@@ -50,7 +50,8 @@ def get_historical(
 
     Args:
         logical_plans: The feature views, at least one.
-        labels: A Parquet file, or a table, looked for where sources of SQL are.
+        labels: A Parquet file, or a table, looked for where sources of SQL are. Through a server only a table: the
+            caller's files are not there, and the server's are not theirs.
         timestamp_column: The labels' moment.
         features: Comma-separated names, ``total`` or ``customer_orders__total``; None for all.
         full_names: Whether columns are named ``view__feature``.
@@ -64,10 +65,17 @@ def get_historical(
         NotFoundError: A feature table or the labels do not exist.
         InvalidSpecError: Labels and features do not fit together.
         UsageError: The command contradicts itself.
+        NotSupportedError: A file is named through a server.
     """
     wanted = _names(features)
     if limit < 1:
         raise UsageError("--limit must be at least 1")
+    if ctx.is_remote and (to is not None or not _is_table(labels)):
+        named = to if to is not None else labels
+        raise NotSupportedError(
+            f"{named} is a file, and a server neither reads nor writes files that its callers name",
+            hint="labels in a table, whose rows are shown; or without --server, with files of this machine",
+        )
     if to is not None:
         _check_target(to, labels)
     settings = ctx.settings.section(SECTION, FeaturePlatformSettings)
@@ -150,9 +158,8 @@ def _history(ctx: Context, view: FeatureView) -> FeatureHistory:
 @contextmanager
 def _labels(ctx: Context, labels: str, folder: Path, at_most: int | None) -> Iterator[tuple[Labels, int | None]]:
     """The labels, no more than ``at_most``, and how many there are where that is known."""
-    path = Path(labels)
-    if path.exists() or not _TABLE_NAME.fullmatch(labels) or path.suffix == ".parquet":
-        with ParquetLabels.open(path) as opened:
+    if not _is_table(labels) or (not ctx.is_remote and Path(labels).exists()):
+        with ParquetLabels.open(Path(labels)) as opened:
             yield (opened if at_most is None else FirstLabels(opened, at_most)), opened.rows
         return
     for catalog in catalogs_of(ctx.environment):
@@ -169,6 +176,10 @@ def _labels(ctx: Context, labels: str, folder: Path, at_most: int | None) -> Ite
         hint=None if ctx.environment.overlay else "--reads overlay finds the playground's own tables too",
         code="labels.not_found",
     )
+
+
+def _is_table(labels: str) -> bool:
+    return _TABLE_NAME.fullmatch(labels) is not None and Path(labels).suffix != ".parquet"
 
 
 def _load(ctx: Context, catalog: str, name: str) -> Table | None:

@@ -42,7 +42,7 @@ class Principal:
 
     def caller(self, request_id: str = "") -> Caller:
         """On whose behalf a control plane works."""
-        return Caller(self.identity, self.groups, request_id)
+        return Caller(self.identity, self.groups, request_id, is_remote=True)
 
 
 class Authenticates(Protocol):

@@ -7,13 +7,11 @@ from typing import Any
 
 import attrs
 
-from dcp_core.attribution import plugin_bug
 from dcp_core.control_plane import ControlPlane
-from dcp_core.errors import DcpError, NotFoundError, NotSupportedError, UsageError
+from dcp_core.errors import NotSupportedError, UsageError
 from dcp_core.model import Environment
 from dcp_core.planner import decompose
-from dcp_core.records import Preview
-from dcp_core.registry import PLUGINS
+from dcp_graph_runner.api.commands import perform_command
 from dcp_graph_runner.api.handlers import READ, AnyHandler, Handler
 from dcp_graph_runner.api.long_running import (
     GetOperationRequest,
@@ -46,7 +44,7 @@ from dcp_graph_runner.api.messages import (
     TestAnswer,
     TestRequest,
 )
-from dcp_graph_runner.api.plain import plain, plain_preview
+from dcp_graph_runner.api.plain import plain_preview
 
 # What a primitive may say about a runnable resource: the first in its spec, the others in ``State.info``, desired too.
 COMPUTE, BACKEND, WHY = "compute", "backend", "backend_reason"
@@ -119,36 +117,6 @@ def _preview(dcp: ControlPlane, request: PreviewRequest) -> PreviewAnswer:
     return PreviewAnswer(None if shown is None else plain_preview(shown))
 
 
-def _command(dcp: ControlPlane, request: CommandRequest) -> CommandAnswer:
-    commands = dcp.registry.plugin(request.manifest_type, "get_commands")
-    command = next((each for each in commands if each.name == request.name), None)
-    if command is None:
-        raise NotFoundError(f"{request.manifest_type} has no command {request.name!r}")
-    environment = dcp.environment(request.environment)
-    provided = frozenset(
-        name
-        for each in request.logical_plans
-        for resource in decompose(each, dcp.registry)
-        for name in resource.provides
-    )
-    ctx = dcp.context(environment, logical_plans=request.logical_plans, provided=provided)
-    parameters = {
-        each.name: each.type(value) if value is not None and each.type is not bool else value
-        for each in command.parameters
-        for value in [request.parameters.get(each.name, each.default)]
-    }
-    if command.takes_manifests:
-        parameters["logical_plans"] = request.logical_plans
-    try:
-        result = command.run(ctx, **parameters)
-    except DcpError:
-        raise
-    except Exception as error:
-        owner = dcp.registry.owner(PLUGINS, request.manifest_type)
-        raise plugin_bug(error, f"{owner}: command {request.name}") from error
-    return CommandAnswer(preview=plain_preview(result)) if isinstance(result, Preview) else CommandAnswer(plain(result))
-
-
 def _get(dcp: ControlPlane, request: GetOperationRequest) -> OperationState:
     from dcp_graph_runner.requests import RequestLog
 
@@ -214,7 +182,7 @@ HANDLERS: tuple[AnyHandler, ...] = (
         summary="Rows of what a manifest keeps",
     ),
     Handler(
-        "Operations", "Command", CommandRequest, CommandAnswer, _command, "/command", "command",
+        "Operations", "Command", CommandRequest, CommandAnswer, perform_command, "/command", "command",
         summary="A command that a plugin adds",
     ),
     Handler(
