@@ -14,6 +14,7 @@ from dcp_core.diagnostics import Severity
 from dcp_core.errors import StalePlanError, UnauthorizedError
 from dcp_core.model import Environment, LogicalPlan, Plan
 from dcp_core.operating import APPLY, DESTROY
+from dcp_core.parameters import refuse_secrets
 from dcp_core.planner import decompose
 from dcp_core.records import Operation
 from dcp_graph_runner.api.handlers import READ
@@ -77,7 +78,8 @@ def authorize(work: Work) -> None:
 
 
 def route(work: Work) -> None:
-    """Whether the plugins here can take what a caller's plugins have compiled."""
+    """Whether the plugins here can take what a caller's plugins have compiled, and what is asked may be stored."""
+    refuse_secrets(getattr(work.request, "params", {}))
     checking_compiled.check(work.logical_plans, work.environment, work.dcp.registry)
 
 

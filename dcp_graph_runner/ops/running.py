@@ -18,6 +18,7 @@ from dcp_core.errors import ConflictError, NotFoundError, UsageError
 from dcp_core.memory_store import MemoryStore
 from dcp_core.model import ManifestPlan, Resource
 from dcp_core.operating import Operator
+from dcp_core.parameters import refuse_secrets
 from dcp_core.planner import decompose
 from dcp_core.records import Execution, ExecutionStatus
 from dcp_core.records import Operation as CoreOperation
@@ -174,7 +175,11 @@ def begin(applied: Applied, key: RunKey, params: Mapping[str, str], *, wait: boo
         UnauthorizedError: Denied; recorded.
         ConflictError: A job was not made when it was applied; recorded.
         UsageError: Several jobs run one after the other, and nobody waits.
+        InvalidSpecError: A parameter looks like a secret; recorded.
     """
+    plan = ManifestPlan(applied.in_force, ())
+    with applied.dcp.recording_refusal(key.kind, [plan]):
+        refuse_secrets(params)
     if not wait:
         with applied.deed(key.kind) as deed:
             _check_runnable(applied)
@@ -184,7 +189,6 @@ def begin(applied: Applied, key: RunKey, params: Mapping[str, str], *, wait: boo
             executions = _started(applied, key, params)
             deed.actions = tuple(f"START {each.resource.name} {each.id} {each.status}" for each in executions)
         return executions
-    plan = ManifestPlan(applied.in_force, ())
     with applied.dcp.recording_refusal(key.kind, [plan]):
         applied.check_allowed(key.kind)
         _check_runnable(applied)

@@ -166,8 +166,11 @@ def test_no_record_holds_what_a_run_was_given_or_a_setting_that_is_secret(
     (project / "dcp.toml").write_text('[catalogs.pedregal]\ntoken = "hunter2"\n')
     path = note("a")
     pretzel("apply", path)
-    pretzel("run", path, "--param", "password=hunter2")
-    pretzel("run", note("b"), "--param", "password=hunter2")
+    for refused in (path, note("b")):
+        run = pretzel("run", refused, "--param", "password=hunter2")
+        assert run.status != 0
+        assert "parameter password looks like a secret" in run.err
+        assert "hunter2" not in run.out + run.err
     with closing(sqlite3.connect(project / ".dcp" / "state.db")) as connection:
         written = str(connection.execute("SELECT * FROM dcp_audit").fetchall())
     assert written.count("op_") >= 3

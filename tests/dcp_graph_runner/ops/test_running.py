@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from dcp_core import ControlPlane, Decision, hookimpl
-from dcp_core.errors import ConflictError, NotFoundError, UnauthorizedError, UsageError
+from dcp_core.errors import ConflictError, InvalidSpecError, NotFoundError, UnauthorizedError, UsageError
 from dcp_core.records import AuthorizationRequest
 from dcp_core.registry import EXTENSIONS
 from dcp_graph_runner.api import ops
@@ -59,6 +59,18 @@ def test_without_waiting_the_answer_comes_at_once_and_stop_stops_what_runs(site:
         assert [each.status for each in again.executions] == ["SUCCEEDED"]
     assert made.rows() == ["day1"]
     assert made.audit("stop")[-1] == ("SUCCEEDED", f"STOP playground_alice__daily_job {stopped[0].id} CANCELLED")
+
+
+def test_a_parameter_that_looks_like_a_secret_starts_nothing_and_is_recorded_without_it(
+    site: Callable[..., Site],
+) -> None:
+    made = site()
+    with made.project.control_plane() as dcp:
+        for wait in (False, True):
+            with pytest.raises(InvalidSpecError, match="parameter api_token looks like a secret") as refused:
+                ops.START.function(dcp, told.StartRequest(*WHERE, {"api_token": "hunter2"}, wait))
+            assert "hunter2" not in f"{refused.value} {refused.value.hint}"
+    assert [("hunter2" in words, outcome) for outcome, words in made.audit("start")] == [(False, "REFUSED")] * 2
 
 
 class Nobody:
