@@ -13,7 +13,7 @@ from dcp_core import operating
 from dcp_core.errors import ConflictError, DcpError
 from dcp_core.loading import reading_order
 from dcp_core.memory_store import MemoryStore
-from dcp_core.model import Environment, LogicalPlan, ManifestPlan, Resource, ResourceKey
+from dcp_core.model import Environment, LogicalPlan, ManifestPlan, Resource
 from dcp_core.planner import decompose, one_environment
 from dcp_core.records import Execution, InventoryEntry, Operation
 
@@ -58,42 +58,46 @@ class Runner:
 
     def has_applied(self, plans: Sequence[LogicalPlan]) -> bool:
         """Whether any of them was applied in its environment."""
-        applied = self.operator.store.logical_plans(one_environment(plans).name)
-        return any(each.id in applied for each in plans)
+        ids = [each.id for each in plans]
+        return bool(self.operator.store.logical_plans(one_environment(plans).name, ids))
 
     def run(self, plans: Sequence[LogicalPlan], params: Mapping[str, str]) -> tuple[RunResult, ...]:
         """See ``ControlPlane.run``."""
-        by_id = {each.id: each for each in plans}
         environment = one_environment(plans)
-        applied = self.operator.store.logical_plans(environment.name)
-        entries = {entry.resource.key: entry for entry in self.operator.store.inventory(environment.name)}
-        resources = {each.id: decompose(each, self.operator.registry) for each in plans}
+        inventory = self.operator.store.inventory(environment.name, [each.id for each in plans])
+        entries = {(entry.resource.manifest_id, entry.resource.key): entry for entry in inventory}
+        wanted = {each.id: (each, decompose(each, self.operator.registry)) for each in plans}
+        applied = {
+            id: (each, decompose(each, self.operator.registry))
+            for id, each in self.operator.store.logical_plans(environment.name, list(wanted)).items()
+        }
         failed: set[str] = set()
         results = []
-        for id in reading_order(list(resources.items())):
-            reads = {name for each in resources[id] for name in each.reads}
-            provides = {name for each in resources[id] for name in each.provides}
+        for id in reading_order([(id, (applied.get(id) or each)[1]) for id, each in wanted.items()]):
+            asked, named = wanted[id]
+            # Never what the caller's plan says: anybody can have written it, and rules know what is in force.
+            in_force, resources = applied.get(id, (asked, named))
+            reads = {name for each in resources for name in each.reads}
+            provides = {name for each in resources for name in each.provides}
+            runnable = {each.key: each for each in (*resources, *named) if each.runnable}
             if reads & failed:
                 words = f"{sorted(reads & failed)[0]} was not refreshed"
-                result = attrs.evolve(self._refused(by_id[id], words), skipped=True)
+                result = attrs.evolve(self._refused(asked, words), skipped=True)
             elif id not in applied:
-                result = self._refused(by_id[id], NOT_APPLIED)
-            elif missing := [each.name for each in resources[id] if each.runnable and each.key not in entries]:
-                result = self._refused(by_id[id], f"{missing[0]} {NOT_MADE}")
+                result = self._refused(asked, NOT_APPLIED)
+            elif missing := [each.name for key, each in runnable.items() if (id, key) not in entries]:
+                result = self._refused(asked, f"{missing[0]} {NOT_MADE}")
             else:
-                result = self._run_one(by_id[id], params)
-                is_as_applied = all(self._is_as_applied(each, entries) for each in resources[id])
+                result = self._run_one(in_force, params)
+                is_as_applied = all(self._is_as_applied(each, entries[id, each.key]) for each in named if each.runnable)
                 result = attrs.evolve(result, note=None if is_as_applied else CHANGED)
             if not result.ok:
                 failed |= provides
             results.append(result)
         return tuple(results)
 
-    def _is_as_applied(self, resource: Resource, entries: Mapping[ResourceKey, InventoryEntry]) -> bool:
+    def _is_as_applied(self, resource: Resource, entry: InventoryEntry) -> bool:
         """Whether what runs is what the manifest says: an apply may have been blocked, or not made yet."""
-        entry = entries.get(resource.key)
-        if not resource.runnable or entry is None:
-            return not resource.runnable
         ctx = self.operator.make_context(Environment.named(resource.environment))
         desired = self.operator.registry.primitive(resource.kind, "get_desired_state", resource=resource, ctx=ctx)
         return bool(desired.digest == entry.applied_digest)
