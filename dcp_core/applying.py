@@ -24,7 +24,7 @@ from dcp_core.documents import from_json, to_json
 from dcp_core.errors import ConflictError, DcpError, LeaseLostError, NotFoundError, TransientError
 from dcp_core.graph import levels, without_circles
 from dcp_core.model import Action, ActionKind, Resource, ResourceKey, State
-from dcp_core.planning import owner_of
+from dcp_core.planning import PROTECTED, owner_of, protection_against
 from dcp_core.records import (
     ActionResult,
     AuditRecord,
@@ -59,8 +59,8 @@ class JournalledExecutor:
         ctx: Handed to the primitives; it must not hold this executor (primitives do not nest).
         protected: What the inventory protects, by resource.
         sleep: Waits that many seconds; handed in so that tests never sleep.
-        recorded: What the inventory has, by resource; brought up to date where only a resource's place among the
-            others changed, which is nothing to do on its platform.
+        recorded: What the inventory has, by resource; brought up to date where only its place among others changed.
+        entry_now: Reads what the inventory has of a resource by now: it may be protected since the operation began.
     """
 
     lease: Lease
@@ -70,6 +70,7 @@ class JournalledExecutor:
     protected: Mapping[ResourceKey, bool] = attrs.Factory(dict)
     sleep: Callable[[float], None] = time.sleep
     recorded: Mapping[ResourceKey, Resource] = attrs.Factory(dict)
+    entry_now: Callable[[ResourceKey], InventoryEntry | None] = lambda key: None
     results: dict[ResourceKey, ActionResult] = attrs.Factory(dict)
     started: list[tuple[Resource, Execution]] = attrs.Factory(list)
     begun: list[Resource] = attrs.Factory(list)
@@ -193,7 +194,8 @@ class JournalledExecutor:
             raise
         except DcpError as failure:
             LOG.debug("%s failed", action.label, exc_info=True)
-            status, error, code = ResultStatus.FAILED, _in_words(failure), failure.code
+            status = ResultStatus.BLOCKED if failure.code == PROTECTED else ResultStatus.FAILED
+            error, code = _in_words(failure), failure.code
         result = ActionResult(resource.key, action.label, status, error, code)
         ended = StepStatus.DONE if status is ResultStatus.SUCCEEDED else StepStatus.FAILED
         inventory = [self._inventory_change(action)] if ended is StepStatus.DONE else []
@@ -219,6 +221,7 @@ class JournalledExecutor:
             _check_owner(action, actual)
         if _deletes(action):
             if actual is not None:
+                self._check_unprotected(action)
                 self._primitive(resource, "delete")
             return
         assert desired is not None, "only a deletion has no desired state"
@@ -227,10 +230,18 @@ class JournalledExecutor:
                 raise ConflictError(f"{resource.name} is gone", where=str(resource.key))
             self._primitive(resource, "create", desired=desired)
         elif action.kind is ActionKind.REPLACE and self._differs(resource, desired, actual):
+            self._check_unprotected(action)
             self._primitive(resource, "delete")
             self._primitive(resource, "create", desired=desired)
         elif actual.owner != desired.owner or self._differs(resource, desired, actual):
+            self._check_unprotected(action)
             self._primitive(resource, "update", desired=desired, actual=actual)
+
+    def _check_unprotected(self, action: Action) -> None:
+        """Right before what may lose data, and before each try: the plan's word on it may be an old one."""
+        protection = protection_against(action, self.entry_now(action.resource.key))
+        if protection is not None:
+            raise ConflictError(protection, where=str(action.resource.key), code=PROTECTED)
 
     def _differs(self, resource: Resource, desired: State, actual: State) -> bool:
         return bool(

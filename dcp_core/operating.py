@@ -218,6 +218,7 @@ class Operator:
             {entry.resource.key: entry.protected for entry in entries},
             self.sleep,
             {entry.resource.key: entry.resource for entry in entries},
+            lambda key: next(iter(self.store.inventory(operation.environment, (), [key])), None),
         )
         within = attrs.evolve(ctx, executor=executor)
         status, error = None, None

@@ -30,6 +30,8 @@ PROTECT_FIELD = "protect"
 
 ALREADY_GONE = "already_gone"
 """Reason of a deletion of what only the inventory still has."""
+PROTECTED = "protected"
+"""Reason, and an error's code: it is not lost because somebody protects it."""
 ADOPT_HINT = "--adopt takes it over"
 DESTRUCTIVE_HINT = "--allow-destructive does it all the same"
 
@@ -145,6 +147,20 @@ def plan_deletion(states: ResourceStates, options: PlanOptions) -> Action:
     return _guarded(states, ActionKind.DELETE, "unwanted", states.changes, options)
 
 
+def protection_against(action: Action, entry: InventoryEntry | None) -> str | None:
+    """What is in the way of an action by now, whatever was so when it was planned, and how to lift it.
+
+    Args:
+        action: Of a plan, which may be an old one.
+        entry: What the inventory has of its resource now.
+    """
+    loses = action.destructive or action.kind in (ActionKind.DELETE, ActionKind.REPLACE)
+    if not action.is_change or not loses or action.reason == ALREADY_GONE:
+        return None
+    states = ResourceStates(action.resource, action.desired, action.actual, entry, action.changes)
+    return _protected_by(states) if states.is_protected else None
+
+
 def affected_runnables(actions: Sequence[Action]) -> tuple[Resource, ...]:
     """The runnable resources that exist and that a change touches, directly or through what they depend on."""
     touched = {action.resource.key for action in actions if action.is_change}
@@ -175,7 +191,7 @@ def _guarded(
         return _blocked(
             states,
             kind,
-            "protected",
+            PROTECTED,
             _protected_by(states),
             changes,
             destructive,

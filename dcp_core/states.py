@@ -13,7 +13,7 @@ import attrs
 from dcp_core.context import Context
 from dcp_core.errors import PluginLoadError, StalePlanError, UnknownKindError
 from dcp_core.model import Action, ActionKind, Resource, ResourceKey, State
-from dcp_core.planning import ALREADY_GONE, ResourceStates, compare_values
+from dcp_core.planning import ALREADY_GONE, ResourceStates, compare_values, protection_against
 from dcp_core.records import InventoryEntry, Preview
 from dcp_core.registry import Registry
 
@@ -87,6 +87,7 @@ def check_fresh(
         ctx: Handed to them.
         entries: All that the inventory has of that manifest, read under its lease: another operation may have ended
             since the plan was made. What it created would be left to nobody, what it deleted be told as deleted twice.
+            What was protected meanwhile is not lost.
 
     Raises:
         StalePlanError: One has changed; the message names it.
@@ -109,17 +110,20 @@ def check_fresh(
 
 
 def _check_complete(actions: Sequence[Action], entries: Sequence[InventoryEntry]) -> None:
-    planned, kept = {each.resource.key for each in actions}, {each.resource.key for each in entries}
+    planned, kept = {each.resource.key for each in actions}, {each.resource.key: each for each in entries}
     for entry in entries:
         if entry.resource.key not in planned:
             raise _stale(entry.resource, "was created")
     for action in actions:
         if action.reason == ALREADY_GONE and action.resource.key not in kept:
             raise _stale(action.resource, "was deleted")
+        protection = protection_against(action, kept.get(action.resource.key))
+        if protection is not None:
+            raise _stale(action.resource, "was protected", f": {protection}")
 
 
-def _stale(resource: Resource, what: str) -> StalePlanError:
-    words = f"the {resource.noun.lower()} {resource.name} {what} after the plan was made"
+def _stale(resource: Resource, what: str, why: str = "") -> StalePlanError:
+    words = f"the {resource.noun.lower()} {resource.name} {what} after the plan was made{why}"
     return StalePlanError(words, where=str(resource.key), hint="plan again")
 
 
