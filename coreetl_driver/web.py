@@ -28,13 +28,21 @@ class WebServer:
         host: A name or an address of this machine.
         port: 0 for any.
         tls: Where it is None, HTTP in clear.
+        connections: How many at once; what comes on more is answered with 503. None for any number.
 
     Raises:
         TransientError: The port cannot be had, or it does not start in time; nothing of it stays.
     """
 
     def __init__(
-        self, application: Starlette, *, name: str, host: str, port: int = 0, tls: ssl.SSLContext | None = None
+        self,
+        application: Starlette,
+        *,
+        name: str,
+        host: str,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+        connections: int | None = None,
     ) -> None:
         import uvicorn
 
@@ -52,6 +60,7 @@ class WebServer:
             access_log=False,
             lifespan="off",
             server_header=False,
+            limit_concurrency=connections,
             ssl_context_factory=None if tls is None else lambda _config, _default: tls,
         )
         self._server = _Server(config)

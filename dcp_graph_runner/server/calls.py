@@ -13,18 +13,18 @@ import logging
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 import attrs
 
-from dcp_core.errors import TransientError
+from dcp_core.errors import TransientError, UsageError
 from dcp_graph_runner.api.handlers import AnyHandler
 from dcp_graph_runner.api.long_running import Event, OperationState, Problem, WatchOperationRequest
 from dcp_graph_runner.server.logs import ACCESS, CURRENT, Call, secrets_of
 from dcp_graph_runner.server.metrics import Metrics
 from dcp_graph_runner.server.problems import problem_of
-from dcp_graph_runner.server.service import PEER
+from dcp_graph_runner.server.service import DRAINING, PEER
 from dcp_graph_runner.server.telemetry import TRACEPARENT, Span, Telemetry
 
 _LOG = logging.getLogger(ACCESS)
@@ -32,11 +32,15 @@ _RETRY_AFTER_S = 1.0
 WATCH = "Operations.WatchOperation"
 OK = "ok"
 GONE = "caller_gone"
+TOO_SLOW = "request.too_slow"
 T = TypeVar("T")
 
 
 class Serves(Protocol):
     """What answers, whatever the transport: ``service.Service``."""
+
+    def admit(self, handler: AnyHandler, headers: Mapping[str, str]) -> None:
+        """Refuse whom nobody knows, before what they send is read."""
 
     def call(self, handler: AnyHandler, request: Any, headers: Mapping[str, str]) -> Any:
         """Block until there is an answer."""
@@ -83,13 +87,17 @@ class Calls:
         telemetry: Traces.
         metrics: Measures.
         at_once: How many calls are answered at once; as many again wait for a thread.
+        request_s: How long a caller may take to send one, in seconds.
     """
 
-    def __init__(self, service: Serves, telemetry: Telemetry, metrics: Metrics, at_once: int) -> None:
+    def __init__(
+        self, service: Serves, telemetry: Telemetry, metrics: Metrics, at_once: int, request_s: float = 60.0
+    ) -> None:
         self._service = service
         self._telemetry = telemetry
         self._metrics = metrics
         self._most = 2 * at_once
+        self._request_s = request_s
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="dcp-call")
         self._changed = threading.Condition()
         self._calls = 0
@@ -108,7 +116,7 @@ class Calls:
         Args:
             handler: What is asked.
             asking: By whom.
-            receive: Gets what was sent.
+            receive: Gets what was sent; not asked before the service has admitted the caller.
             read: Makes the request of it; in the call's thread.
             write: Makes what is sent of the answer; there too.
 
@@ -123,10 +131,13 @@ class Calls:
             return write(answer)
 
         with self._described(handler.name, asking), self._metrics.call(asking.transport):
-            content = await receive()
-            self._enter()
-            context = contextvars.copy_context()
-            future = self._pool.submit(context.run, work, content)
+            self._enter()  # what is being received counts, for it is in memory
+            try:
+                await asyncio.wrap_future(self._begin(self._service.admit, handler, asking.told))
+                future = self._begin(work, await self._received(receive))
+            except BaseException:
+                self._leave()
+                raise
             future.add_done_callback(lambda _: self._leave())
             return await asyncio.wrap_future(future)
 
@@ -203,6 +214,21 @@ class Calls:
             self._metrics.answered(name, asking.transport, code, seconds)
             _LOG.info("%s %s", name, code, extra={"fields": {"code": code, "duration_ms": round(1000 * seconds, 1)}})
             CURRENT.reset(token)
+
+    async def _received(self, receive: Callable[[], Awaitable[bytes]]) -> bytes:
+        try:
+            async with asyncio.timeout(self._request_s):
+                return await receive()
+        except TimeoutError:
+            words = f"the request has not come whole within {self._request_s:g} s"
+            raise UsageError(words, hint="[server] request_s", code=TOO_SLOW) from None
+
+    def _begin(self, function: Callable[..., T], *given: Any) -> Future[T]:
+        """In one of the threads."""
+        try:
+            return self._pool.submit(contextvars.copy_context().run, function, *given)
+        except RuntimeError:  # the pool has ended
+            raise TransientError("this server is about to end", retry_after_s=_RETRY_AFTER_S, code=DRAINING) from None
 
     def _enter(self) -> None:
         with self._changed:

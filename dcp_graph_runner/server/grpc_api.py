@@ -29,6 +29,7 @@ from dcp_graph_runner.api.handlers import AnyHandler
 from dcp_graph_runner.api.long_running import OperationState, Problem, WatchOperationRequest
 from dcp_graph_runner.server import wire
 from dcp_graph_runner.server.calls import WATCH, Asking, CallError, Calls
+from dcp_graph_runner.server.http_requests import CUT_OFF
 from dcp_graph_runner.server.problems import problem_of
 from dcp_graph_runner.server.settings import MEBIBYTE
 
@@ -90,6 +91,7 @@ class GrpcServer:
         port: 0 for any.
         certificates: None for no TLS.
         max_request_mib: The largest request, in MiB.
+        at_once: How many calls it takes at once, those that watch among them; None for any number.
 
     Raises:
         TransientError: The port is taken.
@@ -105,9 +107,11 @@ class GrpcServer:
         port: int = 0,
         certificates: Certificates | None = None,
         max_request_mib: int = 64,
+        at_once: int | None = None,
     ) -> None:
         self._calls = calls
         self._rpcs = _rpcs(handlers, calls)
+        self._at_once = at_once
         self._options = (
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", max_request_mib * MEBIBYTE),
@@ -152,7 +156,7 @@ class GrpcServer:
             self._end_loop()
 
     async def _start(self, host: str, port: int, certificates: Certificates | None) -> int:
-        self._server = grpc.aio.server(options=self._options)
+        self._server = grpc.aio.server(options=self._options, maximum_concurrent_rpcs=self._at_once)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stub forgets it
         for name, rpcs in self._rpcs.items():
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, rpcs),))
@@ -195,21 +199,24 @@ def _rpcs(handlers: Sequence[AnyHandler], calls: Calls) -> dict[str, dict[str, g
         wire.codec_of(each.request, method.input_type)
         wire.codec_of(answer, method.output_type)
         rpcs = found.setdefault(method.containing_service.full_name, {})
-        rpcs[method.name] = grpc.unary_unary_rpc_method_handler(_unary(each, calls))
+        # On the wire one request is a stream of one; as such it is not read before it is known who sends it.
+        rpcs[method.name] = grpc.stream_unary_rpc_method_handler(_unary(each, calls))
     watch = wire.watch_method()
     found[watch.containing_service.full_name][watch.name] = grpc.unary_stream_rpc_method_handler(_stream(calls))
     return found
 
 
-def _unary(handler: AnyHandler, calls: Calls) -> Callable[[bytes, Any], Awaitable[bytes]]:
+def _unary(handler: AnyHandler, calls: Calls) -> Callable[[AsyncIterator[bytes], Any], Awaitable[bytes]]:
     """Bytes in, bytes out: they are parsed in the call's thread, and not on the event loop."""
     method = wire.method_of(handler)
 
-    async def answer(received: bytes, context: Any) -> bytes:
+    async def answer(received: AsyncIterator[bytes], context: Any) -> bytes:
         asking = _asking(context)
 
         async def receive() -> bytes:
-            return received
+            async for content in received:
+                return content
+            raise UsageError("the caller went away before the end of the request", code=CUT_OFF)
 
         def read(content: bytes) -> Any:
             return wire.decode(wire.parsed(content, method.input_type), handler.request)

@@ -40,7 +40,7 @@ from dcp_graph_runner.api.long_running import (
     WatchOperationRequest,
 )
 from dcp_graph_runner.server import metrics, openapi
-from dcp_graph_runner.server.calls import Asking, CallError, Calls
+from dcp_graph_runner.server.calls import TOO_SLOW, Asking, CallError, Calls
 from dcp_graph_runner.server.http_requests import (
     NOT_TYPED,
     TOO_LARGE,
@@ -61,7 +61,7 @@ GET_OPERATION = "Operations.GetOperation"
 _HEARTBEAT_S = 15.0
 _LAST = 2**31 - 1
 _LINES = (openapi.JSON_LINES, "application/x-ndjson", openapi.JSON)  # what asks for a JSON object a line
-_STATUSES = {TOO_LARGE: 413, NOT_TYPED: 415}
+_STATUSES = {TOO_SLOW: 408, TOO_LARGE: 413, NOT_TYPED: 415}
 Endpoint = Callable[["Request"], Awaitable[Response]]
 
 

@@ -88,7 +88,7 @@ def from_body(content: bytes, cls: type[Any], given: Mapping[str, str]) -> Any:
         UsageError: It is no JSON, or does not fit.
     """
     try:
-        document = json.loads(content) if content.strip() else {}
+        document = json.loads(content, object_pairs_hook=_once) if content.strip() else {}
     except (ValueError, RecursionError) as error:
         raise UsageError(f"the body is not JSON: {error}", code=NOT_JSON) from None
     if not isinstance(document, dict):
@@ -155,6 +155,16 @@ def _value(field: Field, shape: Shape, text: str) -> JsonValue:
             raise UsageError(f"{field.name} is {text!r}, expected true or false", code=SHAPE_CODE)
         return text == "true"
     return text
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; of a name that comes twice, who reads on the way might take the other value."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in found if names.count(name) > 1)
+        raise ValueError(f"{twice!r} is there twice")
+    return found
 
 
 def _refuse_twice(document: Mapping[str, Any], given: Mapping[str, str]) -> None:

@@ -46,6 +46,7 @@ from dcp_graph_runner.server.worker import Worker
 from dcp_graph_runner.sql_store import SqlStore
 
 IDEMPOTENCY_KEY = "idempotency-key"
+DRAINING = "server.draining"
 PEER = ":peer"
 """Among the headers, from the transport and never from the caller: whose address the call came from."""
 _SERVER = "(server)"
@@ -107,6 +108,28 @@ class Service:
         )
         self._chores = Chores(chores_of(settings, self.store, clock, self._settle_audit))
 
+    def admit(self, handler: AnyHandler, headers: Mapping[str, str]) -> None:
+        """Refuse whom nobody knows, before what they send is read; ``call`` asks for the rest.
+
+        Args:
+            handler: Of the table.
+            headers: As for ``call``.
+
+        Raises:
+            DcpError: As ``call`` does when nobody can tell who asks; recorded as there.
+        """
+        if not self._signing_in.is_on:
+            return
+        try:
+            self._signing_in.sign_in(headers)
+        except DcpError as error:
+            refused = error
+
+            def refuse() -> SignedIn:
+                raise refused
+
+            run(graph_of(handler).of(Stage.ACCEPT), self._work(handler, None, headers, refuse), self._observe)
+
     def call(self, handler: AnyHandler, request: Any, headers: Mapping[str, str]) -> Any:
         """Do what is asked, or accept it when it is long.
 
@@ -122,15 +145,8 @@ class Service:
             DcpError: What it ended with, ``UnauthenticatedError`` and ``UnauthorizedError`` among them.
         """
         if self._is_draining:
-            raise TransientError("this server is about to end", retry_after_s=1.0, code="server.draining")
-        work = Work(
-            self.control_plane(SignedIn(Caller(NOBODY))),
-            handler,
-            request,
-            authenticate=lambda: self._signing_in.sign_in(headers),
-            make_control_plane=self.control_plane,
-            unsigned=lambda kind: self._floods.unrecorded(kind, headers.get(PEER, "")),
-        )
+            raise TransientError("this server is about to end", retry_after_s=1.0, code=DRAINING)
+        work = self._work(handler, request, headers, lambda: self._signing_in.sign_in(headers))
         graph = graph_of(handler)
         run(graph.of(Stage.ACCEPT), work, self._observe)
         assert work.signed_in is not None
@@ -198,6 +214,18 @@ class Service:
             self._shared.close()
             self.store.close()
         return is_done
+
+    def _work(
+        self, handler: AnyHandler, request: Any, headers: Mapping[str, str], authenticate: Callable[[], SignedIn]
+    ) -> Work:
+        return Work(
+            self.control_plane(SignedIn(Caller(NOBODY))),
+            handler,
+            request,
+            authenticate=authenticate,
+            make_control_plane=self.control_plane,
+            unsigned=lambda kind: self._floods.unrecorded(kind, headers.get(PEER, "")),
+        )
 
     def _accept(self, work: Work, signed_in: SignedIn, key: str | None) -> OperationState:
         id = new_request_id(self._clock())

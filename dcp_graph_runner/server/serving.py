@@ -67,7 +67,7 @@ class GraphRunnerServer:
                 observe=observing(self._telemetry, self.metrics),
             )
             undone.callback(self.service.close, 0.0)
-            self._calls = Calls(self.service, self._telemetry, self.metrics, serving.calls)
+            self._calls = Calls(self.service, self._telemetry, self.metrics, serving.calls, serving.request_s)
             undone.callback(self._calls.close)
             self._grpc = GrpcServer(
                 handlers,
@@ -76,6 +76,7 @@ class GraphRunnerServer:
                 port=serving.grpc_port,
                 certificates=certificates,
                 max_request_mib=serving.max_request_mib,
+                at_once=serving.connections,
             )
             undone.callback(self._grpc.stop, 0.0)
             api = HttpApi(
@@ -92,6 +93,7 @@ class GraphRunnerServer:
                 host=serving.host,
                 port=serving.http_port,
                 tls=certificates.context() if certificates else None,
+                connections=serving.connections,
             )
             undone.pop_all()
         self.grpc_port, self.grpc_url = self._grpc.port, self._grpc.url

@@ -21,6 +21,7 @@ GRPC_PORT = 8620
 HTTP_PORT = 8621
 """Always the same, for others' settings hold them."""
 MEBIBYTE = 1024 * 1024
+_MOST = {"workers": 256, "calls": 1024, "connections": 65536, "max_request_mib": 1024}
 
 
 @frozen
@@ -38,7 +39,10 @@ class ServerSettings:
             they need none.
         workers: How many long-running operations this replica works on at once.
         calls: How many calls are answered at once; as many again wait, and more are told to come back.
+        connections: How many connections HTTP takes at once, idle ones among them, and how many calls gRPC; whoever comes
+            beyond is told to come back.
         max_request_mib: The largest request, in MiB.
+        request_s: How long a caller may take to send one, in seconds.
         grace_s: How long the server may take to end, in seconds.
         notice_s: How long it goes on answering after health has said that it ends, in seconds, so that load balancers
             see it; a part of ``grace_s``.
@@ -52,7 +56,9 @@ class ServerSettings:
     client_ca: str = ""
     workers: int = 8
     calls: int = 64
+    connections: int = 1024
     max_request_mib: int = 64
+    request_s: float = 60.0
     grace_s: float = 30.0
     notice_s: float = 0.0
 
@@ -105,9 +111,11 @@ class ServerSettings:
             raise SettingsError(
                 f"[{SECTION}] http_port and grpc_port are both {self.http_port}", hint="each transport needs its own"
             )
-        for name, most in (("workers", 256), ("calls", 1024), ("max_request_mib", 1024)):
+        for name, most in _MOST.items():
             if not 1 <= getattr(self, name) <= most:
                 raise SettingsError(f"[{SECTION}] {name} is {getattr(self, name)}, expected 1 to {most}")
+        if not 0 < self.request_s <= 3600:
+            raise SettingsError(f"[{SECTION}] request_s is {self.request_s:g}, expected more than 0 and at most 3600")
         if not 0 < self.grace_s <= 3600:
             raise SettingsError(f"[{SECTION}] grace_s is {self.grace_s:g}, expected more than 0 and at most 3600")
         if not 0 <= self.notice_s < self.grace_s:

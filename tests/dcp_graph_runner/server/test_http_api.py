@@ -57,7 +57,7 @@ def test_a_query_that_does_not_fit_is_refused(server: GraphRunnerServer, path: s
     assert words in answer.document["detail"]
 
 
-@pytest.mark.parametrize("body", ["{", "[]", '"text"', "[" * 5000])
+@pytest.mark.parametrize("body", ["{", "[]", '"text"', "[" * 5000, '{"environment": "a", "environment": "b"}'])
 def test_a_body_that_is_no_object_is_refused(server: GraphRunnerServer, body: str) -> None:
     answer = curl(f"{server.http_url}/plan", "-H", "content-type: application/json", "-d", body)
     assert (answer.status, answer.document["code"]) == (400, "request.not_json")
