@@ -69,7 +69,7 @@ class Planner:
     def plan_destruction(self, environment: Environment, manifest_ids: Sequence[str] | None) -> Plan:
         """See ``ControlPlane.plan_destruction``."""
         options = PlanOptions(allow_destructive=True)
-        known = self.store.logical_plans(environment.name)
+        known = self.store.logical_plans(environment.name, manifest_ids)
         for id in manifest_ids or ():
             if id not in known:
                 raise NotFoundError(

@@ -209,10 +209,12 @@ def audit(work: Work) -> None:
 
 def _subjects(work: Work) -> Sequence[tuple[LogicalPlan, LogicalPlan | None]]:
     """The manifests that a change is about, each with its version in force; a destruction names ids alone."""
-    in_force = work.dcp.store.logical_plans(work.environment)
+    store = work.dcp.store
     if isinstance(work.request, DestroyRequest):
-        ids = work.request.manifest_ids or tuple(in_force)
-        return [(in_force[id], in_force[id]) for id in ids if id in in_force]
+        ids = work.request.manifest_ids
+        there = store.logical_plans(work.environment, ids or None)
+        return [(there[id], there[id]) for id in (ids or there) if id in there]
+    in_force = store.logical_plans(work.environment, [each.id for each in work.logical_plans])
     return [(each, in_force.get(each.id)) for each in work.logical_plans]
 
 

@@ -51,8 +51,9 @@ def concerned(work: Work) -> Sequence[LogicalPlan]:
         return work.logical_plans
     if work.plan is not None:
         return [each.logical_plan for each in work.plan.manifests]
-    in_force = work.dcp.store.logical_plans(work.environment) if work.environment else {}
-    return [in_force[id] for id in (work.request.manifest_ids or in_force) if id in in_force]
+    ids = work.request.manifest_ids
+    in_force = work.dcp.store.logical_plans(work.environment, ids or None) if work.environment else {}
+    return [in_force[id] for id in (ids or in_force) if id in in_force]
 
 
 def begun(work: Work) -> frozenset[str]:

@@ -26,9 +26,10 @@ def done_before(work: Work) -> Mapping[str, Operation]:
     What an operation started again and has not ended is taken up, so that it can be waited for.
     """
     ended = _finished_now(work)
-    in_force = work.dcp.store.logical_plans(work.environment)
-    for each in _of_request(work):
-        if each.manifest_id not in ended:
+    others = [each for each in _of_request(work) if each.manifest_id not in ended]
+    if others:
+        in_force = work.dcp.store.logical_plans(work.environment, [each.manifest_id for each in others])
+        for each in others:
             taken_up = work.dcp.operator.take_up(each.plan, each.kind, in_force.get(each.manifest_id))
             ended[each.manifest_id] = attrs.evolve(each, resumed=taken_up if each.kind == APPLY else ())
     return {**_refused(work, ended), **ended}

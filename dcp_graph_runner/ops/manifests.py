@@ -42,10 +42,11 @@ class Applied:
             UsageError: There can be no such environment.
         """
         where = dcp.environment(environment)
-        known = dcp.store.logical_plans(where.name)
-        if manifest_id not in known:
-            raise NotFoundError(f"{manifest_id} is not applied in {where.name}", hint=nearest(manifest_id, list(known)))
-        return cls(dcp, where, known[manifest_id], dcp.store.inventory(where.name, [manifest_id]))
+        found = dcp.store.logical_plans(where.name, [manifest_id]).get(manifest_id)
+        if found is None:
+            known = list(dcp.store.logical_plans(where.name))
+            raise NotFoundError(f"{manifest_id} is not applied in {where.name}", hint=nearest(manifest_id, known))
+        return cls(dcp, where, found, dcp.store.inventory(where.name, [manifest_id]))
 
     @property
     def id(self) -> str:

@@ -58,7 +58,7 @@ def unlock(dcp: ControlPlane, request: UnlockRequest) -> UnlockAnswer:
     digest = operation.plan.logical_plan.digest
     subject = Subject(UNLOCK, environment.name, f"UNLOCK {operation.id}", operation.manifest_id, digest)
     with recorded(dcp, subject) as deed:
-        in_force = store.logical_plans(environment.name).get(operation.manifest_id)
+        in_force = store.logical_plans(environment.name, [operation.manifest_id]).get(operation.manifest_id)
         check_allowed(dcp, UNLOCK, environment, operation.plan.logical_plan, in_force)
         if held.is_alive and not request.force:
             raise OperationInProgressError(
