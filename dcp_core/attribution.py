@@ -64,7 +64,7 @@ def check_hooks(made: Any, hooks: HookGroup, group: str, name: str) -> str | Non
         return f"it has no {min(missing)}: subclass {hooks.base}"
     try:
         told = getattr(made, teller)()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return f"{teller} fails: {type(error).__name__}: {error}"
     return None if told == name else f"{teller} gives {told!r} and the entry point in {group} is named {name!r}"
 
@@ -85,7 +85,7 @@ def blame(caller: pluggy.HookCaller, error: BaseException, owners: Mapping[int, 
     return found
 
 
-def plugin_bug(error: Exception, owner: str) -> PluginError:
+def plugin_bug(error: BaseException, owner: str) -> PluginError:
     """An unexpected exception of a hook as that package's bug."""
     return PluginError(
         f"a bug in {owner}: {type(error).__name__}: {error}",

@@ -216,7 +216,7 @@ class Registry:
         except DcpError as error:
             error.owner = error.owner or f"{self._blamed(caller, error) or self.owner(group, name)}: {hook}"
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise plugin_bug(error, f"{self._blamed(caller, error) or self.owner(group, name)}: {hook}") from error
         else:
             problem = self._hooked[group].problem_with(hook, result)
@@ -257,7 +257,7 @@ class Registry:
         for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             try:
                 implementation.function(*[arguments[name] for name in implementation.argnames])
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 LOG.warning("%s: %s failed: %s", self._owners.get(id(implementation.plugin), "?"), hook, error)
 
     def ask(self, hook: str, **arguments: Any) -> list[tuple[str, Any]]:
@@ -272,7 +272,7 @@ class Registry:
             owner = self._owners.get(id(implementation.plugin), "?")
             try:
                 answer = implementation.function(*[arguments[name] for name in implementation.argnames])
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise plugin_bug(error, f"{owner}: {hook}") from error
             opinions.append((owner, answer))
         return opinions
@@ -299,7 +299,7 @@ class Registry:
                 made = hooks.make(target) if hooks is not None else target()
             else:
                 made = target
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if group in self._foreign and isinstance(error, DcpError):
                 raise  # what it says of its settings is the user's to mend, not the package's
             what = f"{type(error).__name__}: {error}"
@@ -313,7 +313,7 @@ class Registry:
                 self._manager.register(made, name=f"{group}:{name}")
                 self._owners[id(made)] = found.distribution
                 self._manager.check_pending()
-            except Exception as error:  # a class method cannot be marked, a hash may fail: all of it is the package's
+            except (Exception, SystemExit) as error:  # a class method, a hash that fails: all is the package's
                 if self._manager.is_registered(made):
                     self._manager.unregister(made)
                 self._fail(group, name, f"{found.target}: {type(error).__name__}: {error}")

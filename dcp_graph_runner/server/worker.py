@@ -156,6 +156,19 @@ class Worker:
         return not left
 
     def _work(self, job: _Job) -> None:
+        try:
+            self._end(job, *self._done(job))
+        except LeaseLostError as error:
+            _LOG.warning("%s is another replica's now: %s", job.claim.request.id, error)
+        except BaseException:
+            _LOG.exception(
+                "the end of %s is not written: whoever takes it over finds what was done", job.claim.request.id
+            )
+        finally:
+            self._forget(job)
+
+    def _done(self, job: _Job) -> tuple[RequestStatus, Any, Problem | None]:
+        """Status, answer and problem. Whatever a plugin raises ends the request: nobody else does it in this thread."""
         request = job.claim.request
         status, answer, problem = RequestStatus.FAILED, None, None
         try:
@@ -172,16 +185,14 @@ class Worker:
             )
             run(graph_of(handler).of(Stage.WORK), work, self._told(job))
             status, answer = RequestStatus.DONE, to_json(work.answer)
-        except LeaseLostError as error:
-            _LOG.warning("%s is another replica's now: %s", request.id, error)
-            self._forget(job)
-            return
+        except LeaseLostError:
+            raise
         except CancelledByUserError:
             status = RequestStatus.CANCELLED
             problem = Problem(CANCELLED, "it was cancelled", status=409)
-        except Exception as error:
+        except BaseException as error:
             problem = problem_of(error, request.id)
-        self._end(job, status, answer, problem)
+        return status, answer, problem
 
     def _end(self, job: _Job, status: RequestStatus, answer: Any, problem: Problem | None) -> None:
         """The end must be written: tried again for as long as the lease can be kept."""
@@ -199,7 +210,6 @@ class Worker:
                 if pause_s is None or self._ended.is_set():
                     break  # its lease runs out, and whoever takes it over finds what was done
                 time.sleep(pause_s)
-        self._forget(job)
 
     def _forget(self, job: _Job) -> None:
         with self._lock:

@@ -106,7 +106,7 @@ def test_a_run_that_is_interrupted_again_while_it_stops_its_job_is_cancelled(
         raise KeyboardInterrupt
 
     dcp = with_extension(desk, Impatient(interrupt))
-    with pytest.raises(second):
+    with pytest.raises(KeyboardInterrupt):  # a hook that exits is a bug of its package, and stops nothing here
         dcp.run(WANTED)
     record = last(dcp)
     assert (record.kind, record.outcome, record.message) == ("run", OperationStatus.CANCELLED, "interrupted")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import fcntl
 import os
 import time
@@ -54,6 +55,8 @@ class ProbeFile(Primitive):
         does = resource.spec["does"]
         if does == "exit":
             os._exit(9)
+        if does in ("SystemExit", "GeneratorExit"):
+            raise getattr(builtins, does)
         if does == "hold":
             while not (ctx.settings.root / "go").exists():
                 time.sleep(0.02)

@@ -149,6 +149,20 @@ def test_a_bug_in_the_middle_is_recorded_and_what_it_says_is_kept_from_callers(
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(("raised", "code"), [("SystemExit", None), ("GeneratorExit", "server.bug")])
+def test_whatever_a_primitive_raises_ends_the_request_and_frees_its_worker(
+    replica: Service, raised: str, code: str | None
+) -> None:
+    state = done(replica, "Operations.Apply", apply(probe("a", does=raised)))
+    assert (state.error.code if state.error else None) == code
+    if code is None:
+        (operation,) = from_json(state.answer, ApplyAnswer).operations
+        assert str(operation.status) == "FAILED"
+        assert "create: SystemExit" in (operation.results[0].error or "")
+    until(lambda: replica.worker.in_hand == 0)
+    assert answered(replica, "Operations.Apply", apply(probe("b"))).status == "SUCCEEDED"
+
+
 # Signing in
 
 
