@@ -5,6 +5,7 @@ Source: design.md section 9.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from dcp_core.context import SharedObjects
 from dcp_core.control_plane import ControlPlane
 from dcp_core.documents import from_json, to_json
 from dcp_core.errors import ConflictError, DcpError, NotSupportedError, TransientError
+from dcp_core.model import PRODUCTION, Environment
 from dcp_core.records import Caller
 from dcp_core.registry import EXTENSIONS, Registry
 from dcp_core.sections import ExtensionSettings, StoreSettings
@@ -50,6 +52,7 @@ DRAINING = "server.draining"
 PEER = ":peer"
 """Among the headers, from the transport and never from the caller: whose address the call came from."""
 _SERVER = "(server)"
+_LOG = logging.getLogger("dcp.server")
 
 
 def _utc_now() -> datetime:
@@ -63,12 +66,12 @@ class Service:
         settings: Of the project.
         host: What its transports bind to; without [auth] that must be this machine.
         threads: How many requests are worked on at once.
+        open_requests: How many of one identity's may have not ended.
         observe: Around each node of a graph: tracing, metrics.
         clock: UTC now.
 
     Raises:
-        SettingsError: ``dcp.toml`` is wrong, a required extension is missing, or nobody signs in and ``host`` is not
-            this machine.
+        SettingsError: ``dcp.toml`` is wrong, or nobody signs in and ``host`` is not this machine.
         NotSupportedError: The store is none on SQL.
     """
 
@@ -78,6 +81,7 @@ class Service:
         *,
         host: str = "127.0.0.1",
         threads: int = 8,
+        open_requests: int = 100,
         observe: Observe = unobserved,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
@@ -95,7 +99,13 @@ class Service:
         self._progress = Progress(self.requests, clock, self._bells.ring)
         self.registry.register(EXTENSIONS, "progress of requests", self._progress, "dcp-graph-runner")
         attach(self.control_plane(SignedIn(Caller(_SERVER))))
+        denial = self.control_plane(SignedIn(Caller(_SERVER, is_system=True))).operator.denial(
+            READ, Environment.named(PRODUCTION)
+        )
+        if denial is not None:  # a required policy that is missing, or one that fails: it serves, and says no
+            _LOG.error("as things stand, calls are denied: %s", denial)
         self._is_draining = False
+        self._open_requests = open_requests
         self._floods = Floods(clock)
         self.worker = Worker(
             self.requests,
@@ -238,9 +248,17 @@ class Service:
             to_json(work.request),
             tuple(sorted(signed_in.credentials)) if changes else (),
         )
-        claim, id = self.requests.accept(request, current_holder(_SERVER), key)
+        # Tokens are nowhere but here; what came with none is left to whoever has a free hand, here or elsewhere.
+        if signed_in.credentials:
+            self.worker.check_room(signed_in.caller.identity)
+        is_held = bool(signed_in.credentials) or self.worker.has_free_hands
+        claim, id = self.requests.accept(
+            request, current_holder(_SERVER) if is_held else None, key, self._open_requests
+        )
         if claim is not None:
             self.worker.take(claim, signed_in.credentials)
+        elif not is_held:
+            self.worker.expect_more()
         return self.requests.get(id)
 
     def _resume(self, request: GetOperationRequest, signed_in: SignedIn) -> OperationState:
@@ -252,6 +270,7 @@ class Service:
                 hint="send them along: x-dcp-credential-<platform>",
                 code="operation.needs_tokens",
             )
+        self.worker.check_room(signed_in.caller.identity)
         subject = Subject("resume", waiting.environment, f"RESUME {request.id}")
         with recording_denial(self.control_plane(signed_in), subject):
             claim = self.requests.resume(request.id, current_holder(_SERVER), signed_in.caller.identity)
