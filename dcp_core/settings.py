@@ -45,13 +45,17 @@ _SECTIONS = (
     "connections",
     "controller",
     "coreetl",
+    "coreetl_server",
+    "coreetl_tokens",
     "credentials",
     "extensions",
     "identity",
     "openlineage",
     "playground",
     "remote",
+    "server",
     "store",
+    "telemetry",
 )
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _CATALOG_DEFAULTS = {
