@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import attrs
@@ -14,13 +16,15 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, func, select
 
 from dcp_core.digests import JsonValue
 from dcp_core.documents import from_json
-from dcp_core.errors import NotFoundError
+from dcp_core.errors import NotFoundError, TransientError
 from dcp_core.records import Caller
 from dcp_core.store import Holder
 from dcp_graph_runner.api.long_running import OperationState, Problem, RequestStatus
 from dcp_graph_runner.tables import request_events, requests
 
 LEASE = timedelta(seconds=30)
+TOO_MANY = "request.too_many"
+_RETRY_AFTER_S = 5.0
 
 AnyRow = Row[tuple[object, ...]]
 
@@ -114,6 +118,51 @@ def count_events(connection: Connection, id: str) -> int:
     """How many events it has."""
     newest = select(func.max(request_events.c.sequence)).where(request_events.c.request_id == id)
     return int(connection.execute(newest).scalar() or 0)
+
+
+def row_of(request: Request, holder: Holder | None, now: datetime) -> dict[str, object]:
+    """The columns of a new request; without a holder it is free at once, and nobody has begun it."""
+    held = {"lease_expires_at": now, **NOBODY} if holder is None else held_by(holder, now)
+    return {
+        "id": request.id,
+        "method": request.method,
+        "identity": request.caller.identity,
+        "groups": json.dumps(list(request.caller.groups)),
+        "environment": request.environment,
+        "document": json.dumps(request.document, separators=(",", ":")),
+        "needs": json.dumps(list(request.needs)),
+        "status": RequestStatus.RUNNING.value,
+        "is_cancelled": False,
+        "created_at": now,
+        "fence": 0 if holder is None else 1,
+        "interruptions": 0,
+        **held,
+    }
+
+
+def refuse_more(connection: Connection, identity: str, most: int) -> None:
+    """Raises TransientError when that many requests of theirs run, or wait for a free hand."""
+    mine = and_(requests.c.identity == identity, requests.c.status == RequestStatus.RUNNING.value)
+    count = connection.execute(select(func.count()).select_from(requests).where(mine)).scalar_one()
+    if count >= most:
+        raise TransientError(
+            f"{count} operations of {identity} have not ended: no more are taken",
+            hint="wait for the end of one, or cancel it",
+            retry_after_s=_RETRY_AFTER_S,
+            code=TOO_MANY,
+        )
+
+
+def in_turn(rows: Sequence[AnyRow], is_free: Callable[[AnyRow], bool], served: Mapping[str, int]) -> list[AnyRow]:
+    """Those that are free: first whose identity has the fewest that are held or come before it, or waits longest."""
+    free = [is_free(each) for each in rows]
+    turns = Counter(row.identity for row, is_so in zip(rows, free, strict=True) if not is_so)
+    found = []
+    for row, is_so in zip(rows, free, strict=True):
+        if is_so:
+            turns[row.identity] += 1
+            found.append((turns[row.identity], served.get(row.identity, 0), row))
+    return [row for *_, row in sorted(found, key=lambda each: each[:2])]
 
 
 def request_of(row: AnyRow) -> Request:

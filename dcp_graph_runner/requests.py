@@ -39,7 +39,10 @@ from dcp_graph_runner.request_rows import (
     fenced,
     held_by,
     holder_of,
+    in_turn,
+    refuse_more,
     request_of,
+    row_of,
     state_of,
     unknown,
 )
@@ -50,6 +53,7 @@ GIVEN_UP = "request.given_up"
 WAITED = "request.waited_too_long"
 CANCELLED = "cancelled"
 LONGEST_KEY = 255
+NOBODY_SERVED: Mapping[str, int] = {}
 _OPEN = (RequestStatus.RUNNING.value, RequestStatus.WAITING_FOR_USER.value)
 
 
@@ -78,14 +82,17 @@ class RequestLog:
             raise NotSupportedError("requests are kept in a SQL store", hint="[store] url = sqlite:///… or postgresql…")
         return cls(store.database, clock)
 
-    def accept(self, request: Request, holder: Holder, idempotency_key: str | None = None) -> tuple[Claim | None, str]:
-        """Keep a request and hold it.
+    def accept(
+        self, request: Request, holder: Holder | None, idempotency_key: str | None = None, most_open: int | None = None
+    ) -> tuple[Claim | None, str]:
+        """Keep a request and hold it; without a holder it is there for whoever has a free hand first (``claim``).
 
         Returns:
             The claim, and the request's id; no claim when the key came before, with the id that it got then.
 
         Raises:
             ConflictError: The key came before, with another request.
+            TransientError: ``most_open`` of the caller's run already.
             UsageError: The key is too long.
         """
         if idempotency_key is not None and not 0 < len(idempotency_key) <= LONGEST_KEY:
@@ -108,47 +115,34 @@ class RequestLog:
                         code="request.key_used",
                     )
                 return str(known.id)
-            now = self._now(connection)
-            connection.execute(
-                insert(requests).values(
-                    id=request.id,
-                    method=request.method,
-                    identity=request.caller.identity,
-                    groups=json.dumps(list(request.caller.groups)),
-                    environment=request.environment,
-                    idempotency_key=idempotency_key,
-                    digest=digest,
-                    document=json.dumps(request.document, separators=(",", ":")),
-                    needs=json.dumps(list(request.needs)),
-                    status=RequestStatus.RUNNING.value,
-                    is_cancelled=False,
-                    created_at=now,
-                    fence=1,
-                    interruptions=0,
-                    **held_by(holder, now),
-                )
-            )
+            if most_open is not None:
+                refuse_more(connection, request.caller.identity, most_open)
+            row = row_of(request, holder, self._now(connection))
+            connection.execute(insert(requests).values(**row, idempotency_key=idempotency_key, digest=digest))
             return request.id
 
         id = self.database.settle(insert_once)
-        return (Claim(request, 1) if id == request.id else None), id
+        return (Claim(request, 1) if id == request.id and holder is not None else None), id
 
     def claim(
-        self, holder: Holder, at_most: int, besides: Collection[str] = ()
+        self, holder: Holder, at_most: int, besides: Collection[str] = (), served: Mapping[str, int] = NOBODY_SERVED
     ) -> tuple[tuple[Claim, ...], tuple[Hopeless, ...]]:
-        """Take over what other processes have left, oldest first; what needs the user's tokens waits for the user.
+        """Take over what other processes have left and what nobody has begun, identities in turn, of each the oldest.
+
+        What needs the user's tokens waits for the user.
 
         Args:
             holder: This process.
             at_most: How many to work on; those that are to be given up come on top.
             besides: What this process works on still, though its lease may have run out meanwhile.
+            served: Identities by when one of theirs was begun here last: the larger, the later.
 
         Returns:
             What is held now: to work on, and to be given up because it has ended too many processes.
         """
         claims: list[Claim] = []
         hopeless: list[Hopeless] = []
-        for row in self._interrupted():
+        for row in self._interrupted(served):
             if len(claims) == at_most:
                 break
             if row.id in besides:
@@ -340,11 +334,11 @@ class RequestLog:
             found = tuple(from_json(json.loads(text), Event) for (text,) in connection.execute(query))
         return found, RequestStatus(status)
 
-    def _interrupted(self) -> list[AnyRow]:
+    def _interrupted(self, served: Mapping[str, int]) -> list[AnyRow]:
         read_at = self.database.moment(self.clock).label("read_at")
         running = select(*SMALL, read_at).where(requests.c.status == RequestStatus.RUNNING.value)
         rows = self.database.rows(running.order_by(requests.c.created_at, requests.c.id))
-        return [row for row in rows if row.lease_expires_at <= row.read_at or self.is_gone(holder_of(row))]
+        return in_turn(rows, lambda row: row.lease_expires_at <= row.read_at or self.is_gone(holder_of(row)), served)
 
     def _take(self, row: AnyRow, holder: Holder) -> Claim | Hopeless | None:
         # One that was handed back has ended no process.

@@ -30,7 +30,9 @@ def readings(service: Service, workers: int) -> Mapping[str, float]:
     }
     try:
         found["dcp_requests_running"] = service.requests.running()
-        ((taken_over,),) = service.store.database.rows(select(func.sum(requests.c.fence - 1)))
+        ((taken_over,),) = service.store.database.rows(
+            select(func.sum(requests.c.fence - 1)).where(requests.c.fence > 1)
+        )
         found["dcp_requests_taken_over"] = taken_over or 0
         if service.settings.section("audit", AuditSettings).table:
             ((newest,),) = service.store.database.rows(select(func.max(audit.c.sequence)))

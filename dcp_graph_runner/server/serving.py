@@ -64,6 +64,7 @@ class GraphRunnerServer:
                 settings,
                 host=serving.host,
                 threads=serving.workers,
+                open_requests=serving.open_requests,
                 observe=observing(self._telemetry, self.metrics),
             )
             undone.callback(self.service.close, 0.0)

@@ -21,7 +21,7 @@ GRPC_PORT = 8620
 HTTP_PORT = 8621
 """Always the same, for others' settings hold them."""
 MEBIBYTE = 1024 * 1024
-_MOST = {"workers": 256, "calls": 1024, "connections": 65536, "max_request_mib": 1024}
+_MOST = {"workers": 256, "open_requests": 10_000, "calls": 1024, "connections": 65536, "max_request_mib": 1024}
 
 
 @frozen
@@ -38,9 +38,11 @@ class ServerSettings:
         client_ca: File (PEM) of the authorities whose certificates callers must show, beside their token; empty when
             they need none.
         workers: How many long-running operations this replica works on at once.
+        open_requests: How many long-running operations of one identity may run or wait for a free hand, at all
+            replicas; whoever asks for more is told to come back.
         calls: How many calls are answered at once; as many again wait, and more are told to come back.
-        connections: How many connections HTTP takes at once, idle ones among them, and how many calls gRPC; whoever comes
-            beyond is told to come back.
+        connections: How many connections HTTP takes at once, idle ones among them, and how many calls gRPC; whoever
+            comes beyond is told to come back.
         max_request_mib: The largest request, in MiB.
         request_s: How long a caller may take to send one, in seconds.
         grace_s: How long the server may take to end, in seconds.
@@ -55,6 +57,7 @@ class ServerSettings:
     key: str = ""
     client_ca: str = ""
     workers: int = 8
+    open_requests: int = 100
     calls: int = 64
     connections: int = 1024
     max_request_mib: int = 64

@@ -21,7 +21,7 @@ import attrs
 
 from dcp_core.control_plane import ControlPlane
 from dcp_core.documents import from_json, to_json
-from dcp_core.errors import DcpError, LeaseLostError
+from dcp_core.errors import DcpError, LeaseLostError, TransientError
 from dcp_core.settings import Secret
 from dcp_core.store import Holder
 from dcp_graph_runner.api.long_running import Problem, RequestStatus
@@ -40,6 +40,10 @@ _RENEW_S = 8.0
 _FLUSH_S = 0.1
 _CANCEL_S = 0.5
 _JOIN_S = 10.0
+_BACKLOG = 4  # times the threads: requests that came with tokens, and so wait here
+_PAUSE_S = 0.1  # between two looks for more
+_RETRY_AFTER_S = 5.0
+_MOST_SERVED = 1000
 
 
 class CancelledByUserError(KeyboardInterrupt):
@@ -103,12 +107,19 @@ class Worker:
         self._jobs: dict[str, _Job] = {}
         self._is_draining = False
         self._ended = threading.Event()
+        self._served: dict[str, int] = {}  # identities, by when one of theirs was begun last
+        self._is_more = False
+        self._wanted = threading.Event()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="dcp-worker")
-        repeated = ((self._sweep, _SWEEP_S), (self._renew, _RENEW_S), (self._flush, _FLUSH_S), (self._look, _CANCEL_S))
+        repeated = ((self._renew, _RENEW_S), (self._flush, _FLUSH_S), (self._look, _CANCEL_S))
         self._helpers = [
-            threading.Thread(target=self._repeat, args=each, name=f"dcp{each[0].__name__}", daemon=True)
-            for each in repeated
+            threading.Thread(
+                target=self._repeat, args=(call, every_s, self._ended), name=f"dcp{call.__name__}", daemon=True
+            )
+            for call, every_s in repeated
         ]
+        sweeping = (self._sweep, _SWEEP_S, self._wanted)
+        self._helpers.append(threading.Thread(target=self._repeat, args=sweeping, name="dcp_sweep", daemon=True))
         for thread in self._helpers:
             thread.start()
 
@@ -118,6 +129,26 @@ class Worker:
         with self._lock:
             return len(self._jobs)
 
+    @property
+    def has_free_hands(self) -> bool:
+        """Whether a request would be begun at once."""
+        return self.in_hand < self._threads
+
+    def check_room(self, identity: str) -> None:
+        """Raises TransientError when as many as may wait here do so: of all, or half as many of one caller's."""
+        with self._lock:
+            theirs = sum(each.claim.request.caller.identity == identity for each in self._jobs.values())
+            is_full = len(self._jobs) >= _BACKLOG * self._threads or 2 * theirs >= _BACKLOG * self._threads
+        if is_full:
+            raise TransientError(
+                "this server has as many operations in hand as it can", retry_after_s=_RETRY_AFTER_S, code="server.busy"
+            )
+
+    def expect_more(self) -> None:
+        """Something waits for a free hand: look as soon as there is one."""
+        self._is_more = True
+        self._wanted.set()
+
     def take(self, claim: Claim, credentials: Mapping[str, Secret]) -> None:
         """Begin to work on what this process holds; returns at once. When it is about to end, another one does it."""
         job = _Job(claim, credentials)
@@ -125,6 +156,7 @@ class Worker:
             is_mine = not self._is_draining
             if is_mine:
                 self._jobs[claim.request.id] = job
+                self._note_served(claim.request.caller.identity)
                 self._progress.open(claim)
                 # Its spans and its lines in the log belong to the call that it came with.
                 self._pool.submit(contextvars.copy_context().run, self._work, job)
@@ -143,6 +175,7 @@ class Worker:
         while self.in_hand and time.monotonic() < ends_at:
             time.sleep(0.05)
         self._ended.set()
+        self._wanted.set()
         for thread in self._helpers:
             thread.join(_JOIN_S)
         with self._lock:
@@ -154,6 +187,13 @@ class Worker:
             _LOG.warning("what is left is free when its lease has run out: %s", error)
         self._pool.shutdown(wait=False, cancel_futures=True)
         return not left
+
+    def _note_served(self, identity: str) -> None:
+        last = next(reversed(self._served.values()), 0)
+        self._served.pop(identity, None)
+        self._served[identity] = last + 1
+        if len(self._served) > _MOST_SERVED:
+            self._served.pop(next(iter(self._served)))
 
     def _work(self, job: _Job) -> None:
         try:
@@ -215,6 +255,8 @@ class Worker:
         with self._lock:
             if self._jobs.get(job.claim.request.id) is job:
                 self._jobs.pop(job.claim.request.id)
+        if self._is_more:
+            self._wanted.set()
         self._progress.close(job.claim)
 
     def _told(self, job: _Job) -> Observe:
@@ -233,13 +275,16 @@ class Worker:
     def _sweep(self) -> None:
         """Take over what others have left, as far as there are free hands, and end what nobody goes on with."""
         with self._lock:
-            mine, is_draining = frozenset(self._jobs), self._is_draining
+            mine, is_draining, served = frozenset(self._jobs), self._is_draining, dict(self._served)
         free = self._threads - len(mine)
         if is_draining or free <= 0:
             return
-        claims, hopeless = self._log.claim(self._holder, free, mine)
+        self._is_more = False  # said again by who comes meanwhile
+        claims, hopeless = self._log.claim(self._holder, free, mine, served)
+        self._is_more |= len(claims) == free
         for claim in claims:
-            _LOG.warning("%s was left by another process, and goes on here", claim.request.id)
+            if claim.fence > 1:
+                _LOG.warning("%s was left by another process, and goes on here", claim.request.id)
             self.take(claim, {})
         for each in (*hopeless, *self._log.claim_waiting(self._holder)):
             _LOG.warning("%s is ended: %s", each.claim.request.id, each.problem.message)
@@ -271,8 +316,14 @@ class Worker:
     def _flush(self) -> None:
         self._progress.flush()
 
-    def _repeat(self, call: Callable[[], None], every_s: float) -> None:
-        while not self._ended.wait(every_s):
+    def _repeat(self, call: Callable[[], None], every_s: float, sooner: threading.Event) -> None:
+        while not self._ended.is_set():
+            if sooner.wait(every_s):
+                self._ended.wait(_PAUSE_S)
+            if self._ended.is_set():
+                return
+            if sooner is not self._ended:
+                sooner.clear()
             try:
                 call()
             except DcpError as error:

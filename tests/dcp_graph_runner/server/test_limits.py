@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import grpc
 import pytest
 
-from dcp_core.errors import SettingsError
+from dcp_core.errors import SettingsError, TransientError
+from dcp_graph_runner.api.long_running import OperationState, RequestStatus
+from dcp_graph_runner.api.messages import ApplyRequest
+from dcp_graph_runner.server.readings import readings
+from dcp_graph_runner.server.service import IDEMPOTENCY_KEY, Service
 from dcp_graph_runner.server.serving import GraphRunnerServer
 from dcp_graph_runner.server.settings import ServerSettings
 from tests.dcp_graph_runner.access.issuer import Issuer
 from tests.dcp_graph_runner.server.conftest import Serve, curl, settings_of
-from tests.dcp_graph_runner.server.replicas import until
+from tests.dcp_graph_runner.server.probes import made, probe
+from tests.dcp_graph_runner.server.replicas import ALICE, call, ended, service, until
 from tests.end_to_end.projects import Project
+
+BOB = {"x-dcp-identity": "bob"}
 
 
 def _posted(server: GraphRunnerServer, content: bytes, path: str = "/plan") -> socket.socket:
@@ -87,3 +95,61 @@ def test_limits_that_are_none_are_refused(given: dict[str, float], project: Proj
     (name,) = given
     with pytest.raises(SettingsError, match=name):
         ServerSettings(**given).certificates(project.root)  # type: ignore[arg-type]
+
+
+# What is accepted
+
+
+def _apply(at: Service, name: str, does: str = "", headers: Mapping[str, str] = ALICE) -> OperationState:
+    state: OperationState = call(at, "Operations.Apply", _request(name, does), headers)
+    return state
+
+
+def _request(name: str, does: str = "") -> ApplyRequest:
+    return ApplyRequest("production", (probe(name, does=does, environment="production"),))
+
+
+@pytest.fixture
+def single(tmp_path: Path) -> Iterator[Service]:
+    """A replica with one hand, which is busy until there is a file ``go``."""
+    (tmp_path / "dcp.toml").write_text("")
+    opened = service(tmp_path, threads=1, open_requests=4)
+    _apply(opened, "a", "hold")
+    until(lambda: made(tmp_path))
+    yield opened
+    (tmp_path / "go").touch()
+    assert opened.close(20.0)
+
+
+def test_what_waits_for_a_hand_is_not_in_memory_and_identities_are_served_in_turn(
+    single: Service, tmp_path: Path
+) -> None:
+    waiting = [_apply(single, each) for each in "bcd"]
+    waiting.append(_apply(single, "e", headers=BOB))
+    assert single.worker.in_hand == 1
+    (tmp_path / "go").touch()
+    states = [ended(single, each.id) for each in waiting]
+    assert {each.status for each in states} == {RequestStatus.DONE}
+    assert made(tmp_path) == ["a", "e", "b", "c", "d"]
+    assert readings(single, 1)["dcp_requests_taken_over"] == 0
+
+
+def test_of_one_identity_no_more_are_taken_than_the_settings_say_and_others_are(single: Service) -> None:
+    keyed = {**ALICE, IDEMPOTENCY_KEY: "k"}
+    first = call(single, "Operations.Apply", _request("b"), keyed)
+    for each in "cd":
+        _apply(single, each)
+    with pytest.raises(TransientError, match="4 operations of alice have not ended") as refused:
+        _apply(single, "e")
+    assert (refused.value.code, refused.value.retry_after_s) == ("request.too_many", 5.0)
+    assert call(single, "Operations.Apply", _request("b"), keyed).id == first.id
+    assert _apply(single, "f", headers=BOB).status is RequestStatus.RUNNING
+
+
+def test_what_came_with_tokens_waits_here_and_so_has_a_limit_of_its_own(single: Service, tmp_path: Path) -> None:
+    token = {"x-dcp-credential-databricks": "dapi-0123456789"}
+    waiting = _apply(single, "b", headers={**ALICE, **token})
+    with pytest.raises(TransientError, match="as many operations in hand"):
+        _apply(single, "c", headers={**ALICE, **token})
+    (tmp_path / "go").touch()
+    assert ended(single, waiting.id).status is RequestStatus.DONE
