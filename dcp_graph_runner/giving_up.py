@@ -7,18 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from dcp_core.model import ActionKind, ManifestPlan
+from dcp_core.documents import from_json
+from dcp_core.errors import ConflictError
+from dcp_core.model import Action, ActionKind, ManifestPlan
 from dcp_core.records import ActionResult, ResultStatus
 from dcp_core.store import Step, StepStatus
 
 _ACTION = "action:"
 _STOP = "stop:"
 _START = "start:"
+_BEFORE = "the operation was given up before"
 
 
-def results(plan: ManifestPlan, done: Mapping[str, Step]) -> tuple[ActionResult, ...]:
-    """Every action of the plan with what its step tells."""
-    return tuple(_results(plan, done))
+def results(plan: ManifestPlan, done: Mapping[str, Step], why: str = _BEFORE) -> tuple[ActionResult, ...]:
+    """Every action of the plan with what its step tells.
+
+    Args:
+        plan: The operation's.
+        done: The steps, by key.
+        why: What is told of actions that it never came to.
+    """
+    return tuple(_results(plan, done, why))
 
 
 def words(interruptions: int, done: Mapping[str, Step]) -> str:
@@ -45,7 +54,7 @@ def _has_stopped(step: Step) -> bool:
     return step.status is StepStatus.STARTED or bool(step.result)
 
 
-def _results(plan: ManifestPlan, done: Mapping[str, Step]) -> Iterator[ActionResult]:
+def _results(plan: ManifestPlan, done: Mapping[str, Step], why: str) -> Iterator[ActionResult]:
     for action in plan.actions:
         step = done.get(f"{_ACTION}{action.resource.key}")
         error = None
@@ -54,11 +63,20 @@ def _results(plan: ManifestPlan, done: Mapping[str, Step]) -> Iterator[ActionRes
         elif action.kind is ActionKind.BLOCKED:
             status, error = ResultStatus.BLOCKED, action.message or action.reason
         elif step is None:
-            status, error = ResultStatus.SKIPPED, "the operation was given up before"
-        elif step.status is StepStatus.DONE:
-            status = ResultStatus.SUCCEEDED
-        elif step.status is StepStatus.FAILED:
-            status, error = ResultStatus.FAILED, "it failed"
+            status, error = ResultStatus.SKIPPED, why
+        elif step.status is not StepStatus.STARTED:
+            yield _recorded(step, action)
+            continue
         else:
             status, error = ResultStatus.FAILED, "it was interrupted: it may have happened or not"
         yield ActionResult(action.resource.key, action.label, status, error)
+
+
+def _recorded(step: Step, action: Action) -> ActionResult:
+    try:
+        return from_json(step.result, ActionResult)
+    except ConflictError:  # another version wrote it
+        key, label = action.resource.key, action.label
+        if step.status is StepStatus.DONE:
+            return ActionResult(key, label, ResultStatus.SUCCEEDED)
+        return ActionResult(key, label, ResultStatus.FAILED, "it failed")

@@ -148,6 +148,12 @@ class SqlStore(SqlJournal):
         rows = self._database.rows(query)
         return {row.manifest_id: _logical_plan(row) for row in rows if ids is None or row.manifest_id in ids}
 
+    def applied_ids(self, environment: str, after: str, limit: int) -> tuple[str, ...]:
+        """The manifests that have resources in the inventory, as the database sorts them, after ``after``."""
+        mine = (inventory.c.environment == environment, inventory.c.manifest_id > after)
+        query = select(inventory.c.manifest_id).where(*mine).distinct().order_by(inventory.c.manifest_id).limit(limit)
+        return tuple(row.manifest_id for row in self._database.rows(query))
+
     def history(self, environment: str, manifest_id: str) -> tuple[tuple[int, LogicalPlan, str, str, datetime], ...]:
         """See ``Store.history``."""
         query = (
@@ -165,6 +171,11 @@ class SqlStore(SqlJournal):
             query = query.where(operations.c.environment == environment)
         rows = self._database.rows(query)
         return tuple(read_operation(row) for row in rows)
+
+    def operation(self, operation_id: str) -> Operation | None:
+        """The one of that id, however old it is."""
+        rows = self._database.rows(select(operations).where(operations.c.id == operation_id))
+        return read_operation(rows[0]) if rows else None
 
     def operations_of(self, request_id: str) -> tuple[Operation, ...]:
         """Those that a request of the server began, oldest first."""

@@ -11,15 +11,14 @@ from __future__ import annotations
 import attrs
 from sqlalchemy import select
 
-from dcp_core.applying import complete
 from dcp_core.control_plane import ControlPlane
-from dcp_core.documents import from_json
-from dcp_core.errors import ConflictError, NotFoundError, NotSupportedError, OperationInProgressError, PermanentError
-from dcp_core.model import Environment, ResourceKey
-from dcp_core.records import ActionResult, Operation, OperationStatus, ResultStatus
-from dcp_core.store import Holder, Lease, Step, StepStatus
+from dcp_core.errors import NotFoundError, NotSupportedError, OperationInProgressError
+from dcp_core.model import Environment
+from dcp_core.records import Operation, OperationStatus
+from dcp_core.store import Holder
+from dcp_graph_runner import holder as processes
 from dcp_graph_runner.deeds import Subject, recorded
-from dcp_graph_runner.holder import current_holder
+from dcp_graph_runner.ending import end
 from dcp_graph_runner.journal import SqlJournal
 from dcp_graph_runner.journal_rows import holder_of, read_operation
 from dcp_graph_runner.ops.manifests import check_allowed, nearest
@@ -28,7 +27,6 @@ from dcp_graph_runner.sql_store import SqlStore
 from dcp_graph_runner.tables import operations
 
 UNLOCK = "unlock"
-_ACTION = "action:"
 
 
 @attrs.frozen
@@ -45,7 +43,8 @@ def unlock(dcp: ControlPlane, request: UnlockRequest) -> UnlockAnswer:
 
     Raises:
         NotFoundError: Nothing holds the manifest.
-        OperationInProgressError: Its process seems alive and well, and ``force`` is not given; or it has just ended.
+        OperationInProgressError: Its process seems alive and well, and ``force`` is not given; or it has just ended, or
+            been taken over by another process than it was seen with.
         UnauthorizedError: Denied; recorded.
         NotSupportedError: The store is none on SQL.
     """
@@ -69,7 +68,8 @@ def unlock(dcp: ControlPlane, request: UnlockRequest) -> UnlockAnswer:
                 hint="let it end; --force ends it all the same: make sure first that its process does nothing any more",
             )
         deed.begin()
-        ended = _end(dcp, store, operation, f"unlocked by {dcp.identity}; it was held by {held.holder}")
+        why = f"unlocked by {dcp.identity}; it was held by {held.holder}"
+        ended = end(dcp, store, operation.id, why, _forced(store, dcp, held) if request.force else None)
     return UnlockAnswer(environment.name, operation.manifest_id, ended, str(held.holder), held.is_alive)
 
 
@@ -92,39 +92,8 @@ def find(store: SqlStore, environment: Environment, manifest_id: str) -> Held:
     return Held(read_operation(row), holder_of(row), row.id not in dead)
 
 
-def _end(dcp: ControlPlane, store: SqlStore, operation: Operation, words: str) -> Operation:
-    # Whoever holds it counts as gone here: that was decided before.
-    journal = SqlJournal(store.database, dcp.operator.clock, is_gone=lambda holder: True)
-    try:
-        lease = journal.take_over(operation.id, current_holder(dcp.identity))
-    except PermanentError as error:
-        if error.code != "operation.given_up":  # taken over too often: that ends it too
-            raise
-        return next(each for each in store.operations(operation.environment) if each.id == operation.id)
-    results = complete(operation, _results(journal, lease), words)
-    audit = dcp.operator.audit_record(operation, OperationStatus.FAILED, results, words)
-    return journal.finish(lease, OperationStatus.FAILED, results, words, audit)
-
-
-def _results(journal: SqlJournal, lease: Lease) -> dict[ResourceKey, ActionResult]:
-    """What the journal has of each action; one in the middle may have happened or not."""
-    steps = journal.steps(lease)
-    found = {}
-    for action in lease.operation.plan.actions:
-        step: Step | None = steps.get(f"{_ACTION}{action.resource.key}")
-        if step is None:
-            continue
-        key = action.resource.key
-        if step.status is StepStatus.STARTED:
-            words = "it was interrupted: it may have happened or not"
-            found[key] = ActionResult(key, action.label, ResultStatus.FAILED, words)
-        else:
-            found[key] = _recorded(step, ActionResult(key, action.label, ResultStatus.FAILED, "it failed"))
-    return found
-
-
-def _recorded(step: Step, otherwise: ActionResult) -> ActionResult:
-    try:
-        return from_json(step.result, ActionResult)
-    except ConflictError:  # another version wrote it
-        return otherwise
+def _forced(store: SqlStore, dcp: ControlPlane, held: Held) -> SqlJournal:
+    """One that takes the operation from whom it was seen with, alive or not, and from nobody who has got it since."""
+    return SqlJournal(
+        store.database, dcp.operator.clock, is_gone=lambda holder: holder == held.holder or processes.is_gone(holder)
+    )

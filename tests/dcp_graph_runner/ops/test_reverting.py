@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from dcp_core import ControlPlane
+from dcp_core import ControlPlane, Operation, hookimpl
 from dcp_core.errors import LeaseLostError, NotFoundError, OperationInProgressError, UnauthorizedError
 from dcp_core.model import ManifestPlan
-from dcp_core.records import OperationStatus
-from dcp_core.store import Holder
+from dcp_core.records import AuditRecord, Caller, OperationStatus
+from dcp_core.store import Holder, Lease
 from dcp_graph_runner.api import ops
+from dcp_graph_runner.deeds import Deed
 from dcp_graph_runner.holder import current_holder
 from dcp_graph_runner.ops import messages as told
+from tests.dcp_graph_runner.ops.clockwork import CLOCK, ENVIRONMENT, Clock, opened
 from tests.dcp_graph_runner.ops.sites import FIELDS, ID, SQL, TABLE, Site
 
 WHERE = ("playground_alice", ID)
@@ -125,3 +127,61 @@ def test_an_operation_of_a_dead_process_is_unlocked_with_what_it_had_done(site: 
     assert "which is gone" in text.out
     assert f"{changed.label} {changed.resource.name} FAILED" in text.out
     assert made.audit("unlock") == [("SUCCEEDED", f"UNLOCK {lease.operation.id} SUCCEEDED")]
+
+
+class Listener:
+    """What is told of operations."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str]] = []
+
+    @hookimpl
+    def audit(self, record: AuditRecord) -> None:
+        self.heard.append((record.kind, record.operation_id))
+
+    @hookimpl
+    def operation_finished(self, operation: Operation) -> None:
+        self.heard.append(("finished", operation.id))
+
+
+def left_behind(dcp: ControlPlane) -> Lease:
+    """An operation whose process is gone."""
+    mine = current_holder("carol")
+    plan = ManifestPlan(dcp.store.logical_plans(ENVIRONMENT)[CLOCK.id], ())
+    return dcp.store.begin(dcp.operator.new("apply", plan), Holder(mine.host, mine.pid, "long ago", "carol"))
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_somebody_living_has_just_taken_over_is_left_to_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, force: bool
+) -> None:
+    with opened(tmp_path, Clock()) as dcp, opened(tmp_path, Clock(), Caller("replica")) as other:
+        dead = left_behind(dcp)
+        taken: list[Lease] = []
+        begin = Deed.begin
+
+        def overtaken(deed: Deed) -> None:
+            begin(deed)
+            taken.append(other.store.take_over(dead.operation.id, current_holder("replica")))
+
+        monkeypatch.setattr(Deed, "begin", overtaken)
+        with pytest.raises(OperationInProgressError, match="replica"):
+            ops.UNLOCK.function(dcp, told.UnlockRequest(ENVIRONMENT, CLOCK.id, force))
+        other.store.renew(taken[0])
+        assert (dcp.store.audit_records(limit=1)[0].kind, dcp.store.operations()[0].status) == ("unlock", "RUNNING")
+
+
+@pytest.mark.parametrize("times", [0, 5])
+def test_the_end_of_what_is_unlocked_is_told_to_everybody(tmp_path: Path, times: int) -> None:
+    with opened(tmp_path, Clock()) as dcp:
+        listener = Listener()
+        dcp.listen(listener)
+        dead = left_behind(dcp)
+        for _ in range(times):  # as often as it may be taken over
+            dcp.store.take_over(dead.operation.id, dead.holder)
+        answer = ops.UNLOCK.function(dcp, told.UnlockRequest(ENVIRONMENT, CLOCK.id))
+        assert answer.operation.status == "FAILED"
+        assert ("given up" in (answer.operation.error or "")) == (times > 0)
+        id = dead.operation.id
+        assert [each for each in listener.heard if each[1] == id] == [("apply", id), ("finished", id)]
+        assert [each.outcome for each in dcp.store.audit_records() if each.operation_id == id] == ["FAILED"]
