@@ -11,7 +11,7 @@ from types import TracebackType
 
 import attrs
 
-from dcp_core import checking, operating, ownership
+from dcp_core import checking, operating, ownership, recovering
 from dcp_core.context import Context, SharedObjects
 from dcp_core.credentials import own_credentials
 from dcp_core.diagnostics import Diagnostic
@@ -291,9 +291,9 @@ class ControlPlane:
         return tuple(waited.values())
 
     def recover(self, environment: Environment, manifest_ids: Sequence[str] | None = None) -> tuple[Operation, ...]:
-        """Finish the operations that crashed processes left behind, but for those that somebody else finishes."""
+        """Finish what crashed processes left behind, but for what somebody else finishes or the caller may not do."""
         self.settle_audit()
-        return self.operator.finish_interrupted(environment.name, manifest_ids)
+        return recovering.finish_interrupted(self.operator, environment.name, manifest_ids)
 
     def destroy_environment(self, environment: Environment) -> tuple[Operation, ...]:
         """Delete everything in an environment's inventory; finishes interrupted operations first."""

@@ -13,7 +13,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from datetime import datetime
 
 import attrs
@@ -23,7 +23,6 @@ from dcp_core.context import Context
 from dcp_core.errors import (
     DcpError,
     LeaseLostError,
-    OperationInProgressError,
     PluginLoadError,
     StalePlanError,
     UnauthorizedError,
@@ -142,14 +141,6 @@ class Operator:
         """
         return self.perform(self.store.take_over(operation.id, self.holder))
 
-    def finish_interrupted(self, environment: str, manifest_ids: Sequence[str] | None = None) -> tuple[Operation, ...]:
-        """Finish what crashed processes left behind there, but for what somebody else has begun to finish."""
-        ended = []
-        for each in self.store.interrupted(environment, manifest_ids):
-            with suppress(OperationInProgressError):
-                ended.append(self.take_over(each))
-        return tuple(ended)
-
     def authorize(
         self, operation: Operation, in_force: LogicalPlan | None, others: tuple[LogicalPlan, ...] = ()
     ) -> None:
@@ -244,7 +235,7 @@ class Operator:
             except DcpError as failure:
                 error = "; ".join(filter(None, [error, f"after the actions: {failure}"]))
             status = status or applying.outcome(results, error)
-            audit = self.audit_record(operation, status, results, error)
+            audit = self._naming_finisher(self.audit_record(operation, status, results, error))
             finished = self.store.finish(lease, status, results, error, audit)
         self.registry.broadcast("audit", record=audit)
         self.registry.broadcast("operation_finished", operation=finished)
@@ -312,7 +303,8 @@ class Operator:
         executor: applying.JournalledExecutor | None = None
         ctx = self.make_context(Environment.named(operation.environment))
         try:
-            self.authorize(operation, self.store.logical_plans(operation.environment).get(operation.manifest_id))
+            ids = [operation.manifest_id]
+            self.authorize(operation, self.store.logical_plans(operation.environment, ids).get(operation.manifest_id))
             lease = journal.begin(operation, self.holder)
             executor = applying.JournalledExecutor(lease, journal, self.registry, ctx, {}, self.sleep)
             ahead = self.audit_record(operation, OperationStatus.FAILED, (), LEFT)
@@ -372,6 +364,13 @@ class Operator:
             self.clock(),
             error or "",
         )
+
+    def _naming_finisher(self, record: AuditRecord) -> AuditRecord:
+        """With who has ended what somebody else's process left, where that is not the one who began it."""
+        if record.user == self.caller.identity:
+            return record
+        finisher = f"finished by {self.caller.identity}"
+        return attrs.evolve(record, message="; ".join(filter(None, (record.message, finisher))))
 
     def refuse(self, operation: Operation, error: DcpError) -> Operation:
         """Record an operation that never began; nothing was changed."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from dcp_core import recovering
 from dcp_core.control_plane import ControlPlane
 from dcp_core.errors import NotSupportedError, UsageError
 from dcp_core.model import Environment
@@ -20,6 +21,7 @@ from dcp_graph_runner.api.long_running import (
     OperationState,
 )
 from dcp_graph_runner.api.messages import (
+    MOST_APPLIED,
     AppliedAnswer,
     AppliedRequest,
     ApplyAnswer,
@@ -72,10 +74,21 @@ def _long(
 
 
 def _recover(dcp: ControlPlane, request: RecoverRequest) -> ApplyAnswer:
-    operations = dcp.recover(Environment.named(request.environment), request.manifest_ids or None)
-    resumed = dcp.wait(operations)
+    environment = Environment.named(request.environment)
+    ids = request.manifest_ids or None
+    ended, operator = dcp.recover(environment, ids), dcp.operator
+    resumed = dcp.wait(ended)
+    refused, first = [], None
+    for each in recovering.free(operator, dcp.store.interrupted(environment.name, ids)):
+        error = recovering.denial(operator, each)
+        if error is not None:
+            refused.append(operator.refuse(operator.new("recover", each.plan), error))
+            first = first or error
+    if first is not None and not ended:
+        raise first
+    operations = (*ended, *refused)
     small = tuple(attrs.evolve(each, plan=attrs.evolve(each.plan, actions=()), resumed=()) for each in operations)
-    return ApplyAnswer("SUCCEEDED", small, resumed)
+    return ApplyAnswer("PARTIAL" if refused else "SUCCEEDED", small, resumed)
 
 
 def _interrupted(dcp: ControlPlane, request: RecoverRequest) -> InterruptedAnswer:
@@ -83,7 +96,19 @@ def _interrupted(dcp: ControlPlane, request: RecoverRequest) -> InterruptedAnswe
 
 
 def _applied(dcp: ControlPlane, request: AppliedRequest) -> AppliedAnswer:
-    return AppliedAnswer(tuple(dcp.store.logical_plans(request.environment).values()))
+    from dcp_graph_runner.sql_store import SqlStore
+
+    if not 1 <= request.limit <= MOST_APPLIED:
+        raise UsageError(f"1 to {MOST_APPLIED:,} manifests can be asked for at once, not {request.limit}")
+    store, environment = dcp.store, request.environment
+    if request.manifest_ids:
+        ids = sorted({each for each in request.manifest_ids if each > request.after})[: request.limit]
+    elif isinstance(store, SqlStore):
+        ids = list(store.applied_ids(environment, request.after, request.limit))
+    else:
+        ids = sorted(each for each in store.logical_plans(environment) if each > request.after)[: request.limit]
+    found = store.logical_plans(environment, ids)
+    return AppliedAnswer(tuple(found[id] for id in ids if id in found))
 
 
 def _explain(dcp: ControlPlane, request: ExplainRequest) -> ExplainAnswer:
@@ -162,7 +187,7 @@ HANDLERS: tuple[AnyHandler, ...] = (
     _long("Destroy", DestroyRequest, ApplyAnswer, "destroy", "Delete what manifests have created"),
     _long("Run", RunRequest, RunAnswer, "run", "Run the applied jobs of manifests, and wait for them"),
     Handler(
-        "Operations", "Recover", RecoverRequest, ApplyAnswer, _recover, "/recover", READ, is_long=True,
+        "Operations", "Recover", RecoverRequest, ApplyAnswer, _recover, "/recover", None, is_long=True,
         summary="Finish what crashed processes have left behind",
     ),
     Handler(

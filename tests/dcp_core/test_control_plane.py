@@ -513,7 +513,8 @@ def test_the_next_process_finishes_what_a_crashed_one_began(desk: Desk) -> None:
     assert operation.user == "alice"
     assert operation.status is OperationStatus.SUCCEEDED
     assert desk.world.called("create") == ["playground_alice__x", "playground_alice__y"]
-    assert len(dcp.store.audit_records()) == 1
+    (record,) = dcp.store.audit_records()
+    assert (record.user, record.message) == ("alice", "finished by bob")
     assert dcp.recover(ALICE) == ()
 
 

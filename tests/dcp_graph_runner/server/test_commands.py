@@ -59,7 +59,8 @@ def test_no_caller_makes_a_server_write_a_file_and_the_try_is_recorded(replica: 
 
 @pytest.mark.parametrize("given", [{"to": "taken.parquet"}, {"labels": "/etc/passwd"}, {"labels": "l.parquet"}])
 def test_a_training_set_through_a_server_names_no_files(replica: Service, given: dict[str, str]) -> None:
-    asked = CommandRequest(PLAYGROUND, "feature_platform", "get-historical", {"labels": "raw.l", **given}, (probe("a"),))
+    parameters = {"labels": "raw.l", **given}
+    asked = CommandRequest(PLAYGROUND, "feature_platform", "get-historical", parameters, (probe("a"),))
     with pytest.raises(NotSupportedError, match="a server neither reads nor writes files that its callers name"):
         call(replica, "Operations.Command", asked)
 
