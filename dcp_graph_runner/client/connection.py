@@ -22,6 +22,7 @@ AWAY = "remote.away"
 """The server did not answer; what was asked may have been done or not."""
 UNREACHABLE = "remote.unreachable"
 """There was no connection: nothing was asked."""
+SIGN_IN = "sign in: [remote] token or token_command in dcp.toml, or DCP_REMOTE_TOKEN"
 _NO_CONNECTION = ("failed to connect", "DNS resolution failed", "resolving", "name resolution")
 """Words of gRPC's, in front."""
 _OPTIONS = (
@@ -115,11 +116,14 @@ class Connection:
 
         problem = _problem(error)
         if problem is not None:
-            return raised(problem, locate)
+            found = raised(problem, locate)
+            if isinstance(found, UnauthenticatedError):
+                found.hint = SIGN_IN  # the server's own is for programs, which write headers themselves
+            return found
         code, details = error.code(), error.details() or ""
         where = str(self.address)
         if code is grpc.StatusCode.UNAUTHENTICATED:
-            return UnauthenticatedError(details or "the server does not know who asks", where=where)
+            return UnauthenticatedError(details or "the server does not know who asks", where=where, hint=SIGN_IN)
         if code is grpc.StatusCode.UNIMPLEMENTED:
             return PermanentError("the server does not know this call", where=where, hint="it may be an older version")
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:

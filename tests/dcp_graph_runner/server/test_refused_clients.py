@@ -1,0 +1,34 @@
+"""Somebody who works through a server that does not know them is told how to sign in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dcp_core.control_plane import ControlPlane
+from dcp_core.errors import UnauthenticatedError
+from dcp_core.registry import Registry
+from dcp_graph_runner.client.remote import RemoteControlPlane
+from tests.dcp_graph_runner.server.conftest import Serve, settings_of
+
+AUTH = {"issuer": "http://127.0.0.1:9", "audience": "dcp"}  # nobody there: a missing token needs no keys
+
+
+@pytest.fixture
+def connect(serve: Serve, project: Path) -> Callable[[], RemoteControlPlane]:
+    server = serve(settings_of(project, {"auth": AUTH}))
+
+    def connect() -> RemoteControlPlane:
+        local = ControlPlane(settings_of(project), Registry.from_entry_points(), "alice")
+        return RemoteControlPlane.connect(local, server.grpc_url, lambda _words: None)
+
+    return connect
+
+
+def test_who_has_no_token_is_told_where_a_client_has_one(connect: Callable[[], RemoteControlPlane]) -> None:
+    with connect() as dcp, pytest.raises(UnauthenticatedError) as refused:
+        dcp.environment()
+    assert refused.value.message == "the token is missing"
+    assert refused.value.hint == "sign in: [remote] token or token_command in dcp.toml, or DCP_REMOTE_TOKEN"
