@@ -78,6 +78,9 @@ class MemoryStore:
                 and self._is_free(each)
             )
 
+    def served(self, request_ids: Sequence[str]) -> frozenset[str]:
+        return frozenset()  # a server keeps its requests in SQL
+
     def take_over(self, operation_id: str, holder: Holder) -> Lease:
         with self._lock:
             running = self._running.get(operation_id)

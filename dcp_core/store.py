@@ -126,6 +126,10 @@ class Journal(Protocol):
         """
         ...
 
+    def served(self, request_ids: Sequence[str]) -> frozenset[str]:
+        """Which of these requests of a server have not ended: their operations are for who works on the request."""
+        ...
+
     def take_over(self, operation_id: str, holder: Holder) -> Lease:
         """Continue an interrupted operation with a higher fence; ``operation.recovered`` is then True.
 

@@ -39,7 +39,7 @@ from dcp_graph_runner.journal_rows import (
     steps_by_key,
     steps_of,
 )
-from dcp_graph_runner.tables import operations, sandboxes, steps
+from dcp_graph_runner.tables import operations, requests, sandboxes, steps
 
 LEASE = timedelta(seconds=30)
 
@@ -117,6 +117,11 @@ class SqlJournal:
             for row in rows
             if (wanted is None or row.manifest_id in wanted) and self._is_interrupted(row)
         )
+
+    def served(self, request_ids: Sequence[str]) -> frozenset[str]:
+        """See ``Journal.served``."""
+        query = select(requests.c.id).where(requests.c.id.in_(request_ids), requests.c.finished_at.is_(None))
+        return frozenset(row.id for row in self._database.rows(query)) if request_ids else frozenset()
 
     def take_over(self, operation_id: str, holder: Holder) -> Lease:
         """See ``Journal.take_over``. Also raises NotFoundError for an unknown operation."""

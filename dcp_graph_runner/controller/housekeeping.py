@@ -15,6 +15,7 @@ from typing import TypeVar
 import attrs
 from sqlalchemy import delete, select
 
+from dcp_core import recovering
 from dcp_core.control_plane import ControlPlane
 from dcp_core.errors import DcpError, OperationInProgressError
 from dcp_core.model import PRODUCTION, Environment
@@ -25,7 +26,7 @@ from dcp_graph_runner.controller.pacing import Pace, Trouble
 from dcp_graph_runner.controller.settings import ControllerSettings
 from dcp_graph_runner.database import Database
 from dcp_graph_runner.playgrounds import Playgrounds
-from dcp_graph_runner.tables import conditions, heal_attempts, inventory, observations, operations, requests
+from dcp_graph_runner.tables import conditions, heal_attempts, inventory, observations, operations
 
 AUDIT = "the audit log"
 T = TypeVar("T")
@@ -82,15 +83,11 @@ class Housekeeper:
 
     def _interrupted(self, dcp: ControlPlane) -> Iterable[tuple[Environment, str]]:
         running = select(operations.c.environment).where(operations.c.status == OperationStatus.RUNNING.value)
-        # Whose request is under way is taken over by a server's worker: it may need a token that only the user has.
-        served = select(requests.c.id).where(requests.c.finished_at.is_(None))
         with self.database.reading() as connection:
             names = sorted(set(connection.execute(running).scalars()))
-            under_way = set(connection.execute(served).scalars()) if names else set()
         for name in names:
-            for each in dcp.store.interrupted(name):
-                if each.request_id not in under_way:
-                    yield Environment.named(name), each.manifest_id
+            for each in recovering.free(dcp.operator, dcp.store.interrupted(name)):
+                yield Environment.named(name), each.manifest_id
 
     def _expired(self, dcp: ControlPlane) -> tuple[str, ...]:
         if not self.settings.destroy_playgrounds:

@@ -37,6 +37,8 @@ from dcp_graph_runner.graphs.expectations import check_expected
 from dcp_graph_runner.graphs.work import FindingsError, Work
 
 NOBODY = "(not signed in)"
+ASKING_AGAIN = ("Operations.Apply", "Operations.Destroy", "Operations.Run")
+"""What asks about each manifest again under its own operation, and does what is allowed without what is not."""
 
 
 def authenticate(work: Work) -> None:
@@ -47,9 +49,10 @@ def authenticate(work: Work) -> None:
 
 
 def authorize(work: Work) -> None:
-    """Whether they may; where every manifest of a request would be refused, the request is.
+    """Whether they may; where one manifest of a request would be refused, the request is.
 
-    Each manifest is asked about again under its own operation, with what is in force by then.
+    Of what is ``ASKING_AGAIN`` only that is refused here whose manifests would all be: each is asked about again under
+    its own operation, with what is in force by then.
     """
     named: str | None = getattr(work.request, "environment", None)
     if isinstance(work.request, GetOperationRequest):
@@ -72,6 +75,8 @@ def authorize(work: Work) -> None:
         try:
             work.dcp.authorize(work.handler.asks, environment, wanted, in_force)
         except UnauthorizedError as error:
+            if work.handler.name not in ASKING_AGAIN:
+                raise
             refusals.append(error)
     if len(refusals) == len(subjects):
         raise refusals[0]
@@ -119,8 +124,7 @@ def recover(work: Work) -> None:
 
     if work.is_taken_over:
         work.done = taking_over.done_before(work)
-    ids = [each.id for each in work.logical_plans] or list(getattr(work.request, "manifest_ids", ())) or None
-    work.recovered = work.dcp.recover(Environment.named(work.environment), ids)
+    work.recovered = work.dcp.recover(Environment.named(work.environment), _not_refused(work))
 
 
 def plan(work: Work) -> None:
@@ -216,6 +220,20 @@ def _subjects(work: Work) -> Sequence[tuple[LogicalPlan, LogicalPlan | None]]:
         return [(there[id], there[id]) for id in (ids or there) if id in there]
     in_force = store.logical_plans(work.environment, [each.id for each in work.logical_plans])
     return [(each, in_force.get(each.id)) for each in work.logical_plans]
+
+
+def _not_refused(work: Work) -> list[str]:
+    """The manifests of a change, but those that the caller may not change; without names, those in force there."""
+    assert work.handler.asks is not None
+    environment, subjects = Environment.named(work.environment), _subjects(work)
+    named = [each.id for each in work.logical_plans] or list(getattr(work.request, "manifest_ids", ()))
+    refused = set()
+    for wanted, in_force in subjects:
+        try:
+            work.dcp.authorize(work.handler.asks, environment, wanted, in_force)
+        except UnauthorizedError:
+            refused.add(wanted.id)
+    return [id for id in named or [wanted.id for wanted, _ in subjects] if id not in refused]
 
 
 def _findings(chosen: Sequence[LogicalPlan], work: Work) -> tuple[Finding, ...]:
