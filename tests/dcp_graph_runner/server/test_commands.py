@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from dcp_core.context import Context
@@ -97,4 +98,9 @@ def test_a_command_on_one_manifest_of_another_team_is_refused_though_another_is_
         with pytest.raises(UnauthorizedError, match="is not in theirs"):
             call(replica, "Operations.Command", write(own, foreign, environment="production"), headers)
         assert call(replica, "Operations.Command", write(own, environment="production"), headers).value["times"] == 1
+        ran: list[str] = []
+        careless = attrs.evolve(find("Operations.Command"), function=lambda _dcp, request: ran.append(request.name))
+        with pytest.raises(UnauthorizedError, match="is not in theirs"):
+            replica.call(careless, write(own, foreign, environment="production"), headers)
+        assert ran == [], "what does not ask for itself is refused before it begins"
         assert replica.close(5.0)
