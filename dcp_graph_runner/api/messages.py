@@ -15,6 +15,8 @@ from dcp_core.model import Action, LogicalPlan, Plan, PlanOptions
 from dcp_core.records import Execution, Operation, Preview, Sandbox, TestReport
 from dcp_core.running import RunResult
 
+MOST_APPLIED = 1_000
+
 
 @attrs.frozen
 class LintRequest:
@@ -258,14 +260,23 @@ class InterruptedAnswer:
 
 @attrs.frozen
 class AppliedRequest:
-    """What is applied in an environment."""
+    """What is applied in an environment.
+
+    Args:
+        manifest_ids: Of these; () for all.
+        after: Goes on after this id, which the last answer ended with; "" begins.
+        limit: How many manifests at most, 1 to 1,000; an answer without any is the last.
+    """
 
     environment: str
+    manifest_ids: tuple[str, ...] = ()
+    after: str = ""
+    limit: int = MOST_APPLIED
 
 
 @attrs.frozen
 class AppliedAnswer:
-    """The newest version of every manifest that has resources there."""
+    """The newest version of every manifest that has resources there, by id."""
 
     logical_plans: tuple[LogicalPlan, ...]
 

@@ -40,6 +40,7 @@ from dcp_graph_runner.client.telling import tell
 
 Q = TypeVar("Q")
 A = TypeVar("A")
+_AT_A_TIME = 100
 _NOBODY_KNOWS = {"catalog": {"type": "rest"}}
 
 
@@ -61,9 +62,21 @@ class RemoteStore:
         answer: api.InterruptedAnswer = self._remote.call(find("Operations.Interrupted"), request)
         return answer.operations
 
-    def logical_plans(self, environment: str) -> Mapping[str, LogicalPlan]:
-        """As ``Store.logical_plans``."""
-        answer: api.AppliedAnswer = self._remote.call(find("Operations.Applied"), api.AppliedRequest(environment))
+    def logical_plans(self, environment: str, manifest_ids: Sequence[str] | None = None) -> Mapping[str, LogicalPlan]:
+        """As ``Store.logical_plans``; asked for a few at a time, for they may be many and large."""
+        found: dict[str, LogicalPlan] = {}
+        if manifest_ids is not None:
+            ids = list(dict.fromkeys(manifest_ids))
+            for start in range(0, len(ids), _AT_A_TIME):
+                some = tuple(ids[start : start + _AT_A_TIME])
+                found.update(self._applied(api.AppliedRequest(environment, some)))
+            return found
+        while more := self._applied(api.AppliedRequest(environment, after=next(reversed(found), ""), limit=_AT_A_TIME)):
+            found.update(more)
+        return found
+
+    def _applied(self, request: api.AppliedRequest) -> Mapping[str, LogicalPlan]:
+        answer: api.AppliedAnswer = self._remote.call(find("Operations.Applied"), request)
         return {each.id: each for each in answer.logical_plans}
 
 

@@ -140,10 +140,16 @@ class InterruptedAnswer(_message.Message):
     def __init__(self, operations: _Optional[_Iterable[_Union[_model_pb2.Operation, _Mapping]]] = ...) -> None: ...
 
 class AppliedRequest(_message.Message):
-    __slots__ = ("environment",)
+    __slots__ = ("environment", "manifest_ids", "after", "limit")
     ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    MANIFEST_IDS_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
     environment: str
-    def __init__(self, environment: _Optional[str] = ...) -> None: ...
+    manifest_ids: _containers.RepeatedScalarFieldContainer[str]
+    after: str
+    limit: int
+    def __init__(self, environment: _Optional[str] = ..., manifest_ids: _Optional[_Iterable[str]] = ..., after: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
 
 class AppliedAnswer(_message.Message):
     __slots__ = ("logical_plans",)

@@ -35,7 +35,7 @@ def destroy(manifest_type: str | None) -> click.Command:
             _point_to_orphans(session, paths)
         require_manifests(paths, ids)
         recovered = recover(session, ids)
-        known = session.control_plane.store.logical_plans(session.environment.name)
+        known = session.control_plane.store.logical_plans(session.environment.name, ids)
         there = [id for id in ids if id in known]
         for id in ids:
             if id not in known:
@@ -101,10 +101,9 @@ def _show(planned: Plan) -> list[str]:
 
 def _manifest_ids(session: Session, paths: Sequence[str], manifest_type: str | None) -> list[str]:
     """Of the manifests at ``paths``, readers last; and the ids given as such."""
-    known: set[str] = set()
-    if any(not os.path.exists(each) for each in paths):
-        known = set(session.control_plane.store.logical_plans(session.environment.name))
-    named = [each for each in paths if not os.path.exists(each) and each in known]
+    missing = [each for each in paths if not os.path.exists(each)]
+    known = session.control_plane.store.logical_plans(session.environment.name, missing) if missing else {}
+    named = [each for each in missing if each in known]
     files = [each for each in paths if each not in named]
     loaded = session.load(files, manifest_type).loaded if files else ()
     return list(dict.fromkeys([*named, *(each.logical_plan.id for each in loaded)]))

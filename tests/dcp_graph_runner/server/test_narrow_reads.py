@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from dcp_core.errors import NotFoundError
+from dcp_core.errors import NotFoundError, UsageError
 from dcp_core.model import LogicalPlan
 from dcp_core.records import Sandbox
-from dcp_graph_runner.api.messages import ApplyRequest, DestroyRequest, RunRequest
+from dcp_graph_runner.api.handlers import AnyHandler
+from dcp_graph_runner.api.messages import AppliedAnswer, AppliedRequest, ApplyRequest, DestroyRequest, RunRequest
+from dcp_graph_runner.client import remote
 from dcp_graph_runner.ops.messages import PauseRequest, ProtectRequest, ResumeRequest, StartRequest, UnprotectRequest
 from dcp_graph_runner.sql_store import SqlStore
 from tests.dcp_graph_runner.server.probes import PLAYGROUND, probe
-from tests.dcp_graph_runner.server.replicas import call, done, service
+from tests.dcp_graph_runner.server.replicas import ALICE, call, done, service
 
 
 def test_a_request_about_some_manifests_never_reads_all_of_the_environment(
@@ -52,4 +54,44 @@ def test_a_request_about_some_manifests_never_reads_all_of_the_environment(
     with pytest.raises(NotFoundError, match="probe/bb is not applied") as unknown:
         call(replica, "Ops.Pause", PauseRequest(PLAYGROUND, "probe/bb"))
     assert unknown.value.hint == "did you mean probe/b?"
+    assert replica.close(10.0)
+
+
+def test_what_is_applied_is_told_by_id_or_page_by_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dcp.toml").write_text("")
+    replica = service(tmp_path)
+    now = datetime.now(UTC)
+    replica.store.put_sandbox(Sandbox(PLAYGROUND, "alice", "alice", now, now + timedelta(days=1)))
+    done(replica, "Operations.Apply", ApplyRequest(PLAYGROUND, tuple(map(probe, "abcde"))))
+
+    def applied(**asked: object) -> list[str]:
+        request = AppliedRequest(PLAYGROUND, **asked)  # type: ignore[arg-type]
+        return [each.id for each in call(replica, "Operations.Applied", request).logical_plans]
+
+    assert applied() == [f"probe/{name}" for name in "abcde"]
+    assert applied(after="probe/b", limit=2) == ["probe/c", "probe/d"]
+    assert applied(after="probe/e") == []
+    assert applied(manifest_ids=("probe/e", "probe/a", "probe/gone")) == ["probe/a", "probe/e"]
+    for limit in (0, 1001):
+        with pytest.raises(UsageError, match="1 to 1,000 manifests"):
+            applied(limit=limit)
+
+    asked: list[AppliedRequest] = []
+
+    class Remote:
+        """Its calls arrive at the replica."""
+
+        def call(self, handler: AnyHandler, request: AppliedRequest) -> AppliedAnswer:
+            asked.append(request)
+            answer: AppliedAnswer = replica.call(handler, request, ALICE)
+            return answer
+
+    monkeypatch.setattr(remote, "_AT_A_TIME", 2)
+    client = remote.RemoteStore(Remote())  # type: ignore[arg-type]
+    assert dict(client.logical_plans(PLAYGROUND)) == dict(replica.store.logical_plans(PLAYGROUND))
+    assert [each.after for each in asked] == ["", "probe/b", "probe/d", "probe/e"]
+    asked.clear()
+    some = ["probe/d", "probe/a", "probe/b"]
+    assert set(client.logical_plans(PLAYGROUND, some)) == set(some)
+    assert [each.manifest_ids for each in asked] == [("probe/d", "probe/a"), ("probe/b",)]
     assert replica.close(10.0)
