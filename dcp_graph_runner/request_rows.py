@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, func, select
 
 from dcp_core.digests import JsonValue
 from dcp_core.documents import from_json
-from dcp_core.errors import NotFoundError, TransientError
+from dcp_core.errors import LeaseLostError, NotFoundError, TransientError, UnauthorizedError
 from dcp_core.records import Caller
 from dcp_core.store import Holder
 from dcp_graph_runner.api.long_running import OperationState, Problem, RequestStatus
@@ -114,6 +114,12 @@ def holder_of(row: AnyRow) -> Holder:
     return Holder(row.holder_host, row.holder_pid, row.holder_started, row.holder_user)
 
 
+def check_owner(row: AnyRow, identity: str, does: str) -> None:
+    """Raises UnauthorizedError when the request is somebody else's."""
+    if row.identity != identity:
+        raise UnauthorizedError(f"operation {row.id} is {row.identity}'s; only who asked for it {does} it")
+
+
 def count_events(connection: Connection, id: str) -> int:
     """How many events it has."""
     newest = select(func.max(request_events.c.sequence)).where(request_events.c.request_id == id)
@@ -187,6 +193,11 @@ def state_of(row: AnyRow, events: int, with_answer: bool) -> OperationState:
         needs=tuple(json.loads(row.needs)) if row.status == RequestStatus.WAITING_FOR_USER.value else (),
         events=events,
     )
+
+
+def lost(claim: Claim) -> LeaseLostError:
+    """What ends the writes of a former holder."""
+    return LeaseLostError(f"another replica has taken request {claim.request.id} over")
 
 
 def unknown(id: str) -> NotFoundError:

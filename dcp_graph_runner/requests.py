@@ -20,7 +20,8 @@ from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, selec
 
 from dcp_core.digests import JsonValue, digest_of
 from dcp_core.documents import from_json
-from dcp_core.errors import ConflictError, LeaseLostError, NotSupportedError, UnauthorizedError, UsageError
+from dcp_core.errors import ConflictError, NotSupportedError, UsageError
+from dcp_core.records import Caller
 from dcp_core.store import Holder, Store
 from dcp_graph_runner import holder as processes
 from dcp_graph_runner.api.long_running import Event, OperationState, Problem, RequestStatus
@@ -35,11 +36,13 @@ from dcp_graph_runner.request_rows import (
     Claim,
     Hopeless,
     Request,
+    check_owner,
     count_events,
     fenced,
     held_by,
     holder_of,
     in_turn,
+    lost,
     refuse_more,
     request_of,
     row_of,
@@ -175,8 +178,19 @@ class RequestLog:
                 held.append(Hopeless(claim, RequestStatus.FAILED, problem))
         return tuple(held)
 
-    def resume(self, id: str, holder: Holder, identity: str) -> Claim:
-        """Hold a request that waits for its user, who has come with the tokens.
+    def asked(self, id: str, caller: Caller) -> Request:
+        """A request that the caller has made, and would go on with as who they are by now.
+
+        Raises:
+            NotFoundError: There is none of that id.
+            UnauthorizedError: It is somebody else's.
+        """
+        check_owner(self._row(id), caller.identity, "resumes")
+        (row,) = self.database.rows(select(requests).where(requests.c.id == id))
+        return attrs.evolve(request_of(row), caller=attrs.evolve(caller, request_id=id))
+
+    def resume(self, id: str, holder: Holder, caller: Caller) -> Claim:
+        """Hold a request that waits for its user, who has come with the tokens; their teams are those of now.
 
         Raises:
             NotFoundError: There is none of that id.
@@ -184,8 +198,9 @@ class RequestLog:
             ConflictError: It does not wait.
         """
         row = self._row(id)
-        _check_owner(row, identity, "resumes")
-        claim = self._hold(row, requests.c.status == RequestStatus.WAITING_FOR_USER.value, {}, holder)
+        check_owner(row, caller.identity, "resumes")
+        teams = {"groups": json.dumps(list(caller.groups))}
+        claim = self._hold(row, requests.c.status == RequestStatus.WAITING_FOR_USER.value, teams, holder)
         if claim is None:
             raise ConflictError(
                 f"operation {id} does not wait for anybody: it is {self.get(id, with_answer=False).status}",
@@ -224,7 +239,7 @@ class RequestLog:
         """Raises LeaseLostError when another replica has it now, or it has ended."""
         mine = select(requests.c.id).where(fenced(claim.request.id, claim.fence))
         if not self.database.rows(mine):
-            raise _lost(claim)
+            raise lost(claim)
 
     def cancelled(self, ids: Sequence[str]) -> frozenset[str]:
         """Which of them somebody has cancelled."""
@@ -282,7 +297,7 @@ class RequestLog:
                 row = connection.execute(select(requests.c.fence, requests.c.status).where(by_id)).one_or_none()
                 # Nobody but this claim ends a request with its fence: it was kept, and the answer lost.
                 if row is None or row.fence != claim.fence or row.status != status.value:
-                    raise _lost(claim)
+                    raise lost(claim)
 
         self.database.settle(end)
 
@@ -293,7 +308,7 @@ class RequestLog:
             NotFoundError: There is none of that id.
             UnauthorizedError: It is somebody else's.
         """
-        _check_owner(self._row(id), identity, "cancels")
+        check_owner(self._row(id), identity, "cancels")
         change = update(requests).where(requests.c.id == id, requests.c.status.in_(_OPEN)).values(is_cancelled=True)
         self.database.settle(lambda connection: connection.execute(change))
 
@@ -383,12 +398,3 @@ class RequestLog:
         if not rows:
             raise unknown(id)
         return rows[0]
-
-
-def _check_owner(row: AnyRow, identity: str, does: str) -> None:
-    if row.identity != identity:
-        raise UnauthorizedError(f"operation {row.id} is {row.identity}'s; only who asked for it {does} it")
-
-
-def _lost(claim: Claim) -> LeaseLostError:
-    return LeaseLostError(f"another replica has taken request {claim.request.id} over")

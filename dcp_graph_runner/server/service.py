@@ -31,7 +31,7 @@ from dcp_graph_runner.deeds import Subject, recording_denial
 from dcp_graph_runner.graphs import refusals
 from dcp_graph_runner.graphs.catalogue import graph_of
 from dcp_graph_runner.graphs.graph import Observe, Stage, run, unobserved
-from dcp_graph_runner.graphs.nodes import NOBODY
+from dcp_graph_runner.graphs.nodes import NOBODY, authorize
 from dcp_graph_runner.graphs.work import SignedIn, Work
 from dcp_graph_runner.holder import current_holder
 from dcp_graph_runner.metadata.openlineage.listening import attach
@@ -272,8 +272,13 @@ class Service:
             )
         self.worker.check_room(signed_in.caller.identity)
         subject = Subject("resume", waiting.environment, f"RESUME {request.id}")
-        with recording_denial(self.control_plane(signed_in), subject):
-            claim = self.requests.resume(request.id, current_holder(_SERVER), signed_in.caller.identity)
+        dcp = self.control_plane(signed_in)
+        with recording_denial(dcp, subject):
+            # They may have left a team since they asked, and rules may have changed.
+            asked = self.requests.asked(request.id, signed_in.caller)
+            handler = find(asked.method)
+            authorize(Work(dcp, handler, from_json(asked.document, handler.request), signed_in=signed_in))
+            claim = self.requests.resume(request.id, current_holder(_SERVER), signed_in.caller)
         self.worker.take(claim, signed_in.credentials)
         return self.requests.get(request.id)
 

@@ -47,7 +47,9 @@ def log(tmp_path: Path, clock: Clock) -> Iterator[RequestLog]:
 
 def accepted(log: RequestLog, id: str = "req_1", **more: Any) -> Claim:
     told = {"needs": (), "document": {"environment": "production"}, **more}
-    claim, given = log.accept(Request(id, "Operations.Run", Caller("alice", ("t",), id), "production", **told), A)
+    claim, given = log.accept(
+        Request(id, "Operations.Run", Caller("alice", ("t",), id, is_remote=True), "production", **told), A
+    )
     assert claim is not None
     assert given == id
     return claim
@@ -127,13 +129,15 @@ def test_what_needs_a_token_waits_for_its_user_and_is_taken_by_nobody_else(log: 
     state = log.get("req_1")
     assert (state.status, state.needs) == (RequestStatus.WAITING_FOR_USER, ("databricks",))
     with pytest.raises(UnauthorizedError, match="req_1 is alice's"):
-        log.resume("req_1", B, "bob")
+        log.resume("req_1", B, Caller("bob"))
     with pytest.raises(NotFoundError):
-        log.resume("req_9", B, "alice")
+        log.resume("req_9", B, Caller("alice"))
     assert log.claim_waiting(B) == ()
-    assert log.resume("req_1", B, "alice").fence == 3
+    resumed = log.resume("req_1", B, Caller("alice", ("another-team",)))
+    assert resumed.fence == 3
+    assert resumed.request.caller.groups == ("another-team",)  # of now, not of when it was asked
     with pytest.raises(ConflictError, match="does not wait"):
-        log.resume("req_1", B, "alice")
+        log.resume("req_1", B, Caller("alice"))
 
 
 def test_what_waits_longer_than_the_settings_say_is_held_to_be_ended(log: RequestLog, clock: Clock) -> None:

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import signal
 import sqlite3
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from dcp_core.documents import from_json
-from dcp_core.records import OperationStatus
+from dcp_core.documents import from_json, to_json
+from dcp_core.errors import UnauthorizedError
+from dcp_core.hookspecs import hookimpl
+from dcp_core.records import AuthorizationRequest, Caller, Decision, OperationStatus
+from dcp_core.registry import EXTENSIONS
+from dcp_core.store import Holder
 from dcp_graph_runner.api.long_running import Event, GetOperationRequest, OperationState, RequestStatus
 from dcp_graph_runner.api.messages import ApplyAnswer, ApplyRequest, RunAnswer, RunRequest
+from dcp_graph_runner.holder import current_holder
+from dcp_graph_runner.request_rows import Request, new_request_id
 from dcp_graph_runner.server.service import Service
 from tests.dcp_graph_runner.server.probes import PLAYGROUND, made, probe
 from tests.dcp_graph_runner.server.replicas import (
@@ -149,6 +157,33 @@ def test_a_request_that_came_with_a_token_waits_for_its_user_when_its_replica_is
         call(survivor, "Operations.ResumeOperation", request, TOKEN)
     rest = watched(survivor, id, after=len(seen) - 1)
     assert_applied_once(survivor, assert_whole(seen[:-1] + rest), "a")
+
+
+def waiting(at: Service, method: str, request: object) -> str:
+    """A request with a token of alice's, left by a process that is gone, that waits for her by now."""
+    with subprocess.Popen(["true"]) as left:
+        left.wait()
+    id = new_request_id(datetime.now(UTC))
+    asked = Request(id, method, Caller("alice", (), id), PLAYGROUND, to_json(request), ("databricks",))
+    at.requests.accept(asked, Holder(current_holder("x").host, left.pid, "gone", "x"))
+    until(lambda: at.requests.get(id).status is RequestStatus.WAITING_FOR_USER)
+    return id
+
+
+def test_who_may_not_do_it_any_more_resumes_nothing(survivor: Service, tmp_path: Path) -> None:
+    id = waiting(survivor, "Operations.Apply", apply("a"))
+
+    class Changed:
+        @hookimpl
+        def authorize(self, request: AuthorizationRequest) -> Decision | None:
+            return Decision(False, "not in the team any more") if request.operation == "apply" else None
+
+    survivor.registry.register(EXTENSIONS, "policy", Changed(), "a test")
+    with pytest.raises(UnauthorizedError, match="not in the team any more"):
+        call(survivor, "Operations.ResumeOperation", GetOperationRequest(id), TOKEN)
+    assert survivor.requests.get(id).status is RequestStatus.WAITING_FOR_USER
+    assert made(tmp_path) == []
+    assert told(survivor) == [("resume", "", "REFUSED")]
 
 
 def test_what_nobody_resumes_is_ended_after_some_days_and_what_its_user_cancels_at_once(tmp_path: Path) -> None:
