@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 import attrs
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, select
 
-from dcp_core.digests import JsonValue
+from dcp_core.digests import JsonValue, digest_of
 from dcp_core.documents import from_json
 from dcp_core.errors import LeaseLostError, NotFoundError, TransientError, UnauthorizedError
 from dcp_core.records import Caller
@@ -44,6 +44,7 @@ class Request:
         environment: Where.
         document: The request's JSON.
         needs: The platforms whose tokens came along.
+        as_asked: The JSON as it came, where ``document`` says what it left open; None where it is the same.
     """
 
     id: str
@@ -52,6 +53,13 @@ class Request:
     environment: str
     document: JsonValue
     needs: tuple[str, ...] = ()
+    as_asked: JsonValue = attrs.field(default=None, eq=False)
+
+    @property
+    def digest(self) -> str:
+        """Of what was asked: the same again under the same idempotency key."""
+        document = self.document if self.as_asked is None else self.as_asked
+        return digest_of({"method": self.method, "document": document})
 
 
 @attrs.frozen(eq=False)
@@ -135,6 +143,7 @@ def row_of(request: Request, holder: Holder | None, now: datetime) -> dict[str, 
         "identity": request.caller.identity,
         "groups": json.dumps(list(request.caller.groups)),
         "environment": request.environment,
+        "digest": request.digest,
         "document": json.dumps(request.document, separators=(",", ":")),
         "needs": json.dumps(list(request.needs)),
         "status": RequestStatus.RUNNING.value,

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 import attrs
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
 
-from dcp_core.digests import JsonValue, digest_of
+from dcp_core.digests import JsonValue
 from dcp_core.documents import from_json
 from dcp_core.errors import ConflictError, NotSupportedError, UsageError
 from dcp_core.records import Caller
@@ -100,7 +100,6 @@ class RequestLog:
         """
         if idempotency_key is not None and not 0 < len(idempotency_key) <= LONGEST_KEY:
             raise UsageError(f"an idempotency key has 1 to {LONGEST_KEY} characters, not {len(idempotency_key)}")
-        digest = digest_of({"method": request.method, "document": request.document})
         mine = requests.c.id == request.id
         if idempotency_key is not None:
             same_key = and_(
@@ -111,7 +110,7 @@ class RequestLog:
         def insert_once(connection: Connection) -> str:
             known = connection.execute(select(requests.c.id, requests.c.digest).where(mine)).one_or_none()
             if known is not None:
-                if known.digest != digest:
+                if known.digest != request.digest:
                     raise ConflictError(
                         f"the idempotency key came before, with another request: {known.id}",
                         hint="a key belongs to one request; make a new one",
@@ -121,7 +120,7 @@ class RequestLog:
             if most_open is not None:
                 refuse_more(connection, request.caller.identity, most_open)
             row = row_of(request, holder, self._now(connection))
-            connection.execute(insert(requests).values(**row, idempotency_key=idempotency_key, digest=digest))
+            connection.execute(insert(requests).values(**row, idempotency_key=idempotency_key))
             return request.id
 
         id = self.database.settle(insert_once)

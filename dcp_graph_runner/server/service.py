@@ -239,14 +239,19 @@ class Service:
 
     def _accept(self, work: Work, signed_in: SignedIn, key: str | None) -> OperationState:
         id = new_request_id(self._clock())
-        changes = work.handler.asks != READ
+        asked = to_json(work.request)
+        resolved = work.request
+        if getattr(resolved, "environment", work.environment) is None:
+            # The playground in use may be another one by the time that another replica goes on.
+            resolved = attrs.evolve(resolved, environment=work.environment)
         request = Request(
             id,
             work.handler.name,
             attrs.evolve(signed_in.caller, request_id=id),
             work.environment,
-            to_json(work.request),
-            tuple(sorted(signed_in.credentials)) if changes else (),
+            to_json(resolved),
+            tuple(sorted(signed_in.credentials)),
+            asked,
         )
         # Tokens are nowhere but here; what came with none is left to whoever has a free hand, here or elsewhere.
         if signed_in.credentials:

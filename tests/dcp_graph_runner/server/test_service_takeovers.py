@@ -21,10 +21,11 @@ from dcp_core.records import AuthorizationRequest, Caller, Decision, OperationSt
 from dcp_core.registry import EXTENSIONS
 from dcp_core.store import Holder
 from dcp_graph_runner.api.long_running import Event, GetOperationRequest, OperationState, RequestStatus
-from dcp_graph_runner.api.messages import ApplyAnswer, ApplyRequest, RunAnswer, RunRequest
+from dcp_graph_runner.api.messages import ApplyAnswer, ApplyRequest, PlanRequest, RunAnswer, RunRequest
+from dcp_graph_runner.api.playground import PlaygroundRequest, UseRequest
 from dcp_graph_runner.holder import current_holder
 from dcp_graph_runner.request_rows import Request, new_request_id
-from dcp_graph_runner.server.service import Service
+from dcp_graph_runner.server.service import IDEMPOTENCY_KEY, Service
 from tests.dcp_graph_runner.server.probes import PLAYGROUND, made, probe
 from tests.dcp_graph_runner.server.replicas import (
     ALICE,
@@ -184,6 +185,29 @@ def test_who_may_not_do_it_any_more_resumes_nothing(survivor: Service, tmp_path:
     assert survivor.requests.get(id).status is RequestStatus.WAITING_FOR_USER
     assert made(tmp_path) == []
     assert told(survivor) == [("resume", "", "REFUSED")]
+
+
+def test_a_plan_that_came_with_a_token_waits_for_it_too(survivor: Service) -> None:
+    id = waiting(survivor, "Operations.Plan", PlanRequest(PLAYGROUND, (probe("a"),)))
+    call(survivor, "Operations.ResumeOperation", GetOperationRequest(id), TOKEN)
+    assert ended(survivor, id).status is RequestStatus.DONE
+    accepted = call(survivor, "Operations.Plan", PlanRequest(PLAYGROUND, (probe("a"),)), TOKEN)
+    assert survivor.requests.asked(accepted.id, Caller("alice")).needs == ("databricks",)
+    assert ended(survivor, accepted.id).status is RequestStatus.DONE
+
+
+def test_a_destruction_of_the_playground_in_use_names_it_for_whoever_goes_on_with_it(survivor: Service) -> None:
+    for name in (PLAYGROUND, "playground_scratch"):
+        call(survivor, "Playground.Create", PlaygroundRequest(name))
+    call(survivor, "Playground.Use", UseRequest("playground_scratch"))
+    keyed = {**ALICE, IDEMPOTENCY_KEY: "once"}
+    accepted = call(survivor, "Playground.Destroy", PlaygroundRequest(), keyed)
+    stored = survivor.requests.asked(accepted.id, Caller("alice")).document
+    assert stored == {"environment": "playground_scratch"}
+    assert ended(survivor, accepted.id).status is RequestStatus.DONE
+    # The one in use is alice's own again by now: the same call is the same operation all the same.
+    assert call(survivor, "Playground.Destroy", PlaygroundRequest(), keyed).id == accepted.id
+    assert [each.id for each in survivor.store.sandboxes()] == [PLAYGROUND]
 
 
 def test_what_nobody_resumes_is_ended_after_some_days_and_what_its_user_cancels_at_once(tmp_path: Path) -> None:
