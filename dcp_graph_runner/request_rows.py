@@ -70,11 +70,13 @@ class Claim:
         request: Which.
         fence: Grows with every take-over.
         events: How many events it has.
+        is_cancelled: Whether its user has cancelled it by then.
     """
 
     request: Request
     fence: int
     events: int = 0
+    is_cancelled: bool = False
 
 
 @attrs.frozen(eq=False)

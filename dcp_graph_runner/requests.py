@@ -320,11 +320,11 @@ class RequestLog:
                 raise unknown(id)
             return state_of(row, count_events(connection, id), with_answer)
 
-    def all(self, environment: str | None, limit: int) -> tuple[OperationState, ...]:
+    def all(self, environments: Sequence[str] | None, limit: int) -> tuple[OperationState, ...]:
         """Newest first, without answers."""
         query = select(*SMALL).order_by(requests.c.created_at.desc(), requests.c.id.desc()).limit(limit)
-        if environment is not None:
-            query = query.where(requests.c.environment == environment)
+        if environments is not None:
+            query = query.where(requests.c.environment.in_(environments))
         return tuple(state_of(row, 0, False) for row in self.database.rows(query))
 
     def running(self) -> int:
@@ -385,7 +385,7 @@ class RequestLog:
             if taken.rowcount == 0:
                 return None
             whole = connection.execute(select(requests).where(requests.c.id == row.id)).one()
-            return Claim(request_of(whole), row.fence + 1, count_events(connection, row.id))
+            return Claim(request_of(whole), row.fence + 1, count_events(connection, row.id), whole.is_cancelled)
 
         return self.database.settle(take)
 

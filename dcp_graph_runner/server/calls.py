@@ -21,6 +21,7 @@ import attrs
 from dcp_core.errors import TransientError, UsageError
 from dcp_graph_runner.api.handlers import AnyHandler
 from dcp_graph_runner.api.long_running import Event, OperationState, Problem, WatchOperationRequest
+from dcp_graph_runner.server.hiding import shown
 from dcp_graph_runner.server.logs import ACCESS, CURRENT, Call, secrets_of
 from dcp_graph_runner.server.metrics import Metrics
 from dcp_graph_runner.server.problems import problem_of
@@ -203,7 +204,7 @@ class Calls:
                     code = GONE
                     raise
                 except Exception as error:
-                    problem = problem_of(error, call.request_id or name)
+                    problem = shown(problem_of(error, call.request_id or name), call.secrets)
                     code = problem.code
                     span.fail(code, problem.message)
                     raise CallError(problem) from None

@@ -15,20 +15,21 @@ from dcp_core.records import AuditRecord, Operation
 from dcp_core.store import Holder, Lease
 from dcp_graph_runner.request_rows import Claim
 from dcp_graph_runner.requests import RequestLog
-from dcp_graph_runner.sql_store import SqlStore
+from dcp_graph_runner.server.hiding import HidingStore, Secrets
 
 
-class HeldStore(SqlStore):
-    """As ``SqlStore``; each of these raises LeaseLostError when the request is another replica's.
+class HeldStore(HidingStore):
+    """As ``HidingStore``; each of these raises LeaseLostError when the request is another replica's.
 
     Args:
         log: Where the request is kept; its database is the store's.
         clock: UTC now.
         claim: The right to work on the request.
+        secrets: What must not be kept.
     """
 
-    def __init__(self, log: RequestLog, clock: Callable[[], datetime], claim: Claim) -> None:
-        super().__init__(log.database, clock, log.is_gone)
+    def __init__(self, log: RequestLog, clock: Callable[[], datetime], claim: Claim, secrets: Secrets = ()) -> None:
+        super().__init__(log.database, clock, log.is_gone, secrets)
         self._log = log
         self._claim = claim
 
@@ -51,6 +52,3 @@ class HeldStore(SqlStore):
         """See ``Store.announce_audit``."""
         self._log.check_held(self._claim)
         super().announce_audit(record, holder)
-
-    def close(self) -> None:
-        """Nothing: the database is the replica's."""

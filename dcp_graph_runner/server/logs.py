@@ -26,7 +26,8 @@ _OURS = ("dcp", "dcp_core", "dcp_graph_runner", "coreetl_driver", "dcp_primitive
 # Tokens in the words of others: an authorization header's value, and anything that is shaped as a JWT.
 _TOKEN = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]+|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*", re.IGNORECASE)
 _SECRET_HEADERS = ("authorization", "cookie", "proxy-authorization", "x-dcp-credential-")
-_SHORTEST_SECRET = 6  # taking out less would take out words
+SHORTEST_SECRET = 6
+"""Characters; taking out less would take out words."""
 
 
 @attrs.define
@@ -62,7 +63,7 @@ def secrets_of(headers: Mapping[str, str]) -> tuple[str, ...]:
     for name, value in headers.items():
         if name.startswith(_SECRET_HEADERS):
             found += [value, value.rpartition(" ")[2]]
-    return tuple(sorted({each for each in found if len(each) >= _SHORTEST_SECRET}, key=len, reverse=True))
+    return tuple(sorted({each for each in found if len(each) >= SHORTEST_SECRET}, key=len, reverse=True))
 
 
 def without_secrets(text: str, secrets: tuple[str, ...] = ()) -> str:

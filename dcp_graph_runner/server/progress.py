@@ -21,12 +21,14 @@ from dcp_graph_runner.graphs.graph import Graph, Node, Observe
 from dcp_graph_runner.graphs.work import Work
 from dcp_graph_runner.request_rows import Claim
 from dcp_graph_runner.requests import RequestLog
+from dcp_graph_runner.server.hiding import Secrets, shown
 
 
 @attrs.define(eq=False)
 class _Told:
     claim: Claim
     sequence: int
+    secrets: Secrets = ()
     waiting: list[Event] = attrs.Factory(list)
     executions: dict[str, str] = attrs.Factory(dict)
 
@@ -48,10 +50,10 @@ class Progress:
         self._writing = threading.Lock()
         self._open: dict[str, _Told] = {}
 
-    def open(self, claim: Claim) -> None:
-        """What happens in it counts from now on."""
+    def open(self, claim: Claim, secrets: Secrets = ()) -> None:
+        """What happens in it counts from now on; these stay out of what is told."""
         with self._lock:
-            self._open[claim.request.id] = _Told(claim, claim.events)
+            self._open[claim.request.id] = _Told(claim, claim.events, secrets)
 
     def close(self, claim: Claim) -> None:
         """It has ended, or is another replica's."""
@@ -128,7 +130,7 @@ class Progress:
             if told is None:
                 return
             told.sequence += 1
-            told.waiting.append(Event(told.sequence, type, self._clock(), **content))
+            told.waiting.append(shown(Event(told.sequence, type, self._clock(), **content), told.secrets))
 
 
 def _bare(operation: Operation) -> Operation:

@@ -41,6 +41,7 @@ from dcp_graph_runner.server.chores import Chores, chores_of
 from dcp_graph_runner.server.floods import Floods
 from dcp_graph_runner.server.giving_up import give_up
 from dcp_graph_runner.server.held import HeldStore
+from dcp_graph_runner.server.hiding import HidingStore, own_secrets
 from dcp_graph_runner.server.progress import Progress
 from dcp_graph_runner.server.signing_in import SigningIn
 from dcp_graph_runner.server.watching import Bells, follow
@@ -185,11 +186,18 @@ class Service:
             sleep: Between tries and polls; may raise KeyboardInterrupt, which ends a wait as Ctrl-C does.
             claim: What is worked on: its writes end when another replica has it.
         """
+        secrets = own_secrets(signed_in.credentials)
+        if claim is not None:
+            store: SqlStore = HeldStore(self.requests, self._clock, claim, secrets)
+        elif secrets:
+            store = HidingStore(self.requests.database, self._clock, self.requests.is_gone, secrets)
+        else:
+            store = self.store
         return ControlPlane(
             self.settings,
             self.registry,
             signed_in.caller,
-            store=self.store if claim is None else HeldStore(self.requests, self._clock, claim),
+            store=store,
             clock=self._clock,
             holder=current_holder(signed_in.caller.identity),
             credentials=signed_in.credentials,

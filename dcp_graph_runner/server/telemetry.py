@@ -19,6 +19,7 @@ import attrs
 
 from dcp_core.errors import NotSupportedError, SettingsError
 from dcp_core.settings import Secret, Settings
+from dcp_graph_runner.server.hiding import own_secrets, without
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -146,7 +147,7 @@ class _Recorded:
         from opentelemetry.trace import Status, StatusCode
 
         self.span.set_attribute("error.type", code)
-        self.span.set_status(Status(StatusCode.ERROR, message))
+        self.span.set_status(Status(StatusCode.ERROR, without(message, own_secrets())))
 
     def traceparent(self) -> str | None:
         context = self.span.get_span_context()

@@ -31,6 +31,7 @@ from dcp_graph_runner.graphs.graph import Graph, Node, Observe, Stage, run
 from dcp_graph_runner.graphs.work import SignedIn, Work
 from dcp_graph_runner.request_rows import Claim, Hopeless
 from dcp_graph_runner.requests import CANCELLED, RequestLog
+from dcp_graph_runner.server.hiding import Secrets, own_secrets, shown, without_in
 from dcp_graph_runner.server.problems import problem_of
 from dcp_graph_runner.server.progress import Progress
 
@@ -54,6 +55,7 @@ class CancelledByUserError(KeyboardInterrupt):
 class _Job:
     claim: Claim
     credentials: Mapping[str, Secret]
+    secrets: Secrets
     cancelled: threading.Event = attrs.Factory(threading.Event)
 
     def sleep(self, seconds: float) -> None:
@@ -151,13 +153,15 @@ class Worker:
 
     def take(self, claim: Claim, credentials: Mapping[str, Secret]) -> None:
         """Begin to work on what this process holds; returns at once. When it is about to end, another one does it."""
-        job = _Job(claim, credentials)
+        job = _Job(claim, credentials, own_secrets(credentials))
+        if claim.is_cancelled:
+            job.cancelled.set()
         with self._lock:
             is_mine = not self._is_draining
             if is_mine:
                 self._jobs[claim.request.id] = job
                 self._note_served(claim.request.caller.identity)
-                self._progress.open(claim)
+                self._progress.open(claim, job.secrets)
                 # Its spans and its lines in the log belong to the call that it came with.
                 self._pool.submit(contextvars.copy_context().run, self._work, job)
         if not is_mine:
@@ -224,14 +228,14 @@ class Worker:
                 check=job.check,
             )
             run(graph_of(handler).of(Stage.WORK), work, self._told(job))
-            status, answer = RequestStatus.DONE, to_json(work.answer)
+            status, answer = RequestStatus.DONE, without_in(to_json(work.answer), job.secrets)
         except LeaseLostError:
             raise
         except CancelledByUserError:
             status = RequestStatus.CANCELLED
             problem = Problem(CANCELLED, "it was cancelled", status=409)
         except BaseException as error:
-            problem = problem_of(error, request.id)
+            problem = shown(problem_of(error, request.id), job.secrets)
         return status, answer, problem
 
     def _end(self, job: _Job, status: RequestStatus, answer: Any, problem: Problem | None) -> None:

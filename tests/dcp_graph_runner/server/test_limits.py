@@ -46,7 +46,7 @@ def test_who_asks_is_known_before_what_they_send_is_read(serve: Serve, project: 
             yield from ()
 
         with grpc.insecure_channel(server.grpc_url.removeprefix("grpc://")) as channel:
-            plan = channel.stream_unary("/dcp.v1.Operations/Plan")
+            plan = channel.stream_unary("/dcp.v1.Operations/Plan", None, None)
             with pytest.raises(grpc.RpcError) as refused:
                 plan(nothing(), timeout=10)
             never.set()

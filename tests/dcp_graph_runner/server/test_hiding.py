@@ -1,0 +1,94 @@
+"""Tokens that plugins quote when something fails: neither kept nor told to anybody, by whatever way."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dcp_core import Context, Resource, State
+from dcp_core.errors import PermanentError
+from dcp_core.settings import Secret
+from dcp_graph_runner.api.long_running import RequestStatus
+from dcp_graph_runner.api.messages import ApplyRequest
+from dcp_graph_runner.server.hiding import own_secrets, shown, without_in
+from dcp_graph_runner.server.logs import CURRENT, Call
+from dcp_graph_runner.server.problems import problem_of
+from tests.dcp_graph_runner.server.collector import Collector
+from tests.dcp_graph_runner.server.conftest import Serve, curl, replaced, settings_of
+from tests.dcp_graph_runner.server.probes import ProbeFile, probe
+from tests.dcp_graph_runner.server.replicas import ALICE, audit, done, service, watched
+from tests.end_to_end.projects import Project
+
+TOKEN = "dapi-0123456789-secret"
+HEADER = {"x-dcp-credential-databricks": TOKEN}
+
+
+def quoting(_self: ProbeFile, resource: Resource, desired: State, ctx: Context) -> None:
+    token = ctx.credentials["databricks"]
+    raise PermanentError(f"databricks: 403 for token {token.reveal()}", where=token.reveal(), hint=token.reveal())
+
+
+def kept(root: Path) -> str:
+    with closing(sqlite3.connect(root / ".dcp" / "state.db")) as database:
+        return "\n".join(database.iterdump())
+
+
+@pytest.mark.parametrize("names", ["a", "abc"])
+def test_a_token_in_the_error_of_an_action_is_kept_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: str
+) -> None:
+    monkeypatch.setattr(ProbeFile, "create", quoting)
+    (tmp_path / "dcp.toml").write_text("")
+    at = service(tmp_path)
+    plans = tuple(probe(name, environment="production") for name in names)
+    state = done(at, "Operations.Apply", ApplyRequest("production", plans), {**ALICE, **HEADER})
+    assert state.status is RequestStatus.DONE
+    assert "403 for token ***" in json.dumps(state.answer)
+    assert "403 for token ***" in str(audit(at)) + str(at.store.operations())
+    told = str(state) + str(watched(at, state.id)) + str(audit(at)) + str(at.store.operations()) + kept(tmp_path)
+    assert "403 for token ***" in str(watched(at, state.id))
+    assert TOKEN not in told
+    assert at.close(10.0)
+
+
+def test_a_token_in_the_error_of_a_call_is_neither_answered_kept_nor_traced(serve: Serve, project: Project) -> None:
+    collector = Collector()
+
+    def failing(dcp: Any, _request: Any) -> Any:
+        raise PermanentError(f"403 for token {dcp.context(dcp.environment('production')).credentials['x'].reveal()}")
+
+    settings = settings_of(project, {"telemetry": {"endpoint": collector.url}})
+    server = serve(settings, handlers=replaced("Playground.Current", failing))
+    answer = curl(f"{server.http_url}/playground/current", "-H", f"x-dcp-credential-x: {TOKEN}")
+    assert (answer.status, answer.document["detail"]) == (400, "403 for token ***")
+    assert server.stop(5.0)
+    collector.close()
+    messages = [span.status.message for span in collector.spans]
+    assert "403 for token ***" in messages
+    assert not any(TOKEN in str(span) for span in collector.spans)
+    assert TOKEN not in kept(project.root)
+
+
+def test_secrets_are_taken_out_of_documents_wherever_they_are() -> None:
+    document = {"a": ["x" + TOKEN, 1, None], TOKEN: {"b": TOKEN}}
+    assert without_in(document, (TOKEN,)) == {"a": ["x***", 1, None], "***": {"b": "***"}}
+    problem = problem_of(PermanentError(TOKEN, where=TOKEN, hint="h"), "w")
+    assert TOKEN not in str(shown(problem, (TOKEN,)))
+    assert shown(problem, ("other secret",)) is problem
+
+
+def test_the_secrets_of_a_call_are_its_headers_and_its_tokens_the_longest_first() -> None:
+    token = CURRENT.set(Call("a", "http", secrets=("Bearer abcdef", "abcdef")))
+    try:
+        assert own_secrets({"p": Secret("a-longer-secret"), "q": Secret("short")}) == (
+            "a-longer-secret",
+            "Bearer abcdef",
+            "abcdef",
+        )
+    finally:
+        CURRENT.reset(token)
