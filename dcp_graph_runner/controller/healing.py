@@ -20,6 +20,7 @@ from dcp_core.errors import DcpError, LeaseLostError, OperationInProgressError, 
 from dcp_core.model import Action, ActionKind, Environment, ManifestPlan, ResourceKey
 from dcp_core.records import Operation, OperationStatus, ResultStatus
 from dcp_graph_runner.controller.judging import Verdict, judge
+from dcp_graph_runner.controller.losing import held_data
 from dcp_graph_runner.controller.pacing import Pace, Trouble
 from dcp_graph_runner.controller.queueing import Key
 from dcp_graph_runner.controller.recording import Attempts
@@ -97,7 +98,8 @@ class Healer:
             return Healed(key)  # destroyed meanwhile
         plan = dcp.plan([logical_plan], environment=environment)
         (manifest,) = plan.manifests
-        verdicts = judge(manifest.actions, entries, policy, dcp.context(environment).clock())
+        gone = held_data(manifest.actions, dcp.registry)
+        verdicts = judge(manifest.actions, entries, policy, dcp.context(environment).clock(), gone)
         narrowed = only_what_heals(manifest, verdicts)
         if not narrowed.has_changes:
             return Healed(key)

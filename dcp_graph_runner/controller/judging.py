@@ -4,7 +4,7 @@ A plan is made of what was last applied, as if somebody applied it again without
 becomes a verdict. Healing does the actions whose verdict says so, and never what
 
 - would lose data, or touches what carries somebody else's mark, or none: the plan itself BLOCKs that;
-- makes a table again that somebody has dropped: it would be empty, and its readers would not notice;
+- makes again what held data and is gone, a table or a topic: it would be empty, and its readers would not notice;
 - nobody has applied yet: what is wanted has changed with a new version of a plugin or other settings, or an apply
   did not come to its end. Rolling that out is an apply's business;
 - would undo a change that the manifest ignores, beside one that it does not;
@@ -15,7 +15,7 @@ Source: design.md section 9.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import attrs
@@ -57,6 +57,7 @@ def judge(
     entries: Mapping[ResourceKey, InventoryEntry],
     policy: DriftPolicy | None,
     now: datetime,
+    held_data: Collection[ResourceKey],
 ) -> dict[ResourceKey, Verdict]:
     """A verdict for each action of one manifest.
 
@@ -65,15 +66,23 @@ def judge(
         entries: What the inventory has of it.
         policy: Its own, None for the default.
         now: UTC; what is ignored has its time.
+        held_data: The resources that are gone, and their data with them; see ``losing``.
     """
     policy = policy or DEFAULT
     verdicts = {
-        action.resource.key: _judge(action, entries.get(action.resource.key), policy, now) for action in actions
+        action.resource.key: _judge(action, entries.get(action.resource.key), policy, now, held_data)
+        for action in actions
     }
     return _without_dependents(actions, verdicts)
 
 
-def _judge(action: Action, entry: InventoryEntry | None, policy: DriftPolicy, now: datetime) -> Verdict:
+def _judge(
+    action: Action,
+    entry: InventoryEntry | None,
+    policy: DriftPolicy,
+    now: datetime,
+    held_data: Collection[ResourceKey],
+) -> Verdict:
     if action.kind is ActionKind.NOOP:
         return IN_SYNC
     if action.reason == "primitive_not_installed":
@@ -82,19 +91,19 @@ def _judge(action: Action, entry: InventoryEntry | None, policy: DriftPolicy, no
         words = "the version in force does not want it any more; the apply that should have deleted it did not end well"
         return Verdict(ConditionStatus.FAILED, "left_over", words)
     if action.actual is None:
-        return _absent(action, entry)
+        return _absent(action, entry, action.resource.key in held_data)
     if action.reason in ("not_owned", "owned_by_other"):
         return Verdict(ConditionStatus.DRIFTED, action.reason, action.message, action.changes)
     return _changed(action, entry, policy, now)
 
 
-def _absent(action: Action, entry: InventoryEntry | None) -> Verdict:
+def _absent(action: Action, entry: InventoryEntry | None, held_data: bool) -> Verdict:
     if entry is None:
         words = "it was never made: the last apply did not come to its end; apply again"
         return Verdict(ConditionStatus.FAILED, "never_made", words)
     if action.kind is not ActionKind.CREATE:
         return Verdict(ConditionStatus.DRIFTED, action.reason, f"it was deleted; {action.message}")
-    if action.resource.provides:
+    if held_data:
         words = "it was deleted, and held data: made again it would be empty, so that only an apply does it"
         return Verdict(ConditionStatus.DRIFTED, "vanished", words)
     return Verdict(ConditionStatus.DRIFTED, "vanished", "it was deleted by somebody else", can_heal=True)

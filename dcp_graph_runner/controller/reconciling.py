@@ -24,6 +24,7 @@ from dcp_core.records import InventoryEntry
 from dcp_graph_runner.controller.conditions import ConditionStatus
 from dcp_graph_runner.controller.judging import Verdict, judge
 from dcp_graph_runner.controller.leasing import Leases, Unit, shard_of
+from dcp_graph_runner.controller.losing import held_data
 from dcp_graph_runner.controller.observing import Observer, Seen
 from dcp_graph_runner.controller.pacing import Pace, Trouble
 from dcp_graph_runner.controller.recording import Attempts, Found, Recorder, Transition
@@ -217,7 +218,8 @@ class Reconciler:
             made = dict.fromkeys(keys, verdict)
         else:
             entries = self._knowledge.entries(wanted.resources)
-            made = judge(actions, entries, wanted.logical_plan.metadata.drift, now)
+            gone = held_data(actions, self._knowledge.registry)
+            made = judge(actions, entries, wanted.logical_plan.metadata.drift, now, gone)
             unplanned = [each.resource for each in self._knowledge.unwanted().get(id, ())]
             for each in [*wanted.resources, *unplanned]:
                 trouble = _trouble(each, seen[each.kind])

@@ -60,6 +60,11 @@ def states(draw: st.DrawFn) -> list[ResourceStates]:
     return rows
 
 
+def gone(rows: list[ResourceStates]) -> frozenset[ResourceKey]:
+    """What held data and is not there."""
+    return frozenset(each.resource.key for each in rows if each.resource.provides and each.actual is None)
+
+
 policies = st.builds(
     DriftPolicy,
     st.just(DriftMode.HEAL),
@@ -74,7 +79,7 @@ policies = st.builds(
 def test_only_what_is_harmless_is_ever_healed(rows: list[ResourceStates], policy: DriftPolicy) -> None:
     actions = plan_resources(PLAN, rows, PlanOptions())
     entries = {each.resource.key: each.entry for each in rows if each.entry is not None}
-    verdicts = judge(actions, entries, policy, NOW)
+    verdicts = judge(actions, entries, policy, NOW, gone(rows))
     by_key: dict[ResourceKey, Action] = {each.resource.key: each for each in actions}
     assert verdicts.keys() == by_key.keys()
     for key, verdict in verdicts.items():
@@ -88,7 +93,7 @@ def test_only_what_is_harmless_is_ever_healed(rows: list[ResourceStates], policy
         assert not action.destructive
         if action.actual is None:
             assert entry is not None, "it was there once"
-            assert not action.resource.provides, "no data is lost by it"
+            assert key not in gone(rows), "no data is lost by it"
         else:
             assert action.actual.owner == MINE
             assert {each.effect for each in action.changes} <= {Effect.UPDATE}
@@ -111,9 +116,9 @@ def test_the_same_is_judged_the_same_and_settled_means_for_ever(
 ) -> None:  # fmt: skip
     actions = plan_resources(PLAN, rows, PlanOptions())
     entries = {each.resource.key: each.entry for each in rows if each.entry is not None}
-    verdicts = judge(actions, entries, policy, NOW)
-    assert judge(actions, entries, policy, NOW) == verdicts
-    later = judge(actions, entries, policy, NOW.replace(year=3000))
+    verdicts = judge(actions, entries, policy, NOW, gone(rows))
+    assert judge(actions, entries, policy, NOW, gone(rows)) == verdicts
+    later = judge(actions, entries, policy, NOW.replace(year=3000), gone(rows))
     assert {key: each for key, each in verdicts.items() if each.is_settled} == {
         key: later[key] for key, each in verdicts.items() if each.is_settled
     }
@@ -125,8 +130,8 @@ def test_what_is_ignored_becomes_drift_on_the_day_after_and_not_before(rows: lis
     actions = plan_resources(PLAN, rows, PlanOptions())
     entries = {each.resource.key: each.entry for each in rows if each.entry is not None}
     at = datetime(2027, 1, 1, tzinfo=UTC)
-    before = judge(actions, entries, policy, at.replace(year=2026, month=12, day=31, hour=23))
-    after = judge(actions, entries, policy, at)
+    before = judge(actions, entries, policy, at.replace(year=2026, month=12, day=31, hour=23), gone(rows))
+    after = judge(actions, entries, policy, at, gone(rows))
     for key, verdict in before.items():
         if verdict.reason == "ignored":
             assert verdict.status is ConditionStatus.IN_SYNC
