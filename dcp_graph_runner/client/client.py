@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import attrs
 
 from dcp_core.documents import from_json
-from dcp_core.errors import ConflictError, DcpError, TransientError, UnauthenticatedError
+from dcp_core.errors import ConflictError, DcpError, TransientError, UnauthenticatedError, UnauthorizedError
 from dcp_graph_runner.api.handlers import READ, AnyHandler, Handler
 from dcp_graph_runner.api.long_running import (
     Event,
@@ -78,6 +78,8 @@ class Client:
     tell: Callable[[str], None]
     locate: Locate = lambda finding: finding.diagnostic
     sleep: Callable[[float], None] = time.sleep
+    refused_read: UnauthorizedError | None = attrs.field(default=None, init=False)
+    """Why the last read was refused; nothing of it is in the server's audit log."""
     _has_answered: bool = attrs.field(default=False, init=False)
 
     def close(self) -> None:
@@ -174,8 +176,11 @@ class Client:
         while True:
             try:
                 answer = self.connection.ask(handler, request, self.signing_in.headers(key), self.locate)
-            except UnauthenticatedError:
-                if renewed or not self.signing_in.renew():
+            except UnauthorizedError as error:
+                is_unknown = isinstance(error, UnauthenticatedError)
+                if renewed or not is_unknown or not self.signing_in.renew():
+                    if handler.asks == READ:
+                        self.refused_read = error
                     raise
                 renewed = True
             except TransientError as error:

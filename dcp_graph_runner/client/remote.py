@@ -8,7 +8,7 @@ Source: design.md sections 4 and 9.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +34,7 @@ from dcp_graph_runner.api.table import find
 from dcp_graph_runner.client.address import Address
 from dcp_graph_runner.client.client import Client
 from dcp_graph_runner.client.connection import Connection
+from dcp_graph_runner.client.refused import asked_for_all_the_same
 from dcp_graph_runner.client.settings import RemoteSettings
 from dcp_graph_runner.client.signing_in import SigningIn
 from dcp_graph_runner.client.telling import tell
@@ -282,10 +283,9 @@ class RemoteControlPlane:
     def settle_audit(self) -> None:
         """The server does it by itself."""
 
-    @contextmanager
-    def recording_refusal(self, _kind: str, _manifests: Sequence[ManifestPlan]) -> Iterator[None]:
-        """The server records what it refuses."""
-        yield
+    def recording_refusal(self, kind: str, manifests: Sequence[ManifestPlan]) -> AbstractContextManager[None]:
+        """The server records what it refuses, once it is asked for it."""
+        return asked_for_all_the_same(self.client, kind, manifests)
 
     def _keep(self, answer: Any) -> None:
         self.created_sandboxes.extend(answer.created_sandboxes)

@@ -50,7 +50,8 @@ def apply(manifest_type: str | None) -> click.Command:
                 )
             planned, recovered = _saved(session, plan_file)
         else:
-            result = session.load(paths, manifest_type)
+            with recorded(session, "apply", ()):  # with a server, this asks it already
+                result = session.load(paths, manifest_type)
             with recorded(session, "apply", [each.logical_plan for each in result.loaded]):
                 recovered = recover(session, [each.logical_plan.id for each in result.loaded])
             options = PlanOptions(adopt, allow_destructive, prune)
@@ -126,6 +127,7 @@ def _saved(session: Session, plan_file: str) -> tuple[Plan, tuple[Operation, ...
     from pretzel.saved_plans import read
 
     planned = read(plan_file)
+    plans = [each.logical_plan for each in planned.manifests]
     if session.environment_name not in (None, planned.environment):
         raise click.UsageError(
             f"the plan is for {planned.environment}, not for {session.environment_name}: leave out -e",
@@ -133,4 +135,5 @@ def _saved(session: Session, plan_file: str) -> tuple[Plan, tuple[Operation, ...
         )
     session.environment = session.control_plane.environment(planned.environment, overlay=planned.overlay)
     # After this the plan is stale if anything of it was done: the freshness check says so.
-    return planned, recover(session, [each.id for each in planned.manifests])
+    with recorded(session, "apply", plans):
+        return planned, recover(session, [each.id for each in plans])

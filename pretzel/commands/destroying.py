@@ -30,11 +30,12 @@ def destroy(manifest_type: str | None) -> click.Command:
         PATH is a manifest, a folder of them, or the id of one that is gone (TYPE/NAME, as plan shows it). Asks
         before it does, unless --yes; protected resources stay.
         """
-        ids = _manifest_ids(session, paths, manifest_type)
-        if not ids:
-            _point_to_orphans(session, paths)
-        require_manifests(paths, ids)
-        recovered = recover(session, ids)
+        with recorded(session, "destroy", ()):  # with a server, this asks it already
+            ids = _manifest_ids(session, paths, manifest_type)
+            if not ids:
+                _point_to_orphans(session, paths)
+            require_manifests(paths, ids)
+            recovered = recover(session, ids)
         known = session.control_plane.store.logical_plans(session.environment.name, ids)
         there = [id for id in ids if id in known]
         for id in ids:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -11,13 +10,15 @@ from dcp_core.control_plane import ControlPlane
 from dcp_core.errors import UnauthenticatedError
 from dcp_core.registry import Registry
 from dcp_graph_runner.client.remote import RemoteControlPlane
+from pretzel.__main__ import main
 from tests.dcp_graph_runner.server.conftest import Serve, settings_of
+from tests.end_to_end.projects import FOLDER, Project
 
 AUTH = {"issuer": "http://127.0.0.1:9", "audience": "dcp"}  # nobody there: a missing token needs no keys
 
 
 @pytest.fixture
-def connect(serve: Serve, project: Path) -> Callable[[], RemoteControlPlane]:
+def connect(serve: Serve, project: Project) -> Callable[[], RemoteControlPlane]:
     server = serve(settings_of(project, {"auth": AUTH}))
 
     def connect() -> RemoteControlPlane:
@@ -32,3 +33,17 @@ def test_who_has_no_token_is_told_where_a_client_has_one(connect: Callable[[], R
         dcp.environment()
     assert refused.value.message == "the token is missing"
     assert refused.value.hint == "sign in: [remote] token or token_command in dcp.toml, or DCP_REMOTE_TOKEN"
+
+
+@pytest.mark.parametrize("kind", ["apply", "destroy"])
+@pytest.mark.parametrize("more", [(), ("-e", "production")], ids=["playground", "production"])
+def test_a_change_of_somebody_unknown_is_in_the_servers_audit_log_once(
+    serve: Serve, project: Project, kind: str, more: tuple[str, ...]
+) -> None:
+    server = serve(settings_of(project, {"auth": AUTH}))
+    path, config = str(project.root / FOLDER), str(project.root / "dcp.toml")
+    yes = ("--yes",) if kind == "destroy" else ()
+    assert main([kind, path, *yes, *more, "--config", config, "--server", server.grpc_url]) == 1
+    with ControlPlane(settings_of(project), Registry.from_entry_points(), "alice") as dcp:
+        (record,) = dcp.store.audit_records(limit=10)
+    assert (record.kind, record.message) == (kind, "the token is missing")
