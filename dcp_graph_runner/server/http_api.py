@@ -215,7 +215,9 @@ async def _server_sent(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
                 continue
             event = following.result()
             following = None
-            yield b"id: %d\nevent: %s\ndata: %s\n\n" % (event.sequence, event.type.encode(), _dumped(event))
+            # A state is no event that is kept: who reconnects after it goes on after the last one that is.
+            id = b"" if event.type == "state" else b"id: %d\n" % event.sequence
+            yield b"%sevent: %s\ndata: %s\n\n" % (id, event.type.encode(), _dumped(event))
     except StopAsyncIteration:
         return
     except CallError as error:
