@@ -5,7 +5,6 @@ Source: design.md section 9.
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -16,8 +15,9 @@ from sqlalchemy import Select, and_, false, func, or_, select
 from dcp_core.control_plane import ControlPlane
 from dcp_core.documents import from_json
 from dcp_core.errors import DcpError, NotFoundError, NotSupportedError, UnauthorizedError
-from dcp_core.model import Environment, LogicalPlan
+from dcp_core.model import PRODUCTION, Environment, LogicalPlan
 from dcp_core.store import Store
+from dcp_core.suggesting import nearest
 from dcp_graph_runner.api.handlers import READ
 from dcp_graph_runner.audit_chain import read_record
 from dcp_graph_runner.database import Database
@@ -53,7 +53,7 @@ class Version:
 
 
 @attrs.frozen
-class Applied:
+class AppliedManifests:
     """Reads; thread-safe.
 
     Args:
@@ -63,7 +63,7 @@ class Applied:
     database: Database
 
     @classmethod
-    def of(cls, store: Store) -> Applied:
+    def of(cls, store: Store) -> AppliedManifests:
         """What the store keeps.
 
         Raises:
@@ -182,14 +182,10 @@ class Applied:
             row.manifest_id for row in self.database.rows(select(logical_plans.c.manifest_id).where(mine).distinct())
         ]
         elsewhere = select(logical_plans.c.environment).where(logical_plans.c.manifest_id == manifest_id).distinct()
-        hint = "`pretzel metadata list` shows what is applied"
-        close = difflib.get_close_matches(manifest_id, known, n=1) or [
-            each for each in known if each.partition("/")[2] == manifest_id.rpartition("/")[2]
-        ]
-        if close:
-            hint = f'did you mean "{close[0]}"?'
-        elif any(row.environment == "production" for row in self.database.rows(elsewhere)):
-            hint = "it is applied in production: -e production"
+        otherwise = "`pretzel metadata list` shows what is applied"
+        if any(row.environment == PRODUCTION for row in self.database.rows(elsewhere)):
+            otherwise = "it is applied in production: -e production"
+        hint = nearest(manifest_id, known, otherwise)
         return NotFoundError(f"{manifest_id} was never applied here", where=environment, hint=hint)
 
     def resource_counts(self, keys: Sequence[Key]) -> Mapping[Key, int]:

@@ -11,7 +11,7 @@ from dcp_core.model import Environment, Resource
 from dcp_core.planner import decompose
 from dcp_core.records import Execution
 from dcp_core.settings import masked
-from dcp_graph_runner.metadata.applied import Applied
+from dcp_graph_runner.metadata.applied import AppliedManifests
 from dcp_graph_runner.metadata.paging import bounded, place_of, token_of, wrong_token
 from dcp_graph_runner.metadata.views import ManifestExecution
 
@@ -108,7 +108,7 @@ def runnables(dcp: ControlPlane, environment: Environment, manifest_id: str) -> 
     entries = dcp.store.inventory(environment.name, [manifest_id])
     resources: Sequence[Resource] = [entry.resource for entry in entries]
     if not resources:
-        newest = Applied.of(dcp.store).require(environment.name, manifest_id)
+        newest = AppliedManifests.of(dcp.store).require(environment.name, manifest_id)
         resources = decompose(newest.logical_plan, dcp.registry)
     return tuple(each for each in resources if each.runnable)
 

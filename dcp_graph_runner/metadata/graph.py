@@ -14,7 +14,7 @@ import attrs
 
 from dcp_core.control_plane import ControlPlane
 from dcp_core.model import PRODUCTION, Environment
-from dcp_graph_runner.metadata.applied import Applied, Version, readable
+from dcp_graph_runner.metadata.applied import AppliedManifests, Version, readable
 
 Manifest = tuple[str, str]
 """Environment and id."""
@@ -58,7 +58,7 @@ class DataGraph:
 
     environment: Environment
     flows: Mapping[Manifest, Flows]
-    applied: Applied
+    applied: AppliedManifests
     _versions: dict[Manifest, Version | None] = attrs.Factory(dict)
 
     @classmethod
@@ -71,7 +71,7 @@ class DataGraph:
             asks: Whether production is left out for who may not read it.
         """
         names = dict.fromkeys((environment.name, *(readable(dcp, [PRODUCTION]) if asks else [PRODUCTION])))
-        applied = Applied.of(dcp.store)
+        applied = AppliedManifests.of(dcp.store)
         found = {name: tuple(applied.flows(name)) for name in names}
         own = {data for _, provides, _ in found[environment.name] for data in provides}
         flows: dict[Manifest, Flows] = {}
@@ -152,7 +152,7 @@ def _flows(
 
     Args:
         environment: Where.
-        rows: ``Applied.flows``.
+        rows: ``AppliedManifests.flows``.
         own: The data that reads prefer to production's.
     """
     reads: dict[Manifest, dict[Data, None]] = {}

@@ -10,7 +10,7 @@ from dcp_core.control_plane import ControlPlane
 from dcp_core.digests import JsonValue
 from dcp_core.errors import ConflictError
 from dcp_core.planning import compare_values
-from dcp_graph_runner.metadata.applied import Applied, Version
+from dcp_graph_runner.metadata.applied import AppliedManifests, Version
 from dcp_graph_runner.metadata.paging import bounded, place_of, token_of, wrong_token
 from dcp_graph_runner.metadata.views import ManifestFieldChange, ManifestVersion
 
@@ -30,7 +30,7 @@ def list_versions(
     wanted, below = bounded(limit), place_of(page_token)
     if below is not None and type(below) is not int:
         raise wrong_token()
-    applied = Applied.of(dcp.store)
+    applied = AppliedManifests.of(dcp.store)
     # One more than shown: the last is compared with it.
     found = applied.versions(environment, manifest_id, wanted + 1, below)
     if not found and below is None:

@@ -5,7 +5,6 @@ Source: design.md section 9.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
@@ -13,6 +12,7 @@ import attrs
 from dcp_core.control_plane import ControlPlane
 from dcp_core.errors import NotFoundError, UsageError
 from dcp_core.model import PRODUCTION, Environment
+from dcp_core.suggesting import nearest
 from dcp_graph_runner.metadata.columns import Columns, reached
 from dcp_graph_runner.metadata.graph import Data, DataGraph, Manifest
 from dcp_graph_runner.metadata.views import ColumnEdge, LineageEdge, LineageNode
@@ -122,8 +122,7 @@ def _starts(graph: DataGraph, name: str) -> tuple[Data, ...]:
     known = {data.name for data in (*graph.providers, *graph.readers)} | {
         each for place, each in graph.flows if place in places
     }
-    close = difflib.get_close_matches(name, sorted(known), n=1)
-    hint = f'did you mean "{close[0]}"?' if close else "a manifest's id (TYPE/NAME), or the name of data that one has"
+    hint = nearest(name, known, "a manifest's id (TYPE/NAME), or the name of data that one has")
     raise NotFoundError(f"nobody here provides or reads {name}", where=graph.environment.name, hint=hint)
 
 
@@ -192,8 +191,7 @@ def _with_column(columns: Columns, graph: DataGraph, starts: Sequence[Data], col
     what = " and ".join(each.name for each in starts)
     if not known:
         raise NotFoundError(f"the columns of {what} are not known: the plugin of its manifest does not tell them")
-    close = difflib.get_close_matches(column, known, n=1)
-    hint = f'did you mean "{close[0]}"?' if close else f"it has: {', '.join(dict.fromkeys(known))}"
+    hint = nearest(column, known, f"it has: {', '.join(dict.fromkeys(known))}")
     raise NotFoundError(f"{what} has no column {column}", hint=hint)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from dcp_core.control_plane import ControlPlane
 from dcp_core.errors import UsageError
-from dcp_graph_runner.metadata.applied import Applied, Key, Version, readable
+from dcp_graph_runner.metadata.applied import AppliedManifests, Key, Version, readable
 from dcp_graph_runner.metadata.paging import bounded, place_of, token_of, wrong_token
 from dcp_graph_runner.metadata.views import ManifestPause, ManifestSummary, OwnerSummary
 from dcp_graph_runner.pauses import Pauses
@@ -40,7 +40,7 @@ def list_manifests(
     after = place_of(page_token)
     if after is not None and not (isinstance(after, list) and [type(each) for each in after] == [str, str]):
         raise wrong_token()
-    applied = Applied.of(dcp.store)
+    applied = AppliedManifests.of(dcp.store)
     newest = applied.newest(environments, manifest_type, None if after is None else (after[0], after[1]))
     page: list[Version] = []
     for version in newest:
@@ -55,7 +55,7 @@ def list_manifests(
 
 def summaries(dcp: ControlPlane, versions: Sequence[Version]) -> tuple[ManifestSummary, ...]:
     """What is told of each, in as many queries for all as for one."""
-    applied = Applied.of(dcp.store)
+    applied = AppliedManifests.of(dcp.store)
     keys: list[Key] = [(each.environment, each.manifest_id) for each in versions]
     counts, operations = applied.resource_counts(keys), applied.last_operations(keys)
     conditions, paused = applied.conditions(keys), _paused(dcp, keys)
@@ -86,7 +86,7 @@ def summaries(dcp: ControlPlane, versions: Sequence[Version]) -> tuple[ManifestS
 def list_owners(dcp: ControlPlane, environments: Sequence[str]) -> tuple[OwnerSummary, ...]:
     """Every team that owns something there, by name."""
     counts: dict[str, list[Any]] = {}
-    for version in Applied.of(dcp.store).newest(environments):
+    for version in AppliedManifests.of(dcp.store).newest(environments):
         metadata = version.document["metadata"]
         row = counts.setdefault(metadata["technical_owner"], [0, 0, set()])
         row[0] += 1
@@ -108,7 +108,7 @@ def environments_of(dcp: ControlPlane, environment: str | None, everywhere: bool
         return (dcp.environment(environment).name,)
     if environment is not None:
         raise UsageError("one environment and all of them", hint="leave out one of the two")
-    return readable(dcp, Applied.of(dcp.store).environments())
+    return readable(dcp, AppliedManifests.of(dcp.store).environments())
 
 
 def _fits(version: Version, owner: str | None, label: str | None, text: str | None) -> bool:

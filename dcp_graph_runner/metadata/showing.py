@@ -8,7 +8,7 @@ from dcp_core.control_plane import ControlPlane
 from dcp_core.errors import DcpError
 from dcp_core.model import Environment, LogicalPlan
 from dcp_graph_runner.metadata import executions, history
-from dcp_graph_runner.metadata.applied import Applied
+from dcp_graph_runner.metadata.applied import AppliedManifests
 from dcp_graph_runner.metadata.graph import DataGraph
 from dcp_graph_runner.metadata.listing import summaries
 from dcp_graph_runner.metadata.views import (
@@ -54,7 +54,7 @@ def show(dcp: ControlPlane, environment: Environment, manifest_id: str) -> Shown
     Raises:
         NotFoundError: It was never applied there.
     """
-    applied = Applied.of(dcp.store)
+    applied = AppliedManifests.of(dcp.store)
     applied.require(environment.name, manifest_id)
     versions = applied.versions(environment.name, manifest_id, RECENT + 1)
     (summary,) = summaries(dcp, versions[:1])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import attrs
@@ -14,6 +13,7 @@ from dcp_core.errors import NotFoundError, UnauthorizedError
 from dcp_core.model import Environment, LogicalPlan, Resource
 from dcp_core.records import InventoryEntry
 from dcp_core.sandboxes import find_sandbox
+from dcp_core.suggesting import nearest
 from dcp_graph_runner.deeds import Deed, Subject, recorded
 
 
@@ -44,8 +44,10 @@ class Applied:
         where = dcp.environment(environment)
         found = dcp.store.logical_plans(where.name, [manifest_id]).get(manifest_id)
         if found is None:
-            known = list(dcp.store.logical_plans(where.name))
-            raise NotFoundError(f"{manifest_id} is not applied in {where.name}", hint=nearest(manifest_id, known))
+            known = dcp.store.logical_plans(where.name)
+            otherwise = "`pretzel metadata list` shows what is" if known else "nothing is applied there"
+            hint = nearest(manifest_id, known, otherwise)
+            raise NotFoundError(f"{manifest_id} is not applied in {where.name}", hint=hint)
         return cls(dcp, where, found, dcp.store.inventory(where.name, [manifest_id]))
 
     @property
@@ -98,12 +100,3 @@ def check_allowed(
     sandbox = find_sandbox(environment, dcp.store)
     if sandbox is not None and sandbox.identity != dcp.identity:
         raise UnauthorizedError(f"{sandbox.id} belongs to {sandbox.identity}; only its owner changes it")
-
-
-def nearest(wanted: str, known: Sequence[str]) -> str:
-    """A hint with the name that was probably meant."""
-    by_name = [each for each in known if each.rpartition("/")[2] == wanted.rpartition("/")[2]]
-    close = by_name or difflib.get_close_matches(wanted, known, n=1)
-    if close:
-        return f"did you mean {close[0]}?"
-    return "nothing is applied there" if not known else "`pretzel metadata list` shows what is"

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dcp_core.control_plane import ControlPlane
 from dcp_core.errors import NotFoundError
 from dcp_core.records import InventoryEntry
-from dcp_graph_runner.ops.manifests import Applied, nearest
+from dcp_core.suggesting import nearest
+from dcp_graph_runner.ops.manifests import Applied
 from dcp_graph_runner.ops.messages import (
     ProtectAnswer,
     Protection,
@@ -73,10 +74,11 @@ def _chosen(applied: Applied, names: Sequence[str]) -> tuple[InventoryEntry, ...
     for name in dict.fromkeys(names):
         found = [each for each in applied.entries if name in (str(each.resource.key), each.resource.name)]
         if not found:
-            keys = [str(each.resource.key) for each in applied.entries]
+            keys = sorted(str(each.resource.key) for each in applied.entries)
+            all_of_it = f"it has {', '.join(keys)}"
             raise NotFoundError(
                 f"{applied.id} has no resource {name} in {applied.environment.name}",
-                hint=f"it has {', '.join(keys)}" if len(keys) < 6 else nearest(name, keys),
+                hint=all_of_it if len(keys) < 6 else nearest(name, keys, all_of_it),
             )
         chosen += [each for each in found if each not in chosen]
     return tuple(chosen)

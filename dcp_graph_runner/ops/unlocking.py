@@ -16,17 +16,20 @@ from dcp_core.errors import NotFoundError, NotSupportedError, OperationInProgres
 from dcp_core.model import Environment
 from dcp_core.records import Operation, OperationStatus
 from dcp_core.store import Holder
+from dcp_core.suggesting import nearest
 from dcp_graph_runner import holder as processes
 from dcp_graph_runner.deeds import Subject, recorded
 from dcp_graph_runner.ending import end
 from dcp_graph_runner.journal import SqlJournal
 from dcp_graph_runner.journal_rows import holder_of, read_operation
-from dcp_graph_runner.ops.manifests import check_allowed, nearest
+from dcp_graph_runner.ops.manifests import check_allowed
 from dcp_graph_runner.ops.messages import UnlockAnswer, UnlockRequest
 from dcp_graph_runner.sql_store import SqlStore
 from dcp_graph_runner.tables import operations
 
 UNLOCK = "unlock"
+_TOLD = 5
+"""So many that are held are named, where none is near what was asked for."""
 
 
 @attrs.frozen
@@ -85,7 +88,8 @@ def find(store: SqlStore, environment: Environment, manifest_id: str) -> Held:
     rows = {row.manifest_id: row for row in store.database.rows(running)}
     row = rows.get(manifest_id)
     if row is None:
-        hint = nearest(manifest_id, list(rows)) if rows else "no operation runs there"
+        otherwise = f"held are: {', '.join(sorted(rows)[:_TOLD])}" if rows else "no operation runs there"
+        hint = nearest(manifest_id, rows, otherwise)
         raise NotFoundError(f"nothing holds {manifest_id} in {environment.name}", hint=hint)
     # By the database's clock, and by looking at the process where it is one of this machine.
     dead = {each.id for each in store.interrupted(environment.name, [manifest_id])}

@@ -73,7 +73,7 @@ def test_what_is_not_applied_or_not_held_is_said_with_what_was_meant(pretzel: Pr
         ended = pretzel("ops", verb, "sticky_note/shoping")
         assert ended.status == 1
         assert "sticky_note/shoping is not applied in playground_alice" in ended.err, verb
-        assert "hint: did you mean sticky_note/shopping?" in ended.err
+        assert 'hint: did you mean "sticky_note/shopping"?' in ended.err
     ended = pretzel("ops", "unlock", applied)
     assert (ended.status, "nothing holds sticky_note/shopping" in ended.err) == (1, True)
     ended = pretzel("ops", "stop", "shopping", "-e", "production")

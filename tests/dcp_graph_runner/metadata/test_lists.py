@@ -15,10 +15,11 @@ from sqlalchemy import insert, select, update
 from dcp_core import Context, Execution, Resource
 from dcp_core.documents import from_json, to_json
 from dcp_core.errors import NotFoundError, TransientError, UsageError
+from dcp_core.model import Environment
 from dcp_core.registry import PRIMITIVES
 from dcp_graph_runner.api import metadata as api
 from dcp_graph_runner.metadata import applied
-from dcp_graph_runner.metadata.applied import Applied
+from dcp_graph_runner.metadata.applied import AppliedManifests
 from dcp_graph_runner.metadata.executions import after
 from dcp_graph_runner.pauses import Pause, Pauses
 from dcp_graph_runner.tables import conditions, logical_plans
@@ -227,9 +228,13 @@ def test_pages_of_executions_lose_and_repeat_nothing(world: World) -> None:
     assert found == [("a-5", "4"), ("a-4", "3"), ("a-3", "2"), ("a-2", "1"), ("a-1", "0")]
 
 
-def test_parameters_that_are_called_like_a_secret_are_not_shown(world: World) -> None:
+def test_parameters_that_are_called_like_a_secret_are_not_shown_of_what_others_started(world: World) -> None:
     world.apply("sheet/a")
-    world.run("sheet/a", params={"api_key": "hunter2", "day": "2026-01-01"})
+    (entry,) = world.store.inventory(PRODUCTION, ["sheet/a"])
+    ctx = world.dcp.context(Environment.named(PRODUCTION))
+    params = {"api_key": "hunter2", "day": "2026-01-01"}
+    start = {"resource": entry.resource, "params": params, "idempotency_key": "airflow", "ctx": ctx}
+    world.dcp.registry.primitive(entry.resource.kind, "start", **start)
     request = api.ListExecutionsRequest("sheet/a", PRODUCTION)
     (found,) = api.LIST_EXECUTIONS.function(world.dcp, request).executions
     assert found.params == {"api_key": "***", "day": "2026-01-01"}
@@ -276,7 +281,7 @@ def test_what_a_controller_has_found_is_told(world: World) -> None:
         "environment": PRODUCTION, "kind": "paper", "name": "a", "manifest_id": "sheet/a", "shard": 0,
         "status": "Drifted", "reason": "changed", "message": "rows: 1 → 2", "changes": "[]", "since": at,
     }  # fmt: skip
-    with Applied.of(world.store).database.writing() as connection:
+    with AppliedManifests.of(world.store).database.writing() as connection:
         connection.execute(insert(conditions).values(row))
     found = {
         each.id: each for each in api.LIST_MANIFESTS.function(world.dcp, api.ListManifestsRequest(PRODUCTION)).manifests
@@ -317,7 +322,7 @@ def test_a_platform_that_is_away_leaves_the_rest_to_be_shown(world: World) -> No
 def test_a_version_that_a_newer_dcp_wrote_hides_no_other(world: World) -> None:
     world.apply("sheet/a")
     world.apply("sheet/a", rows=2)
-    database = Applied.of(world.store).database
+    database = AppliedManifests.of(world.store).database
     with database.writing() as connection:
         row = connection.execute(select(logical_plans).where(logical_plans.c.version == 1)).one()
         newer = json.dumps({**json.loads(row.document), "of_the_future": True})

@@ -119,7 +119,7 @@ def test_what_is_not_applied_is_said_with_the_nearest_name(site: Callable[..., S
     made = site()
     answer = made.ops("pause", "derived_dataset/dialy")
     assert answer.status == 1
-    assert answer.document["error"]["hint"] == f"did you mean {ID}?"
+    assert answer.document["error"]["hint"] == f'did you mean "{ID}"?'
     with made.project.control_plane() as dcp:
         with pytest.raises(NotFoundError, match="is not applied in production"):
             ops.STOP.function(dcp, told.StopRequest("production", ID))

@@ -53,7 +53,7 @@ def test_a_request_about_some_manifests_never_reads_all_of_the_environment(
     assert None not in read
     with pytest.raises(NotFoundError, match="probe/bb is not applied") as unknown:
         call(replica, "Ops.Pause", PauseRequest(PLAYGROUND, "probe/bb"))
-    assert unknown.value.hint == "did you mean probe/b?"
+    assert unknown.value.hint == 'did you mean "probe/b"?'
     assert replica.close(10.0)
 
 
