@@ -17,7 +17,7 @@ import attrs
 from dcp_core.applying import announced
 from dcp_core.errors import ConflictError, DcpError, NotFoundError, UnauthorizedError, UsageError
 from dcp_core.model import PRODUCTION, Environment
-from dcp_core.operating import new_id
+from dcp_core.operating import id_in_request, new_id
 from dcp_core.records import AuditRecord, OperationStatus
 from dcp_core.settings import masked
 from dcp_graph_runner.holder import current_holder
@@ -73,6 +73,8 @@ class Deed:
     def begin(self) -> None:
         """To be called once everything was checked, before the first change; what comes then is in the log."""
         self.has_begun = True
+        if self._dcp.caller.request_id:
+            return  # the request is written ahead itself, and whoever takes it over records the end
         ahead = self._record(OperationStatus.FAILED, LEFT)
         self._announcement.enter_context(announced(ahead, current_holder(self._dcp.identity), self._dcp.store))
 
@@ -105,7 +107,7 @@ def recorded(dcp: ControlPlane, subject: Subject) -> Iterator[Deed]:
     Before ``Deed.begin`` only refusals and failures are recorded: what changed nothing, names nothing that is there, or
     names nothing that could be, leaves no record.
     """
-    deed = Deed(dcp, subject, new_id(_now(dcp)))
+    deed = Deed(dcp, subject, _id(dcp, subject))
     # What holds until something better is known: a second Ctrl-C may come between any two lines.
     outcome, message = OperationStatus.FAILED, LEFT
     is_to_be_told = True
@@ -142,6 +144,13 @@ def recording_denial(dcp: ControlPlane, subject: Subject) -> Iterator[None]:
 def _outcome(error: DcpError, has_begun: bool) -> OperationStatus:
     is_refusal = not has_begun and isinstance(error, (UnauthorizedError, ConflictError))
     return OperationStatus.REFUSED if is_refusal else OperationStatus.FAILED
+
+
+def _id(dcp: ControlPlane, subject: Subject) -> str:
+    """In a server's request the same one again, so that whoever takes it over adds no second record."""
+    if not dcp.caller.request_id:
+        return new_id(_now(dcp))
+    return id_in_request(dcp.caller.request_id, f"{subject.kind} {subject.manifest_id or subject.environment}")
 
 
 def _now(dcp: ControlPlane) -> datetime:
