@@ -128,6 +128,8 @@ def _changed(action: Action, entry: InventoryEntry | None, policy: DriftPolicy, 
         return drifted("not_applied", words)
     if action.kind is not ActionKind.UPDATE:
         return drifted(action.reason, action.message)
+    if entry is not None and not entry.applied_digest:
+        return drifted("applied_unknown", "what was last applied is not known, so that only an apply mends it")
     if ignored:
         words = (
             f"mending {_fields(counted)} would undo {_fields(tuple(ignored))}, which is ignored until {policy.until}"

@@ -97,7 +97,7 @@ def test_only_what_is_harmless_is_ever_healed(rows: list[ResourceStates], policy
         else:
             assert action.actual.owner == MINE
             assert {each.effect for each in action.changes} <= {Effect.UPDATE}
-            assert entry is None or entry.applied_digest in ("", DESIRED.digest)
+            assert entry is None or entry.applied_digest == DESIRED.digest
             ignores = not policy.has_expired(NOW)
             assert not (ignores and any(policy.matches("thing", each.field) for each in action.changes))
         for needed in action.resource.depends_on:
@@ -138,3 +138,20 @@ def test_what_is_ignored_becomes_drift_on_the_day_after_and_not_before(rows: lis
             assert after[key].status is ConditionStatus.DRIFTED
         elif after[key].reason == "ignore_expired":
             raise AssertionError("it was never ignored")
+
+
+def test_what_was_applied_is_not_known_and_so_nothing_is_mended() -> None:
+    resource = Resource("thing", "t", ID, WHERE, {})
+    changes = (FieldChange("a", 1, 2, Effect.UPDATE),)
+    reasons = {}
+    for digest in (DESIRED.digest, "", "sha256:other"):
+        entry = InventoryEntry(resource, False, digest)
+        rows = [ResourceStates(resource, DESIRED, State({"size": 0}, MINE), entry, changes, None)]
+        actions = plan_resources(PLAN, rows, PlanOptions())
+        (verdict,) = judge(actions, {resource.key: entry}, None, NOW, frozenset()).values()
+        reasons[digest] = (verdict.status, verdict.reason, verdict.can_heal)
+    assert reasons == {
+        DESIRED.digest: (ConditionStatus.DRIFTED, "changed", True),
+        "": (ConditionStatus.DRIFTED, "applied_unknown", False),
+        "sha256:other": (ConditionStatus.DRIFTED, "not_applied", False),
+    }
