@@ -14,6 +14,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from dcp_core.errors import NotSupportedError
 from dcp_core.store import Store
 from dcp_graph_runner.database import Database
+from dcp_graph_runner.journal_rows import AnyRow
 from dcp_graph_runner.sql_store import SqlStore
 from dcp_graph_runner.tables import pauses
 
@@ -58,15 +59,32 @@ class Pauses:
             raise NotSupportedError("pauses are kept in a SQL store", hint="[store] url = sqlite:///… or postgresql…")
         return cls(store.database)
 
-    def put(self, pause: Pause) -> None:
-        """Pause a manifest; one that is paused already keeps who did it first, and since when."""
+    def put(self, pause: Pause) -> Pause | None:
+        """Pause a manifest; gives the pause that was there, which this one replaces: user, reason and time."""
 
-        def write(connection: Connection) -> None:
+        def write(connection: Connection) -> Pause | None:
             mine = (pauses.c.environment == pause.environment) & (pauses.c.manifest_id == pause.manifest_id)
-            if connection.execute(update(pauses).where(mine).values(reason=pause.reason)).rowcount == 0:
+            row = connection.execute(select(pauses).where(mine).with_for_update()).one_or_none()
+            if row is None:
                 connection.execute(insert(pauses).values(attrs.asdict(pause)))
+                return None
+            connection.execute(update(pauses).where(mine).values(attrs.asdict(pause)))
+            return _pause(row)
 
-        self.database.settle(write)
+        before = self.database.settle(write)
+        return None if before == pause else before  # written twice, see ``Database.settle``
+
+    def lift(self, pause: Pause) -> bool:
+        """Remove this very pause; whether it was there still. A newer one is left alone."""
+        very = (getattr(pauses.c, name) == value for name, value in attrs.asdict(pause).items())
+        gone = delete(pauses).where(*very)
+        return self.database.settle(lambda connection: connection.execute(gone).rowcount) > 0
+
+    def get(self, environment: str, manifest_id: str) -> Pause | None:
+        """The pause of one manifest."""
+        mine = select(pauses).where(pauses.c.environment == environment, pauses.c.manifest_id == manifest_id)
+        rows = self.database.rows(mine)
+        return _pause(rows[0]) if rows else None
 
     def remove(self, environment: str, manifest_id: str) -> bool:
         """No longer paused; whether it was."""
@@ -83,7 +101,8 @@ class Pauses:
             query = query.where(pauses.c.environment == environment)
         with self.database.reading() as connection:
             rows = connection.execute(query).all()
-        return {
-            (row.environment, row.manifest_id): Pause(row.environment, row.manifest_id, row.user, row.reason, row.at)
-            for row in rows
-        }
+        return {(row.environment, row.manifest_id): _pause(row) for row in rows}
+
+
+def _pause(row: AnyRow) -> Pause:
+    return Pause(row.environment, row.manifest_id, row.user, row.reason, row.at)

@@ -18,6 +18,8 @@ from dcp_graph_runner.pauses import Pause, Pauses
 def pause(dcp: ControlPlane, request: PauseRequest) -> PauseAnswer:
     """Nothing of it is scheduled until ``resume``, whatever is applied meanwhile; what runs goes on.
 
+    Paused again, it is told as paused by the last one, with that one's reason and time; the audit log has them all.
+
     Raises:
         NotFoundError: It is not applied there.
         UnauthorizedError: Denied; recorded.
@@ -26,14 +28,14 @@ def pause(dcp: ControlPlane, request: PauseRequest) -> PauseAnswer:
     applied = Applied.find(dcp, request.environment, request.manifest_id)
     pauses = Pauses.of(dcp.store)
     key = (applied.environment.name, applied.id)
+    mine = Pause(*key, dcp.identity, request.reason, applied.ctx.clock())
     with applied.deed("pause") as deed:
-        before = pauses.all(applied.environment.name).get(key)
         deed.begin()
-        pauses.put(Pause(*key, dcp.identity, request.reason, applied.ctx.clock()))
+        before = pauses.put(mine)
         schedules = _each(applied, "pause")
-        now = pauses.all(applied.environment.name)[key]
+        _agree(applied, pauses, is_paused=True)
         deed.message = request.reason
-    return PauseAnswer(*key, before is not None, now.user, now.reason, now.at, schedules)
+    return PauseAnswer(*key, before is not None, mine.user, mine.reason, mine.at, schedules)
 
 
 def resume(dcp: ControlPlane, request: ResumeRequest) -> ResumeAnswer:
@@ -51,11 +53,23 @@ def resume(dcp: ControlPlane, request: ResumeRequest) -> ResumeAnswer:
         applied = _gone(dcp, request, pauses)
     key = (applied.environment.name, applied.id)
     with applied.deed("resume") as deed:
-        was_paused = key in pauses.all(applied.environment.name)
+        seen = pauses.get(*key)
         deed.begin()
         schedules = _each(applied, "resume")
-        pauses.remove(*key)
-    return ResumeAnswer(*key, was_paused, schedules)
+        if seen is not None:
+            pauses.lift(seen)
+        _agree(applied, pauses, is_paused=False)
+    return ResumeAnswer(*key, seen is not None, schedules)
+
+
+def _agree(applied: Applied, pauses: Pauses, *, is_paused: bool) -> None:
+    """Leave the schedules as the store has it, if somebody else has had the last word meanwhile.
+
+    Whoever touches the schedules looks once more after that, so that the last of them leaves them right.
+    """
+    while (pauses.get(applied.environment.name, applied.id) is not None) != is_paused:
+        is_paused = not is_paused
+        _each(applied, "pause" if is_paused else "resume")
 
 
 def _each(applied: Applied, hook: str) -> tuple[str, ...]:

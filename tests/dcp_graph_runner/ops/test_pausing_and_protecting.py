@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from dcp_core import ControlPlane
 from dcp_core.memory_store import MemoryStore
 from dcp_core.model import ManifestPlan
 from dcp_core.operating import new_operation
 from dcp_core.records import InventoryEntry
 from dcp_core.store import InventoryChange, StepStatus
+from dcp_graph_runner.api import ops
 from dcp_graph_runner.holder import current_holder
+from dcp_graph_runner.ops import pausing
+from dcp_graph_runner.ops.manifests import Applied
+from dcp_graph_runner.ops.messages import PauseRequest, ResumeRequest
+from dcp_graph_runner.pauses import Pauses
 from tests.dcp_graph_runner.ops.clockwork import CLOCK, ENVIRONMENT, Clockwork
 from tests.dcp_graph_runner.ops.sites import FIELDS, ID, TABLE, Site
 
@@ -35,14 +44,46 @@ def test_a_paused_manifest_stands_still_over_an_apply_until_it_is_resumed(site: 
                "CAST(:start AS DATE) AND ordered_on < CAST(:end AS DATE)", description="doubled")  # fmt: skip
     assert made.project.pretzel("apply", made.path).status == 0
     assert "schedule=None" in dag(made), "an apply wakes nothing"
-    again = made.ops("pause", ID).document
-    assert (again["was_paused"], again["at"]) == (True, paused["at"])
+    again = made.ops("pause", ID, "--reason", "still").document
+    assert (again["was_paused"], again["reason"], again["at"] > paused["at"]) == (True, "still", True)
 
     resumed = made.ops("resume", ID).document
     assert (resumed["was_paused"], resumed["schedules"]) == (True, paused["schedules"])
     assert "schedule=None" not in dag(made)
     assert made.ops("resume", ID).document["was_paused"] is False
     assert [outcome for outcome, _ in made.audit("pause") + made.audit("resume")] == 4 * ["SUCCEEDED"]
+
+
+@pytest.mark.parametrize("first", ["pause", "resume"])
+def test_whoever_has_the_last_word_on_a_schedule_the_schedule_follows_the_store(
+    site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    made = site()
+    orders: dict[str, Callable[[ControlPlane], Any]] = {
+        "pause": lambda dcp: ops.PAUSE.function(dcp, PauseRequest(ENVIRONMENT, ID, "moving")),
+        "resume": lambda dcp: ops.RESUME.function(dcp, ResumeRequest(ENVIRONMENT, ID)),
+    }
+    second = "resume" if first == "pause" else "pause"
+    each = pausing._each
+    with made.project.control_plane() as dcp, made.project.control_plane() as other:
+        orders["pause"](dcp)
+
+        def overtaken(applied: Applied, hook: str) -> tuple[str, ...]:
+            monkeypatch.setattr(pausing, "_each", each)
+            if first == "pause":  # resumed as soon as the store has the word, and before the schedule follows
+                orders[second](other)
+                return each(applied, hook)
+            told = each(applied, hook)
+            orders[second](other)  # paused again, between the schedule and the store's word
+            return told
+
+        monkeypatch.setattr(pausing, "_each", overtaken)
+        answer = orders[first](dcp)
+        assert (first == "resume") or (answer.user, answer.reason) == ("alice", "moving")
+        is_paused = second == "pause"
+        assert (Pauses.of(dcp.store).get(ENVIRONMENT, ID) is not None) is is_paused
+    assert ("schedule=None" in dag(made)) is is_paused
+    assert {outcome for outcome, _ in made.audit("pause") + made.audit("resume")} == {"SUCCEEDED"}
 
 
 def test_a_manifest_that_was_destroyed_while_it_was_paused_can_be_resumed(site: Callable[..., Site]) -> None:
