@@ -23,6 +23,8 @@ from dcp_graph_runner.api.long_running import OperationState, Problem, RequestSt
 from dcp_graph_runner.tables import request_events, requests
 
 LEASE = timedelta(seconds=30)
+CANCELLED = "cancelled"
+WAITED = "request.waited_too_long"
 TOO_MANY = "request.too_many"
 _RETRY_AFTER_S = 5.0
 
@@ -204,6 +206,15 @@ def state_of(row: AnyRow, events: int, with_answer: bool) -> OperationState:
         needs=tuple(json.loads(row.needs)) if row.status == RequestStatus.WAITING_FOR_USER.value else (),
         events=events,
     )
+
+
+def waited(claim: Claim, row: AnyRow, days: float) -> Hopeless:
+    """The end of what waits for its user, who has cancelled it, or has not come for so many days."""
+    if row.is_cancelled:
+        return Hopeless(claim, RequestStatus.CANCELLED, Problem(CANCELLED, "it was cancelled", 409))
+    words = f"it has waited for {row.identity} for {days:g} days, and was ended"
+    problem = Problem(WAITED, words, 409, hint="the same command again begins anew")
+    return Hopeless(claim, RequestStatus.FAILED, problem)
 
 
 def lost(claim: Claim) -> LeaseLostError:

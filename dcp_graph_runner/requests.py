@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, selec
 
 from dcp_core.digests import JsonValue
 from dcp_core.documents import from_json
-from dcp_core.errors import ConflictError, NotSupportedError, UsageError
+from dcp_core.errors import ConflictError, DcpError, NotSupportedError, UsageError
 from dcp_core.records import Caller
 from dcp_core.store import Holder, Store
 from dcp_graph_runner import holder as processes
@@ -48,13 +48,12 @@ from dcp_graph_runner.request_rows import (
     row_of,
     state_of,
     unknown,
+    waited,
 )
 from dcp_graph_runner.sql_store import SqlStore
 from dcp_graph_runner.tables import request_events, requests
 
 GIVEN_UP = "request.given_up"
-WAITED = "request.waited_too_long"
-CANCELLED = "cancelled"
 LONGEST_KEY = 255
 NOBODY_SERVED: Mapping[str, int] = {}
 _OPEN = (RequestStatus.RUNNING.value, RequestStatus.WAITING_FOR_USER.value)
@@ -131,8 +130,6 @@ class RequestLog:
     ) -> tuple[tuple[Claim, ...], tuple[Hopeless, ...]]:
         """Take over what other processes have left and what nobody has begun, identities in turn, of each the oldest.
 
-        What needs the user's tokens waits for the user.
-
         Args:
             holder: This process.
             at_most: How many to work on; those that are to be given up come on top.
@@ -140,7 +137,8 @@ class RequestLog:
             served: Identities by when one of theirs was begun here last: the larger, the later.
 
         Returns:
-            What is held now: to work on, and to be given up because it has ended too many processes.
+            What is held now: to work on, and to be given up because it has ended too many processes. What needs its
+            user's tokens waits for the user.
         """
         claims: list[Claim] = []
         hopeless: list[Hopeless] = []
@@ -149,7 +147,12 @@ class RequestLog:
                 break
             if row.id in besides:
                 continue
-            taken = self._take(row, holder)
+            try:
+                taken = self._take(row, holder)
+            except DcpError:
+                if claims or hopeless:
+                    break  # what is held is worked on; the rest is found again
+                raise
             if isinstance(taken, Claim):
                 claims.append(taken)
             elif isinstance(taken, Hopeless):
@@ -163,18 +166,16 @@ class RequestLog:
         too_long = requests.c.lease_expires_at < self.database.moment(self.clock, LEASE - longest)
         waiting = requests.c.status == RequestStatus.WAITING_FOR_USER.value
         due = select(*SMALL).where(waiting, or_(too_long, requests.c.is_cancelled)).order_by(requests.c.created_at)
-        held = []
+        held: list[Hopeless] = []
         for row in self.database.rows(due):
-            claim = self._hold(row, waiting, {}, holder)
-            if claim is None:
-                continue
-            if row.is_cancelled:
-                held.append(Hopeless(claim, RequestStatus.CANCELLED, Problem(CANCELLED, "it was cancelled", 409)))
-            else:
-                days = self.database.settings.waiting_days
-                words = f"it has waited for {row.identity} for {days:g} days, and was ended"
-                problem = Problem(WAITED, words, 409, hint="the same command again begins anew")
-                held.append(Hopeless(claim, RequestStatus.FAILED, problem))
+            try:
+                claim = self._hold(row, waiting, {}, holder)
+            except DcpError:
+                if held:
+                    break  # as in ``claim``
+                raise
+            if claim is not None:
+                held.append(waited(claim, row, self.database.settings.waiting_days))
         return tuple(held)
 
     def asked(self, id: str, caller: Caller) -> Request:

@@ -29,8 +29,8 @@ from dcp_graph_runner.api.table import find
 from dcp_graph_runner.graphs.catalogue import graph_of
 from dcp_graph_runner.graphs.graph import Graph, Node, Observe, Stage, run
 from dcp_graph_runner.graphs.work import SignedIn, Work
-from dcp_graph_runner.request_rows import Claim, Hopeless
-from dcp_graph_runner.requests import CANCELLED, RequestLog
+from dcp_graph_runner.request_rows import CANCELLED, Claim, Hopeless
+from dcp_graph_runner.requests import RequestLog
 from dcp_graph_runner.server.hiding import Secrets, own_secrets, shown, without_in
 from dcp_graph_runner.server.problems import problem_of
 from dcp_graph_runner.server.progress import Progress

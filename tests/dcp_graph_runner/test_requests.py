@@ -11,7 +11,7 @@ import attrs
 import pytest
 from sqlalchemy import event
 
-from dcp_core.errors import ConflictError, LeaseLostError, NotFoundError, UnauthorizedError
+from dcp_core.errors import ConflictError, LeaseLostError, NotFoundError, TransientError, UnauthorizedError
 from dcp_core.records import Caller
 from dcp_core.sections import StoreSettings
 from dcp_core.store import Holder
@@ -156,6 +156,31 @@ def test_what_waits_longer_than_the_settings_say_is_held_to_be_ended(log: Reques
         "req_1", RequestStatus.FAILED, "request.waited_too_long",
     )  # fmt: skip
     assert log.claim_waiting(B) == ()
+
+
+def test_what_is_held_when_the_database_goes_away_is_worked_on(
+    log: RequestLog, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        accepted(log, f"req_{number}")
+    expire(clock)
+    held: list[str] = []
+    hold = RequestLog._hold
+
+    def hold_one(self: RequestLog, row: Any, *more: Any) -> Claim | None:
+        if held:
+            raise TransientError("the database is away")
+        held.append(row.id)
+        return hold(self, row, *more)
+
+    monkeypatch.setattr(RequestLog, "_hold", hold_one)
+    (mine,), hopeless = log.claim(B, 10)
+    assert ([mine.request.id], hopeless) == (held, ())
+    with pytest.raises(TransientError):  # nothing is held: there is nothing to give back
+        log.claim(B, 10, held)
+    monkeypatch.undo()
+    log.release([mine])
+    assert [each.request.id for each in log.claim(B, 10)[0]] == ["req_0", "req_1", "req_2"]
 
 
 def test_what_has_ended_is_not_cancelled(log: RequestLog) -> None:
