@@ -54,7 +54,14 @@ class RemoteSettings:
         """
         raw = settings.values.get(SECTION, {})
         token = raw.get("token") if isinstance(raw, Mapping) else None
+        server = raw.get("server") if isinstance(raw, Mapping) else None
         where = str(settings.file) if settings.file else None
+        if server is not None and not isinstance(server, str):
+            raise SettingsError(
+                f"[{SECTION}] server must be text, got {server!r}",
+                where=where,
+                hint='server = "grpcs://host:port", or "off" to work in process',
+            )
         if token is not None and not (isinstance(token, str) and _REFERENCE.fullmatch(token)):
             raise SettingsError(
                 f"[{SECTION}] token must be a reference to the environment",

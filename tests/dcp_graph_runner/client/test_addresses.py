@@ -68,6 +68,14 @@ def test_the_command_line_wins_over_the_environment_over_the_file(
     assert chosen_server(settings(values, **environ), given) == expected
 
 
+@pytest.mark.parametrize("written", [5, True, ["runner:1"]])
+def test_a_server_that_is_no_text_is_refused_where_it_is_written(written: Any) -> None:
+    found = Settings(Path("/nowhere"), {"remote": {"server": written}}, {}, Path("/nowhere/dcp.toml"))
+    with pytest.raises(SettingsError, match=r"\[remote\] server must be text") as refused:
+        chosen_server(found, None)
+    assert refused.value.where == "/nowhere/dcp.toml"
+
+
 def test_a_token_in_the_file_is_refused_and_not_shown() -> None:
     with pytest.raises(SettingsError, match="must be a reference") as refused:
         RemoteSettings.of(settings({"remote": {"token": "eyJ-very-secret"}}))
