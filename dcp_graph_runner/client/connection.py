@@ -22,8 +22,10 @@ AWAY = "remote.away"
 """The server did not answer; what was asked may have been done or not."""
 UNREACHABLE = "remote.unreachable"
 """There was no connection: nothing was asked."""
+UNTRUSTED = "remote.untrusted"
+"""The server's certificate is not one to be trusted, which waiting does not change: nothing was asked."""
 SIGN_IN = "sign in: [remote] token or token_command in dcp.toml, or DCP_REMOTE_TOKEN"
-_NO_CONNECTION = ("failed to connect", "DNS resolution failed", "resolving", "name resolution")
+_NO_CONNECTION = ("failed to connect", "DNS resolution failed", "errors resolving", "resolving", "name resolution")
 """Words of gRPC's, in front."""
 _OPTIONS = (
     ("grpc.max_receive_message_length", 256 * 1024 * 1024),  # the plan of a whole repository
@@ -136,9 +138,11 @@ class Connection:
     def _away(self, details: str) -> TransientError:
         if not details.startswith(_NO_CONNECTION):
             return TransientError("the server has gone away", where=str(self.address), code=AWAY)
-        return TransientError(
-            "the server cannot be reached", where=str(self.address), hint=_hint(self.address, details), code=UNREACHABLE
-        )
+        words, hint = "the server cannot be reached", _hint(self.address, details)
+        if _is_unresolved(details):
+            words = f"the name cannot be resolved: {self.address.host}"
+        code = UNTRUSTED if "CERTIFICATE_VERIFY_FAILED" in details else UNREACHABLE
+        return TransientError(words, where=str(self.address), hint=hint, code=code)
 
 
 def _open(address: Address, settings: RemoteSettings) -> Any:
@@ -181,6 +185,10 @@ def _problem(error: Any) -> Problem | None:
     return None
 
 
+def _is_unresolved(details: str) -> bool:
+    return "resolving" in details or "address lookup" in details or "DNS" in details
+
+
 def _hint(address: Address, details: str) -> str | None:
     """What to do next, as far as the words of gRPC's C core tell, which no specification fixes."""
     if "http1.x server" in details or "selected ALPN" in details:
@@ -191,8 +199,8 @@ def _hint(address: Address, details: str) -> str | None:
         return "its certificate is not trusted: [remote] ca names the file of its authority"
     if "refused" in details:
         return "nobody listens there: `pretzel server start` starts one; --server off works without"
-    if "resolving" in details or "address lookup" in details or "DNS" in details:
-        return "there is no host of that name"
+    if _is_unresolved(details):
+        return "--server, DCP_REMOTE_SERVER or [remote] server in dcp.toml names it; is it known in this network?"
     if "Socket closed" in details or "reset" in details or "handshake" in details.lower():
         if not address.is_encrypted:
             return "the connection was closed at once: grpcs:// where the server has TLS"

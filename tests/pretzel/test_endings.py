@@ -211,6 +211,16 @@ def test_a_server_that_is_not_there_is_told(pretzel: Pretzel, note: Note, monkey
     assert "hint: nobody listens there: `pretzel server start` starts one" in ended.err
 
 
+def test_a_server_of_a_name_that_there_is_not_is_told(
+    pretzel: Pretzel, note: Note, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DCP_REMOTE_CONNECT_S", "0.2")
+    ended = pretzel("lint", note("a"), "--server", "grpc://nowhere.invalid")
+    assert ended.status == 1
+    assert "error[remote.unreachable]: the name cannot be resolved: nowhere.invalid" in ended.err
+    assert "hint: --server, DCP_REMOTE_SERVER or [remote] server in dcp.toml names it" in ended.err
+
+
 @pytest.mark.parametrize("address", ["http://localhost:8620", "grpc://", "localhost:http", "grpc://a:1/path"])
 def test_an_address_that_is_none_is_told(pretzel: Pretzel, note: Note, address: str) -> None:
     ended = pretzel("lint", note("a"), "--server", address)
