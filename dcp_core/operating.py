@@ -162,6 +162,8 @@ class Operator:
             UnauthorizedError: A rule denied, or failed.
         """
         who = self.caller
+        if not who.may_enter(environment.name):
+            raise UnauthorizedError(f"the token of {who.identity} is not for {environment.name}")
         request = AuthorizationRequest(
             who.identity, operation, environment, logical_plan, in_force, who.groups, others, who.is_system
         )

@@ -6,6 +6,7 @@ Frozen and, but for ``Command``, JSON-able through ``dcp_core.documents``.
 from __future__ import annotations
 
 import enum
+import fnmatch
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -337,6 +338,7 @@ class Caller:
         request_id: The server's request that is being worked on; "" in process.
         is_system: Whether it is DCP itself, the controller, which no token and no name makes anybody.
         is_remote: Whether they call through a server: a path that they name is none of the server's.
+        tenants: The environments that their token is for, ``playground_*`` is one too; None when tokens do not say.
     """
 
     identity: str
@@ -344,6 +346,11 @@ class Caller:
     request_id: str = ""
     is_system: bool = False
     is_remote: bool = False
+    tenants: tuple[str, ...] | None = None
+
+    def may_enter(self, environment: str) -> bool:
+        """Whether their token is for that environment, whatever they would do there."""
+        return self.tenants is None or any(fnmatch.fnmatchcase(environment, each) for each in self.tenants)
 
 
 @attrs.frozen

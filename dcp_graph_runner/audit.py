@@ -9,7 +9,7 @@ Source: design.md section 9.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
 
 import attrs
@@ -198,15 +198,22 @@ class AuditLog:
         return tuple(link.record for link in self._newest(environment, manifest_id, limit))
 
     def listed(
-        self, environment: str | None, manifest_id: str | None, limit: int
+        self, environment: str | Collection[str] | None, manifest_id: str | None, limit: int
     ) -> tuple[AuditRecord | Unreadable, ...]:
         """Newest first; for people, who want to see the rest when somebody has changed one by hand."""
         return tuple(_listed(link) for link in self._newest(environment, manifest_id, limit))
 
-    def _newest(self, environment: str | None, manifest_id: str | None, limit: int) -> tuple[Link, ...]:
+    def environments(self) -> tuple[str, ...]:
+        """Those that records are about, by name; "" is what was refused before it was about any."""
+        return tuple(str(row.environment) for row in self._database.rows(select(audit.c.environment).distinct()))
+
+    def _newest(
+        self, environment: str | Collection[str] | None, manifest_id: str | None, limit: int
+    ) -> tuple[Link, ...]:
         query = select(audit).order_by(audit.c.sequence.desc()).limit(limit)
         if environment is not None:
-            query = query.where(audit.c.environment == environment)
+            names = [environment] if isinstance(environment, str) else environment
+            query = query.where(audit.c.environment.in_(names))
         if manifest_id is not None:
             query = query.where(audit.c.manifest_id == manifest_id)
         return tuple(_link(row) for row in self._database.rows(query))
@@ -260,13 +267,16 @@ def log_of(store: Store) -> AuditLog:
 
 
 def listed(
-    store: Store, environment: str | None = None, manifest_id: str | None = None, limit: int = 100
+    store: Store, environment: str | Collection[str] | None = None, manifest_id: str | None = None, limit: int = 100
 ) -> tuple[AuditRecord | Unreadable, ...]:
     """As ``Store.audit_records``; of a store that keeps a chain, what cannot be read is shown as such."""
     log = getattr(store, "audit_log", None)
     if isinstance(log, AuditLog):
         return log.listed(environment, manifest_id, limit)
-    return store.audit_records(environment, manifest_id, limit)
+    if environment is None or isinstance(environment, str):
+        return store.audit_records(environment, manifest_id, limit)
+    found = [store.audit_records(each, manifest_id, limit) for each in environment]
+    return tuple(sorted((record for some in found for record in some), key=lambda each: each.at, reverse=True)[:limit])
 
 
 def _links(connection: Connection, after: int, limit: int | None = None) -> Iterator[Link]:

@@ -27,6 +27,7 @@ from dcp_graph_runner import holder as processes
 from dcp_graph_runner.api.long_running import Event, OperationState, Problem, RequestStatus
 from dcp_graph_runner.database import Database
 from dcp_graph_runner.journal_rows import dump
+from dcp_graph_runner.request_events import write_events
 from dcp_graph_runner.request_rows import (
     LEASE,
     NOBODY,
@@ -253,32 +254,20 @@ class RequestLog:
 
         def add(connection: Connection) -> None:
             for claim, several in sorted(events.items(), key=lambda each: each[0].request.id):
-                mine = select(requests.c.id).where(fenced(claim.request.id, claim.fence)).with_for_update()
-                if connection.execute(mine).first() is None:
-                    continue
-                known = count_events(connection, claim.request.id)  # a commit may be kept and its answer lost
-                new = [each for each in several if each.sequence > known]
-                if new:
-                    connection.execute(
-                        insert(request_events),
-                        [
-                            {
-                                "request_id": claim.request.id,
-                                "sequence": each.sequence,
-                                "type": each.type,
-                                "document": dump(each),
-                                "at": each.at,
-                            }
-                            for each in new
-                        ],
-                    )
+                write_events(connection, claim, several)
 
         self.database.settle(add)
 
     def finish(
-        self, claim: Claim, status: RequestStatus, *, answer: JsonValue = None, error: Problem | None = None
+        self,
+        claim: Claim,
+        status: RequestStatus,
+        *,
+        answer: JsonValue = None,
+        error: Problem | None = None,
+        events: Sequence[Event] = (),
     ) -> None:
-        """End it.
+        """End it, with the last of its events in the same transaction.
 
         Raises:
             LeaseLostError: Another replica has it now.
@@ -291,6 +280,8 @@ class RequestLog:
 
         def end(connection: Connection) -> None:
             mine = fenced(claim.request.id, claim.fence)
+            if events:
+                write_events(connection, claim, events)
             change = update(requests).where(mine).values(finished_at=self._now(connection), **ended)
             if connection.execute(change).rowcount == 0:
                 by_id = requests.c.id == claim.request.id

@@ -5,7 +5,6 @@ Source: design.md section 9.
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
@@ -42,7 +41,7 @@ class Principal:
 
     def caller(self, request_id: str = "") -> Caller:
         """On whose behalf a control plane works."""
-        return Caller(self.identity, self.groups, request_id, is_remote=True)
+        return Caller(self.identity, self.groups, request_id, is_remote=True, tenants=self.tenants)
 
 
 class Authenticates(Protocol):
@@ -90,7 +89,7 @@ def check_tenant(principal: Principal, tenant_header: str, environment: str | No
         )
     concerned = tenant or environment
     if principal.tenants is not None:
-        if concerned is not None and not any(fnmatch.fnmatchcase(concerned, each) for each in principal.tenants):
+        if concerned is not None and not principal.caller().may_enter(concerned):
             raise UnauthorizedError(f"the token of {principal.identity} is not for {concerned}")
     elif tenant and tenant not in (PRODUCTION, own_playground(principal.identity)):
         raise UnauthorizedError(

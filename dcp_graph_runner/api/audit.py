@@ -145,8 +145,8 @@ def _list(dcp: ControlPlane, request: ListAuditRequest) -> ListAuditAnswer:
 
     if not 1 <= request.limit <= MOST_RECORDS:
         raise UsageError(f"1 to {MOST_RECORDS:,} records can be listed, not {request.limit}")
-    where = None if request.everywhere else dcp.environment(request.environment).name
     dcp.settle_audit()
+    where = _readable(dcp) if request.everywhere else dcp.environment(request.environment).name
     rows = []
     for each in listed(dcp.store, where, request.manifest_id, request.limit):
         if isinstance(each, Unreadable):
@@ -160,6 +160,20 @@ def _list(dcp: ControlPlane, request: ListAuditRequest) -> ListAuditAnswer:
         else:
             rows.append(AuditRow(each))
     return ListAuditAnswer(tuple(rows))
+
+
+def _readable(dcp: ControlPlane) -> tuple[str, ...] | None:
+    """The environments with records that the caller may read; None for all there are."""
+    from dcp_graph_runner.audit import AuditLog
+    from dcp_graph_runner.metadata.applied import readable
+
+    log = getattr(dcp.store, "audit_log", None)
+    if not isinstance(log, AuditLog):
+        return None
+    names = log.environments()
+    found = readable(dcp, [each for each in names if each])
+    # What was refused before it was about any environment is for whoever may read whatever there is.
+    return None if len(found) == len([each for each in names if each]) and dcp.caller.tenants is None else found
 
 
 def _verify(dcp: ControlPlane, request: VerifyAuditRequest) -> VerifyAuditAnswer:

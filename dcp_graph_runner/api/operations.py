@@ -149,11 +149,19 @@ def _get(dcp: ControlPlane, request: GetOperationRequest) -> OperationState:
 
 
 def _list(dcp: ControlPlane, request: ListOperationsRequest) -> ListOperationsAnswer:
+    from sqlalchemy import select
+
+    from dcp_graph_runner.metadata.applied import readable
     from dcp_graph_runner.requests import RequestLog
+    from dcp_graph_runner.tables import requests
 
     if not 1 <= request.limit <= MOST_OPERATIONS:
         raise UsageError(f"1 to {MOST_OPERATIONS:,} operations can be listed, not {request.limit}")
-    return ListOperationsAnswer(RequestLog.of(dcp.store, dcp.clock).all(request.environment, request.limit))
+    log = RequestLog.of(dcp.store, dcp.clock)
+    there = select(requests.c.environment).distinct()
+    one = request.environment
+    names = [each.environment for each in log.database.rows(there)] if one is None else [one]
+    return ListOperationsAnswer(log.all(readable(dcp, names), request.limit))
 
 
 def _cancel(dcp: ControlPlane, request: GetOperationRequest) -> OperationState:

@@ -130,8 +130,14 @@ def _create(dcp: ControlPlane, request: PlaygroundRequest) -> SandboxAnswer:
 
 
 def _list(dcp: ControlPlane, _request: ListPlaygroundsRequest) -> ListPlaygroundsAnswer:
+    from dcp_graph_runner.metadata.applied import readable
+
     playgrounds = Playgrounds.of(dcp)
-    return ListPlaygroundsAnswer(playgrounds.list(), playgrounds.current(dcp.identity).name)
+    found = playgrounds.list()
+    names = frozenset(readable(dcp, [each.id for each in found]))
+    return ListPlaygroundsAnswer(
+        tuple(each for each in found if each.id in names), playgrounds.current(dcp.identity).name
+    )
 
 
 def _show(dcp: ControlPlane, request: PlaygroundRequest) -> ShowPlaygroundAnswer:
@@ -142,7 +148,12 @@ def _show(dcp: ControlPlane, request: PlaygroundRequest) -> ShowPlaygroundAnswer
 
 
 def _use(dcp: ControlPlane, request: UseRequest) -> CurrentAnswer:
-    environment = Playgrounds.of(dcp).use(dcp.identity, request.name)
+    playgrounds = Playgrounds.of(dcp)
+    if request.name is not None:
+        chosen = playgrounds.find(request.name)
+        name = PLAYGROUND_PREFIX + request.name.removeprefix(PLAYGROUND_PREFIX)
+        dcp.authorize(READ, Environment.named(chosen.id if chosen is not None else name))
+    environment = playgrounds.use(dcp.identity, request.name)
     return CurrentAnswer(environment.name, environment.catalog)
 
 

@@ -18,7 +18,7 @@ from dcp_core.parameters import refuse_secrets
 from dcp_core.planner import decompose
 from dcp_core.records import Operation
 from dcp_graph_runner.api.handlers import READ
-from dcp_graph_runner.api.long_running import GetOperationRequest
+from dcp_graph_runner.api.long_running import GetOperationRequest, ListOperationsRequest
 from dcp_graph_runner.api.messages import (
     ApplyAnswer,
     ApplyRequest,
@@ -62,11 +62,14 @@ def authorize(work: Work) -> None:
     environment = work.dcp.environment(named)
     work.environment = environment.name
     if work.signed_in is not None:
-        is_about_one = named is not None or hasattr(work.request, "environment")
-        work.signed_in.check(environment.name if is_about_one else None)
+        work.signed_in.check(environment.name if _is_about_one(work, named) else None)
     if work.handler.asks is None:
         return
     subjects = () if work.handler.asks == READ else _subjects(work)
+    if not subjects and not _is_about_one(work, named):
+        anywhere = attrs.evolve(work.dcp.caller, tenants=None)  # what comes of it is asked about environment by it
+        attrs.evolve(work.dcp.operator, caller=anywhere).ask(work.handler.asks, environment)
+        return
     if not subjects:
         work.dcp.authorize(work.handler.asks, environment)
         return
@@ -209,6 +212,15 @@ def audit(work: Work) -> None:
             return
         work.error = refusals.told(work.error, unrecorded)
     refusals.record(work)
+
+
+def _is_about_one(work: Work, named: str | None) -> bool:
+    """Whether the request is about one environment, or about whatever the caller may read."""
+    if named is not None:
+        return True
+    if isinstance(work.request, ListOperationsRequest) or getattr(work.request, "everywhere", False):
+        return False
+    return hasattr(work.request, "environment")
 
 
 def _subjects(work: Work) -> Sequence[tuple[LogicalPlan, LogicalPlan | None]]:

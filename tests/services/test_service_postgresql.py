@@ -59,7 +59,7 @@ def test_an_apply_killed_at_any_statement_is_ended_by_the_other_replica(
     plans = tuple(map(probe, "abcd"))
     with contextlib.suppress(EOFError):
         mortal.call("Operations.Apply", ApplyRequest(PLAYGROUND, plans))
-    accepted = survivor.requests.all(PLAYGROUND, 10)
+    accepted = survivor.requests.all([PLAYGROUND], 10)
     assert mortal.process.wait().status == -signal.SIGKILL
     for each in accepted:
         state = ended(survivor, each.id)

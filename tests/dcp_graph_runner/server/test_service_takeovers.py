@@ -88,7 +88,7 @@ def test_an_apply_killed_at_any_statement_is_ended_by_the_other_replica(
     try:
         id = mortal.call("Operations.Apply", apply("a", "b", "c", "d")).id
     except EOFError:  # it died before it could answer: accepted or not
-        accepted = survivor.requests.all(PLAYGROUND, 10)
+        accepted = survivor.requests.all([PLAYGROUND], 10)
         if not accepted:
             assert told(survivor) == []
             return
