@@ -18,6 +18,7 @@ from dcp_graph_runner.access.settings import AuthSettings
 from dcp_graph_runner.api.handlers import AnyHandler
 from dcp_graph_runner.api.table import HANDLERS
 from dcp_graph_runner.server.calls import Calls
+from dcp_graph_runner.server.controlling import ServedController
 from dcp_graph_runner.server.grpc_api import GrpcServer
 from dcp_graph_runner.server.http_api import HttpApi
 from dcp_graph_runner.server.metrics import Metrics
@@ -96,6 +97,8 @@ class GraphRunnerServer:
                 tls=certificates.context() if certificates else None,
                 connections=serving.connections,
             )
+            # Last, for it works on its own at once.
+            self._controller = ServedController(settings, serving.grace_s) if serving.controller else None
             undone.pop_all()
         self.grpc_port, self.grpc_url = self._grpc.port, self._grpc.url
         self.http_port, self.http_url = self._http.port, self._http.url
@@ -121,6 +124,8 @@ class GraphRunnerServer:
             _LOG.info("the server ends: no new calls")
             time.sleep(min(self._serving.notice_s, max(0.0, ends_at - time.monotonic())))
         self.service.begin_drain()
+        if self._controller is not None:
+            self._controller.begin_stop()  # it ends beside the rest
         calls_end_at = time.monotonic() + _CALLS_SHARE * max(0.0, ends_at - time.monotonic())
         is_done = self._calls.wait_until_idle(calls_end_at - time.monotonic())
         is_done &= self.service.worker.close(max(0.0, ends_at - time.monotonic() - _LAST_EVENTS_S))
@@ -128,6 +133,8 @@ class GraphRunnerServer:
         self._grpc.stop(min(_END_S, max(0.0, ends_at - time.monotonic())))
         self._http.stop(min(_END_S, max(0.0, ends_at - time.monotonic())))
         self._calls.close()
+        if self._controller is not None:
+            is_done &= self._controller.stop(ends_at - time.monotonic())
         is_done &= self.service.close(0.0)
         self._telemetry.close()
         _LOG.info("the server has ended%s", "" if is_done else "; another replica goes on with what was left")

@@ -48,6 +48,7 @@ class ServerSettings:
         grace_s: How long the server may take to end, in seconds.
         notice_s: How long it goes on answering after health has said that it ends, in seconds, so that load balancers
             see it; a part of ``grace_s``.
+        controller: Whether a controller works in this process too.
     """
 
     host: str = "127.0.0.1"
@@ -64,6 +65,7 @@ class ServerSettings:
     request_s: float = 60.0
     grace_s: float = 30.0
     notice_s: float = 0.0
+    controller: bool = False
 
     @classmethod
     def from_settings(cls, settings: Settings, **given: Any) -> ServerSettings:

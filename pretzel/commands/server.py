@@ -134,6 +134,9 @@ start_command = command(
             ["--client-ca"], type=_FILE, callback=absolute, help="Callers need a certificate of this authority (PEM)."
         ),
         click.Option(["--workers"], type=click.IntRange(1, 256), help="Operations at once; 8 by default."),
+        click.Option(
+            ["--controller"], is_flag=True, default=None, help="Look after what was applied too: a controller inside."
+        ),
         click.Option(["--grace-s"], type=float, help="How long it may take to end, in seconds; 30 by default."),
     ],
 )
