@@ -22,7 +22,17 @@ from dcp_graph_runner.database import Database
 from dcp_graph_runner.journal import SqlJournal
 from dcp_graph_runner.journal_rows import AnyRow, dump, read_operation
 from dcp_graph_runner.schema import ensure_current
-from dcp_graph_runner.tables import chosen_sandboxes, inventory, logical_plans, operations, sandboxes
+from dcp_graph_runner.tables import (
+    chosen_sandboxes,
+    conditions,
+    heal_attempts,
+    inventory,
+    logical_plans,
+    observations,
+    operations,
+    pauses,
+    sandboxes,
+)
 
 _NAMED_AT_MOST = 500
 """In one statement; of more, all of an environment are read and the others left out."""
@@ -236,6 +246,8 @@ class SqlStore(SqlJournal):
     def delete_sandbox(self, sandbox_id: str) -> None:
         """See ``Store.delete_sandbox``; whoever had chosen it has chosen nothing. An unknown id is fine.
 
+        What was paused there and what the controller knows of it are forgotten too: made anew, it is another one.
+
         Raises:
             ConflictError: Resources are left, or an operation is running there.
         """
@@ -256,6 +268,8 @@ class SqlStore(SqlJournal):
             if running is not None:
                 raise ConflictError(f"operation {running.id} is running in {sandbox_id}")
             connection.execute(delete(chosen_sandboxes).where(chosen_sandboxes.c.sandbox_id == sandbox_id))
+            for each in (pauses, conditions, observations, heal_attempts):
+                connection.execute(delete(each).where(each.c.environment == sandbox_id))
             connection.execute(delete(sandboxes).where(sandboxes.c.id == sandbox_id))
 
         self._database.settle(forget)

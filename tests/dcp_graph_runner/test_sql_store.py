@@ -13,6 +13,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from sqlalchemy import Table, insert, select
 
 from dcp_core.control_plane import ControlPlane
 from dcp_core.errors import ConflictError, LeaseLostError, PermanentError, SettingsError, TransientError
@@ -24,6 +25,7 @@ from dcp_graph_runner import current_holder
 from dcp_graph_runner.database import Database
 from dcp_graph_runner.schema import ensure_current
 from dcp_graph_runner.sql_store import SqlStore, open_store
+from dcp_graph_runner.tables import conditions, heal_attempts, observations, pauses
 from tests.dcp_graph_runner.chains import verified
 from tests.dcp_graph_runner.store_contract import (
     ALICE,
@@ -214,6 +216,25 @@ def test_a_playground_where_something_runs_cannot_be_forgotten(store: SqlStore) 
     finish(store, lease)
     store.delete_sandbox(ALICE)
     assert store.sandboxes() == ()
+
+
+def test_a_playground_is_forgotten_with_all_that_was_said_of_it_and_of_no_other(store: SqlStore) -> None:
+    store.put_sandbox(Sandbox(ALICE, "alice", "alice", START, START))
+    said: dict[Table, dict[str, object]] = {
+        pauses: {"manifest_id": "m", "user": "u", "reason": "", "at": START},
+        heal_attempts: {"manifest_id": "m", "attempts": 1, "next_at": START, "error": ""},
+        observations: {"shard": 0, "kind": "k", "observed_at": START},
+        conditions: {
+            "kind": "k", "name": "n", "manifest_id": "m", "shard": 0, "status": "s", "reason": "", "message": "",
+            "changes": "[]", "since": START,
+        },
+    }  # fmt: skip
+    with store.database.writing() as connection:
+        for table, row in said.items():
+            connection.execute(insert(table), [{"environment": where, **row} for where in (ALICE, "production")])
+    store.delete_sandbox(ALICE)
+    left = {row.environment for table in said for row in store.database.rows(select(table))}
+    assert left == {"production"}
 
 
 def test_many_threads_share_one_store(store: SqlStore) -> None:
