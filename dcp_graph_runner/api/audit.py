@@ -9,9 +9,11 @@ import attrs
 
 from dcp_core.control_plane import ControlPlane
 from dcp_core.errors import DcpError, UsageError
+from dcp_core.model import PRODUCTION, Environment
 from dcp_core.records import AuditRecord
 from dcp_graph_runner.api.handlers import READ, AnyHandler, Handler
 from dcp_graph_runner.audit_settings import AuditSettings
+from dcp_graph_runner.deeds import Subject, recording_denial
 
 MOST_RECORDS = 10_000
 
@@ -213,6 +215,8 @@ def _deliver(dcp: ControlPlane, _request: DeliverAuditRequest) -> DeliverAuditAn
     from dcp_graph_runner.audit import log_of
     from dcp_graph_runner.audit_outbox import Outbox
 
+    with recording_denial(dcp, Subject("deliver", PRODUCTION, "DELIVER the audit log")):
+        dcp.authorize("deliver_audit", Environment.named(PRODUCTION))  # of everybody's records
     dcp.settle_audit()
     delivery = Outbox.of(log_of(dcp.store), dcp.settings).deliver()
     return DeliverAuditAnswer(delivery.where, delivery.delivered, delivery.sequence)
@@ -223,6 +227,6 @@ HANDLERS: tuple[AnyHandler, ...] = (
             summary="What was done, newest first"),
     Handler("Audit", "Verify", VerifyAuditRequest, VerifyAuditAnswer, _verify, "/audit/verify", READ, verb="GET",
             summary="Whether anybody has touched the log"),
-    Handler("Audit", "Deliver", DeliverAuditRequest, DeliverAuditAnswer, _deliver, "/audit/deliver", READ,
+    Handler("Audit", "Deliver", DeliverAuditRequest, DeliverAuditAnswer, _deliver, "/audit/deliver", None,
             summary="Bring the log to the audit table"),
 )  # fmt: skip

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dcp_core.errors import UnauthorizedError
+from dcp_core.errors import SettingsError, UnauthorizedError
 from dcp_core.model import LogicalPlan, Metadata
-from dcp_graph_runner.api.audit import ListAuditRequest
+from dcp_graph_runner.api.audit import DeliverAuditRequest, ListAuditRequest
 from dcp_graph_runner.api.long_running import GetOperationRequest, ListOperationsRequest
 from dcp_graph_runner.api.messages import ApplyRequest
 from dcp_graph_runner.api.metadata import GetLineageRequest, ListManifestsRequest, ListOwnersRequest
@@ -18,7 +18,7 @@ from dcp_graph_runner.metadata.applied import readable
 from dcp_graph_runner.server.service import Service
 from tests.dcp_graph_runner.access.issuer import Issuer
 from tests.dcp_graph_runner.server.probes import probe
-from tests.dcp_graph_runner.server.replicas import answered, call, service
+from tests.dcp_graph_runner.server.replicas import answered, audit, call, service
 
 Headers = Mapping[str, str]
 PLACES = ("production", "playground_alice", "playground_bob")
@@ -34,7 +34,9 @@ def issuer() -> Iterator[Issuer]:
 def replica(tmp_path_factory: pytest.TempPathFactory, issuer: Issuer) -> Iterator[Service]:
     """Something of the same name is applied everywhere."""
     root: Path = tmp_path_factory.mktemp("tenants")
-    (root / "dcp.toml").write_text(f'[auth]\nissuer = "{issuer.url}"\naudience = ["dcp"]\ntenants_claim = "tenants"\n')
+    (root / "dcp.toml").write_text(
+        f'[auth]\nissuer = "{issuer.url}"\naudience = ["dcp"]\ntenants_claim = "tenants"\nadmin_groups = ["admins"]\n'
+    )
     opened = service(root)
     for place, user in zip(PLACES, ("alice", "alice", "bob"), strict=True):
         headers = token(issuer, user, *PLACES, groups=["logistics"])
@@ -102,3 +104,12 @@ def test_the_lineage_of_a_playground_tells_nothing_of_production(replica: Servic
     for tenants, places in ((("playground_bob",), ()), (PLACES, ("production",))):
         dcp = replica.control_plane(replica._signing_in.sign_in(token(issuer, "bob", *tenants)))
         assert readable(dcp, ["production"]) == places, "what a graph of data is made of beside its own"
+
+
+def test_only_an_administrator_has_everybodys_records_delivered(replica: Service, issuer: Issuer) -> None:
+    with pytest.raises(UnauthorizedError, match="takes an administrator"):
+        call(replica, "Audit.Deliver", DeliverAuditRequest(), token(issuer, "bob", *PLACES, groups=["logistics"]))
+    record = audit(replica)[-1]
+    assert (record.kind, record.user, str(record.outcome)) == ("deliver", "bob@example.com", "REFUSED")
+    with pytest.raises(SettingsError):  # there is no table here: the rules have let them through
+        call(replica, "Audit.Deliver", DeliverAuditRequest(), token(issuer, "carol", *PLACES, groups=["admins"]))
