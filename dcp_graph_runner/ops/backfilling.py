@@ -26,7 +26,7 @@ from dcp_core.records import Execution, OperationStatus
 from dcp_graph_runner.ops.intervals_run import MOST_PARALLEL, Job, run_all
 from dcp_graph_runner.ops.manifests import Applied
 from dcp_graph_runner.ops.messages import BackfillAnswer, BackfillRequest, BackfillRow, Reprocess
-from dcp_graph_runner.ops.running import FAILED, RunKey, executions_of
+from dcp_graph_runner.ops.running import FAILED, RunKey, check_runnable, executions_of
 
 BACKFILL = "backfill"
 FUTURE = "it has not ended yet"
@@ -50,6 +50,7 @@ def backfill(dcp: ControlPlane, request: BackfillRequest) -> BackfillAnswer:
     applied = Applied.find(dcp, request.environment, request.manifest_id)
     with applied.deed(BACKFILL) as deed:
         resource, intervals = _intervals(applied, request)
+        check_runnable(applied)
         jobs = _jobs(applied, resource, intervals, request)
         rows, status = [each.row for each in jobs], OperationStatus.SUCCEEDED
         if not request.dry_run and any(each.row.wanted for each in jobs):

@@ -182,7 +182,7 @@ def begin(applied: Applied, key: RunKey, params: Mapping[str, str], *, wait: boo
         refuse_secrets(params)
     if not wait:
         with applied.deed(key.kind) as deed:
-            _check_runnable(applied)
+            check_runnable(applied)
             if len(applied.runnable) > 1:
                 raise UsageError(f"the jobs of {applied.id} run one after the other", hint="wait for them: --wait")
             deed.begin()
@@ -191,7 +191,7 @@ def begin(applied: Applied, key: RunKey, params: Mapping[str, str], *, wait: boo
         return executions
     with applied.dcp.recording_refusal(key.kind, [plan]):
         applied.check_allowed(key.kind)
-        _check_runnable(applied)
+        check_runnable(applied)
     operator = applied.dcp.operator
     return operator.run(operator.new(key.kind, plan), params, KeyedJournal(key, operator))
 
@@ -206,7 +206,13 @@ def _started(applied: Applied, key: RunKey, params: Mapping[str, str]) -> tuple[
     return tuple(dcp.registry.plugin(of.plugin_type, "run", logical_plan=of, params=params, ctx=within))
 
 
-def _check_runnable(applied: Applied) -> None:
+def check_runnable(applied: Applied) -> None:
+    """Whether all that a run would start is this manifest's own, as the inventory has it.
+
+    Raises:
+        ConflictError: A job was not made when it was applied; one of that name may be another manifest's by now.
+        UsageError: Nothing of it runs.
+    """
     there = {each.key for each in applied.resources}
     wanted = [each for each in decompose(applied.in_force, applied.dcp.registry) if each.runnable]
     missing = [each.name for each in wanted if each.key not in there]

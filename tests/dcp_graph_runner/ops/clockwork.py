@@ -34,7 +34,8 @@ class Clockwork(Plugin):
         return CLOCK
 
     def decompose(self, logical_plan: LogicalPlan) -> tuple[Resource, ...]:
-        return (Resource("clock", "clock", CLOCK.id, ENVIRONMENT, {}, runnable=True),)
+        names = ["clock", *logical_plan.plugin_spec.get("also", ())]
+        return tuple(Resource("clock", each, CLOCK.id, ENVIRONMENT, {}, runnable=True) for each in names)
 
 
 class Clock(TextFile):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import attrs
 import pytest
 
 from dcp_core import ControlPlane, hookimpl
@@ -134,6 +135,14 @@ def test_an_interrupted_backfill_says_what_it_has_run(dcp: ControlPlane, clock: 
     clock._before = lambda: None
     run(dcp)
     assert hours(tmp_path) == list(range(HOURS))
+
+
+def test_a_job_that_is_none_of_the_manifests_own_is_not_run_with_it(dcp: ControlPlane, tmp_path: Path) -> None:
+    newest = attrs.evolve(CLOCK, plugin_spec={"also": ["theirs"]})  # in force, though its job was never made
+    dcp.store.save_logical_plan(newest, "op_1", "alice", datetime.now(UTC))
+    with pytest.raises(ConflictError, match="theirs was not made when clockwork/clock was applied"):
+        run(dcp)
+    assert not (tmp_path / ".dcp" / "executions.jsonl").exists()
 
 
 def test_two_backfills_at_once_run_each_interval_once(tmp_path: Path) -> None:
