@@ -20,6 +20,7 @@ from dcp_core.errors import LeaseLostError, NotFoundError, TransientError, Unaut
 from dcp_core.records import Caller
 from dcp_core.store import Holder
 from dcp_graph_runner.api.long_running import OperationState, Problem, RequestStatus
+from dcp_graph_runner.database import Database
 from dcp_graph_runner.tables import request_events, requests
 
 LEASE = timedelta(seconds=30)
@@ -28,7 +29,10 @@ WAITED = "request.waited_too_long"
 TOO_MANY = "request.too_many"
 _RETRY_AFTER_S = 5.0
 
+_IDS_AT_A_TIME = 500
+
 AnyRow = Row[tuple[object, ...]]
+Standing = tuple[str, int]
 
 # Documents and answers may be as large as a repository: they are read when they are wanted.
 SMALL = tuple(each for each in requests.c if each.name not in ("document", "answer"))
@@ -220,6 +224,19 @@ def waited(claim: Claim, row: AnyRow, days: float) -> Hopeless:
 def lost(claim: Claim) -> LeaseLostError:
     """What ends the writes of a former holder."""
     return LeaseLostError(f"another replica has taken request {claim.request.id} over")
+
+
+def standings(database: Database, ids: Sequence[str]) -> dict[str, Standing]:
+    """By id, how each stands and the number of its newest event; those that are not there are left out."""
+    newest = select(func.max(request_events.c.sequence)).where(request_events.c.request_id == requests.c.id)
+    found: dict[str, Standing] = {}
+    for start in range(0, len(ids), _IDS_AT_A_TIME):
+        mine = requests.c.id.in_(ids[start : start + _IDS_AT_A_TIME])
+        for row in database.rows(
+            select(requests.c.id, requests.c.status, newest.scalar_subquery().label("newest")).where(mine)
+        ):
+            found[row.id] = (row.status, row.newest or 0)
+    return found
 
 
 def unknown(id: str) -> NotFoundError:

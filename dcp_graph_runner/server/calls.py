@@ -25,11 +25,13 @@ from dcp_graph_runner.server.hiding import shown
 from dcp_graph_runner.server.logs import ACCESS, CURRENT, Call, secrets_of
 from dcp_graph_runner.server.metrics import Metrics
 from dcp_graph_runner.server.problems import problem_of
-from dcp_graph_runner.server.service import DRAINING, PEER
+from dcp_graph_runner.server.service import PEER
 from dcp_graph_runner.server.telemetry import TRACEPARENT, Span, Telemetry
+from dcp_graph_runner.server.watching import DRAINING
 
 _LOG = logging.getLogger(ACCESS)
 _RETRY_AFTER_S = 1.0
+_WATCH_AGAIN_S = 5.0
 WATCH = "Operations.WatchOperation"
 OK = "ok"
 GONE = "caller_gone"
@@ -89,16 +91,24 @@ class Calls:
         metrics: Measures.
         at_once: How many calls are answered at once; as many again wait for a thread.
         request_s: How long a caller may take to send one, in seconds.
+        watchers: How many streams of events there are at once.
     """
 
     def __init__(
-        self, service: Serves, telemetry: Telemetry, metrics: Metrics, at_once: int, request_s: float = 60.0
+        self,
+        service: Serves,
+        telemetry: Telemetry,
+        metrics: Metrics,
+        at_once: int,
+        request_s: float = 60.0,
+        watchers: int = 256,
     ) -> None:
         self._service = service
         self._telemetry = telemetry
         self._metrics = metrics
         self._most = 2 * at_once
         self._request_s = request_s
+        self._most_watchers = watchers
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="dcp-call")
         self._changed = threading.Condition()
         self._calls = 0
@@ -231,6 +241,20 @@ class Calls:
         except RuntimeError:  # the pool has ended
             raise TransientError("this server is about to end", retry_after_s=_RETRY_AFTER_S, code=DRAINING) from None
 
+    def check_watchers(self) -> None:
+        """Raises TransientError when there is no room for one more who watches."""
+        with self._changed:
+            self._check_watchers()
+
+    def _check_watchers(self) -> None:
+        if self._watchers >= self._most_watchers:
+            raise TransientError(
+                f"{self._watchers} callers follow operations here, and no more can",
+                hint="GET /operations/{id} says how one stands; [server] watchers",
+                retry_after_s=_WATCH_AGAIN_S,
+                code="server.busy",
+            )
+
     def _enter(self) -> None:
         with self._changed:
             if self._calls >= self._most:
@@ -247,6 +271,7 @@ class Calls:
     @contextlib.contextmanager
     def _counted_watcher(self) -> Iterator[None]:
         with self._changed:
+            self._check_watchers()
             self._watchers += 1
         try:
             yield

@@ -164,6 +164,7 @@ class HttpApi:
                 refuse_browsers(asking.headers, has_tokens=self.has_tokens)
                 last = request.headers.get("last-event-id")
                 query = request.query_params.multi_items() or ([("after", last)] if last else [])
+                self.calls.check_watchers()  # while its status can still be told
                 watched: WatchOperationRequest = from_query(query, WatchOperationRequest, {"id": id})
                 return watched
 

@@ -5,6 +5,7 @@ Source: design.md section 9.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -44,12 +45,11 @@ from dcp_graph_runner.server.held import HeldStore
 from dcp_graph_runner.server.hiding import HidingStore, own_secrets
 from dcp_graph_runner.server.progress import Progress
 from dcp_graph_runner.server.signing_in import SigningIn
-from dcp_graph_runner.server.watching import Bells, follow
+from dcp_graph_runner.server.watching import DRAINING, Watching
 from dcp_graph_runner.server.worker import Worker
 from dcp_graph_runner.sql_store import SqlStore
 
 IDEMPOTENCY_KEY = "idempotency-key"
-DRAINING = "server.draining"
 PEER = ":peer"
 """Among the headers, from the transport and never from the caller: whose address the call came from."""
 _SERVER = "(server)"
@@ -96,8 +96,8 @@ class Service:
         self.store = self._open_store()
         self._signing_in.register_rules(self.registry, self.store)
         self.requests = RequestLog.of(self.store, clock)
-        self._bells = Bells()
-        self._progress = Progress(self.requests, clock, self._bells.ring)
+        self._watching = Watching(self.requests, clock)
+        self._progress = Progress(self.requests, clock, self._watching.ring)
         self.registry.register(EXTENSIONS, "progress of requests", self._progress, "dcp-graph-runner")
         attach(self.control_plane(SignedIn(Caller(_SERVER))))
         denial = self.control_plane(SignedIn(Caller(_SERVER, is_system=True))).operator.denial(
@@ -169,12 +169,12 @@ class Service:
         return work.answer
 
     async def watch(self, request: WatchOperationRequest, headers: Mapping[str, str]) -> AsyncIterator[Any]:
-        """Follow a long-running operation; see ``watching.follow``. Raises as ``call`` does."""
-        import asyncio
-
-        await asyncio.to_thread(self.call, find("Operations.GetOperation"), GetOperationRequest(request.id), headers)
-        async for event in follow(self.requests, self._bells, self._clock, request.id, request.after):
-            yield event
+        """Follow a long-running operation; see ``Watching.follow``. Raises as ``call`` does."""
+        get = find("Operations.GetOperation")
+        await self._watching.in_thread(self.call, get, GetOperationRequest(request.id), headers)
+        async with contextlib.aclosing(self._watching.follow(request.id, request.after)) as events:
+            async for event in events:
+                yield event
 
     def control_plane(
         self, signed_in: SignedIn, sleep: Callable[[float], None] = time.sleep, claim: Claim | None = None
@@ -228,6 +228,7 @@ class Service:
         self._is_draining = True
         self._chores.close()
         is_done = self.worker.close(grace_s)
+        self._watching.close()
         if is_done:
             self._shared.close()
             self.store.close()

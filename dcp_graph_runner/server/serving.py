@@ -69,7 +69,9 @@ class GraphRunnerServer:
                 observe=observing(self._telemetry, self.metrics),
             )
             undone.callback(self.service.close, 0.0)
-            self._calls = Calls(self.service, self._telemetry, self.metrics, serving.calls, serving.request_s)
+            self._calls = Calls(
+                self.service, self._telemetry, self.metrics, serving.calls, serving.request_s, serving.watchers
+            )
             undone.callback(self._calls.close)
             self._grpc = GrpcServer(
                 handlers,

@@ -21,7 +21,14 @@ GRPC_PORT = 8620
 HTTP_PORT = 8621
 """Always the same, for others' settings hold them."""
 MEBIBYTE = 1024 * 1024
-_MOST = {"workers": 256, "open_requests": 10_000, "calls": 1024, "connections": 65536, "max_request_mib": 1024}
+_MOST = {
+    "workers": 256,
+    "open_requests": 10_000,
+    "calls": 1024,
+    "watchers": 65536,
+    "connections": 65536,
+    "max_request_mib": 1024,
+}
 
 
 @frozen
@@ -41,6 +48,7 @@ class ServerSettings:
         open_requests: How many long-running operations of one identity may run or wait for a free hand, at all
             replicas; whoever asks for more is told to come back.
         calls: How many calls are answered at once; as many again wait, and more are told to come back.
+        watchers: How many callers follow operations at once; more are told to come back.
         connections: How many connections HTTP takes at once, idle ones among them, and how many calls gRPC; whoever
             comes beyond is told to come back.
         max_request_mib: The largest request, in MiB.
@@ -60,6 +68,7 @@ class ServerSettings:
     workers: int = 8
     open_requests: int = 100
     calls: int = 64
+    watchers: int = 256
     connections: int = 1024
     max_request_mib: int = 64
     request_s: float = 60.0

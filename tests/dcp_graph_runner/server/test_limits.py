@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import grpc
 import pytest
+from sqlalchemy import event
 
 from dcp_core.errors import SettingsError, TransientError
-from dcp_graph_runner.api.long_running import OperationState, RequestStatus
+from dcp_graph_runner.api.long_running import Event, OperationState, RequestStatus, WatchOperationRequest
 from dcp_graph_runner.api.messages import ApplyRequest
 from dcp_graph_runner.server.readings import readings
 from dcp_graph_runner.server.service import IDEMPOTENCY_KEY, Service
 from dcp_graph_runner.server.serving import GraphRunnerServer
 from dcp_graph_runner.server.settings import ServerSettings
 from tests.dcp_graph_runner.access.issuer import Issuer
-from tests.dcp_graph_runner.server.conftest import Serve, curl, settings_of
+from tests.dcp_graph_runner.server.conftest import Serve, curl, post, replaced, settings_of
 from tests.dcp_graph_runner.server.probes import made, probe
+from tests.dcp_graph_runner.server.reflected import ReflectedClient
 from tests.dcp_graph_runner.server.replicas import ALICE, call, ended, service, until
 from tests.end_to_end.projects import Project
 
@@ -153,3 +157,77 @@ def test_what_came_with_tokens_waits_here_and_so_has_a_limit_of_its_own(single: 
         _apply(single, "c", headers={**ALICE, **token})
     (tmp_path / "go").touch()
     assert ended(single, waiting.id).status is RequestStatus.DONE
+
+
+# Who watches
+
+
+def test_however_many_watch_one_operation_the_database_is_asked_as_for_one(single: Service, tmp_path: Path) -> None:
+    waiting = _apply(single, "b")
+    asked: list[str] = []
+
+    async def watch() -> list[Event]:
+        return [each async for each in single.watch(WatchOperationRequest(waiting.id), ALICE)]
+
+    async def watch_all() -> list[list[Event]]:
+        all_of_them = asyncio.gather(*(watch() for _ in range(100)))
+        await asyncio.sleep(2.0)
+        event.listen(single.store.database.engine, "before_cursor_execute", lambda *told: asked.append(told[2]))
+        await asyncio.sleep(1.0)
+        idle = [each for each in asked if "dcp_request_events" in each]
+        assert 1 <= len(idle) <= 4, idle
+        (tmp_path / "go").touch()
+        return await all_of_them
+
+    first, *others = asyncio.run(watch_all())
+    assert [each.sequence for each in first] == list(range(1, len(first) + 1))
+    assert (first[-1].type, first[-1].state and first[-1].state.status) == ("state", RequestStatus.DONE)
+    assert all([each.sequence for each in other] == [each.sequence for each in first] for other in others)
+    reads = [each for each in asked if "dcp_request_events" in each]
+    assert len(reads) < 100
+
+
+def test_who_watches_hears_that_the_database_is_gone(single: Service) -> None:
+    waiting = _apply(single, "b")
+
+    async def watch() -> None:
+        async for _ in single.watch(WatchOperationRequest(waiting.id), ALICE):
+            pass
+
+    async def cut() -> None:
+        watching = asyncio.create_task(watch())
+        await asyncio.sleep(1.0)
+        single.store.database.engine.dispose()
+        with pytest.MonkeyPatch.context() as patched:
+
+            def gone(*_: object) -> None:
+                raise TransientError("the database is away")
+
+            patched.setattr(type(single.store.database), "rows", gone)
+            patched.setattr(type(single.requests), "events", gone)
+            with pytest.raises(TransientError, match="is away"):
+                await asyncio.wait_for(watching, 5)
+
+    asyncio.run(cut())
+
+
+def test_one_watcher_too_many_is_told_to_come_back(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+    table = replaced("Operations.Recover", lambda _dcp, _request: release.wait(20))
+    monkeypatch.setattr("dcp_graph_runner.api.table.HANDLERS", table)
+    server = serve(handlers=table, watchers=1)
+    id = post(f"{server.http_url}/recover", {"environment": "production"}).document["id"]
+    events = f"{server.http_url}/operations/{id}/events"
+    with subprocess.Popen(["curl", "-sN", events], stdout=subprocess.PIPE) as watching:
+        assert watching.stdout is not None
+        assert watching.stdout.readline()
+        refused = curl(events)
+        with (
+            grpc.insecure_channel(server.grpc_url.removeprefix("grpc://")) as channel,
+            pytest.raises(grpc.RpcError) as also_refused,
+        ):
+            next(ReflectedClient(channel).stream("Operations", "WatchOperation", {"id": id}))
+        watching.kill()
+    release.set()
+    assert (refused.status, refused.document["code"], refused.headers["retry-after"]) == (503, "server.busy", "5")
+    assert also_refused.value.code() is grpc.StatusCode.UNAVAILABLE
