@@ -87,6 +87,8 @@ def find(store: SqlStore, environment: Environment, manifest_id: str) -> Held:
     )
     rows = {row.manifest_id: row for row in store.database.rows(running)}
     row = rows.get(manifest_id)
+    if row is None and store.logical_plans(environment.name, [manifest_id]):
+        raise NotFoundError(f"nothing holds {manifest_id} in {environment.name}: there is nothing to unlock")
     if row is None:
         otherwise = f"held are: {', '.join(sorted(rows)[:_TOLD])}" if rows else "no operation runs there"
         hint = nearest(manifest_id, rows, otherwise)
