@@ -6,7 +6,7 @@ An extension of the server's registry: events carry the operation, which carries
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any
@@ -63,12 +63,12 @@ class Progress:
                 self._open.pop(claim.request.id)
         self._tell(claim.request.id)
 
-    def flush(self, claim: Claim | None = None) -> None:
-        """Write what was gathered: of one request, or of all, in one transaction."""
+    def flush(self) -> None:
+        """Write what was gathered, of all requests in one transaction."""
         # One writer at a time, so that what comes first is written first.
         with self._writing:
             with self._lock:
-                told = [each for each in self._open.values() if claim is None or each.claim is claim]
+                told = list(self._open.values())
                 batch = {each.claim: each.waiting[:] for each in told if each.waiting}
             if not batch:
                 return
@@ -78,6 +78,18 @@ class Progress:
                     del each.waiting[: len(batch.get(each.claim, ()))]
         for written in batch:
             self._tell(written.request.id)
+
+    def finish(self, claim: Claim, write: Callable[[Sequence[Event]], None]) -> None:
+        """Have ``write`` end the request with what was gathered of it, which counts as written when it returns."""
+        with self._writing:
+            with self._lock:
+                told = self._open.get(claim.request.id)
+                mine = told if told is not None and told.claim is claim else None
+                last = mine.waiting[:] if mine is not None else []
+            write(last)
+            if mine is not None:
+                with self._lock:
+                    del mine.waiting[: len(last)]
 
     def telling(self, claim: Claim, observe: Observe) -> Observe:
         """``observe``, with an event when a node begins and when it ends."""

@@ -12,7 +12,7 @@ import contextvars
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -24,7 +24,7 @@ from dcp_core.documents import from_json, to_json
 from dcp_core.errors import DcpError, LeaseLostError, TransientError
 from dcp_core.settings import Secret
 from dcp_core.store import Holder
-from dcp_graph_runner.api.long_running import Problem, RequestStatus
+from dcp_graph_runner.api.long_running import Event, Problem, RequestStatus
 from dcp_graph_runner.api.table import find
 from dcp_graph_runner.graphs.catalogue import graph_of
 from dcp_graph_runner.graphs.graph import Graph, Node, Observe, Stage, run
@@ -241,10 +241,13 @@ class Worker:
     def _end(self, job: _Job, status: RequestStatus, answer: Any, problem: Problem | None) -> None:
         """The end must be written: tried again for as long as the lease can be kept."""
         request = job.claim.request
+
+        def finish(events: Sequence[Event]) -> None:
+            self._log.finish(job.claim, status, answer=answer, error=problem, events=events)
+
         for pause_s in (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, None):
             try:
-                self._progress.flush(job.claim)
-                self._log.finish(job.claim, status, answer=answer, error=problem)
+                self._progress.finish(job.claim, finish)
                 break
             except LeaseLostError as error:
                 _LOG.warning("%s is another replica's now: %s", request.id, error)

@@ -98,6 +98,24 @@ def test_events_of_a_former_holder_are_dropped_and_those_written_twice_are_there
     assert ([each.sequence for each in found], status) == ([2, 3, 4], RequestStatus.RUNNING)
 
 
+def test_the_last_events_and_the_end_are_written_together_or_not_at_all(log: RequestLog, clock: Clock) -> None:
+    former = accepted(log)
+    log.add_events({former: events(1)})
+    expire(clock)
+    (mine,), _ = log.claim(B, 10)
+    with pytest.raises(LeaseLostError):
+        log.finish(former, RequestStatus.FAILED, events=events(2, 3))
+    assert [each.sequence for each in log.events("req_1", 0)[0]] == [1]
+    commits: list[object] = []
+    event.listen(log.database.engine, "commit", commits.append)
+    log.finish(mine, RequestStatus.DONE, answer={}, events=events(1, 2, 3))
+    assert len(commits) == 1
+    found, status = log.events("req_1", 0)
+    assert ([each.sequence for each in found], status) == ([1, 2, 3], RequestStatus.DONE)
+    log.finish(mine, RequestStatus.DONE, answer={}, events=events(1, 2, 3))  # it was kept, and nobody knew
+    assert len(log.events("req_1", 0)[0]) == 3
+
+
 def test_a_request_that_ended_too_many_processes_is_held_to_be_given_up(log: RequestLog, clock: Clock) -> None:
     accepted(log)
     for _ in range(2):
