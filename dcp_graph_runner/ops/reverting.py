@@ -5,10 +5,11 @@ Source: design.md sections 6 and 9.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from dcp_core.control_plane import ControlPlane
-from dcp_core.errors import ConflictError, NotFoundError
+from dcp_core.errors import ConflictError, DcpError, NotFoundError, UnauthorizedError, UsageError
 from dcp_core.model import LogicalPlan, ManifestPlan, PlanOptions
 from dcp_core.records import Operation
 from dcp_graph_runner.ops.manifests import Applied
@@ -28,7 +29,7 @@ def adopt(dcp: ControlPlane, request: AdoptRequest) -> AdoptAnswer:
         TransientError: A service is down.
     """
     applied = Applied.find(dcp, request.environment, request.manifest_id)
-    with dcp.recording_refusal(ADOPT, [ManifestPlan(applied.in_force, ())]):
+    with _recording_refusal(applied, ADOPT, request.dry_run):
         applied.check_allowed(ADOPT)
         recovered = () if request.dry_run else dcp.recover(applied.environment, [applied.id])
         applied = Applied.find(dcp, request.environment, request.manifest_id)
@@ -52,7 +53,7 @@ def rollback(dcp: ControlPlane, request: RollbackRequest) -> RollbackAnswer:
         TransientError: A service is down.
     """
     applied = Applied.find(dcp, request.environment, request.manifest_id)
-    with dcp.recording_refusal(ROLLBACK, [ManifestPlan(applied.in_force, ())]):
+    with _recording_refusal(applied, ROLLBACK, request.dry_run):
         applied.check_allowed(ROLLBACK)
         in_force = dcp.store.history(applied.environment.name, applied.id)[0][0]
         recovered = () if request.dry_run else dcp.recover(applied.environment, [applied.id])
@@ -65,6 +66,18 @@ def rollback(dcp: ControlPlane, request: RollbackRequest) -> RollbackAnswer:
     newest = dcp.store.history(applied.environment.name, applied.id)[0]
     recorded = newest[0] if newest[1].digest == wanted.digest else None
     return RollbackAnswer(in_force, version, plan, operations, resumed, recorded, wanted.source.file)
+
+
+@contextmanager
+def _recording_refusal(applied: Applied, kind: str, dry_run: bool) -> Iterator[None]:
+    """As ``deeds.recorded`` has it: what names nothing that is there leaves no record; of a dry run a denial alone."""
+    try:
+        yield
+    except DcpError as error:
+        names_nothing = isinstance(error, (NotFoundError, UsageError))
+        if isinstance(error, UnauthorizedError) or not (dry_run or names_nothing):
+            applied.dcp.refuse(kind, [ManifestPlan(applied.in_force, ())], error)
+        raise
 
 
 def _begun(applied: Applied, recovered: Sequence[Operation]) -> Operation | None:

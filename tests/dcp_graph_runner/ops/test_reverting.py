@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dcp_core import ControlPlane, Operation, hookimpl
-from dcp_core.errors import LeaseLostError, NotFoundError, OperationInProgressError, UnauthorizedError
+from dcp_core.errors import ConflictError, LeaseLostError, NotFoundError, OperationInProgressError, UnauthorizedError
 from dcp_core.model import ManifestPlan
 from dcp_core.records import AuditRecord, Caller, OperationStatus
 from dcp_core.store import Holder, Lease
@@ -185,3 +185,15 @@ def test_the_end_of_what_is_unlocked_is_told_to_everybody(tmp_path: Path, times:
         id = dead.operation.id
         assert [each for each in listener.heard if each[1] == id] == [("apply", id), ("finished", id)]
         assert [each.outcome for each in dcp.store.audit_records() if each.operation_id == id] == ["FAILED"]
+
+
+@pytest.mark.parametrize(
+    ("version", "dry_run", "recorded"), [(None, True, []), (99, True, []), (99, False, []), (None, False, ["REFUSED"])]
+)
+def test_a_rollback_that_was_only_looked_at_or_names_no_version_leaves_no_record(
+    tmp_path: Path, version: int | None, dry_run: bool, recorded: list[str]
+) -> None:
+    with opened(tmp_path, Clock()) as dcp:
+        with pytest.raises((ConflictError, NotFoundError), match="version"):
+            ops.ROLLBACK.function(dcp, told.RollbackRequest(ENVIRONMENT, CLOCK.id, version, dry_run))
+        assert [each.outcome for each in dcp.store.audit_records() if each.kind == "rollback"] == recorded
