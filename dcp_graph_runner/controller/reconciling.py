@@ -48,6 +48,7 @@ class Pass:
         to_heal: Manifests that may be healed now.
         down: Kinds whose service does not answer, with the reason.
         seconds: How long it took.
+        apart: What is not as it should be, whether or not it was so before.
     """
 
     unit: Unit
@@ -57,6 +58,7 @@ class Pass:
     to_heal: tuple[str, ...]
     down: Mapping[str, str]
     seconds: float = 0.0
+    apart: Mapping[ResourceKey, Found] = attrs.Factory(dict)
 
 
 @attrs.define(eq=False)
@@ -123,7 +125,8 @@ class Reconciler:
         transitions = self._recorder.record(found, answered, now)
         self._forget_attempts(attempts, to_heal, knowledge)
         down = {kind: each.trouble.message for kind, each in seen.items() if each.trouble is not None}
-        return Pass(self.unit, len(knowledge.manifests), counts, transitions, tuple(to_heal), down)
+        apart = {key: each for key, each in found.items() if each.verdict.status is not ConditionStatus.IN_SYNC}
+        return Pass(self.unit, len(knowledge.manifests), counts, transitions, tuple(to_heal), down, apart=apart)
 
     def _know(self, dcp: ControlPlane) -> Knowledge:
         if self._knowledge is None:

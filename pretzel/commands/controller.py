@@ -76,6 +76,18 @@ def once_document(done: Once) -> dict[str, Any]:
     """Everything that ``--once`` has found and done."""
     return {
         "passes": [pass_document(each) for each in done.passes],
+        "conditions": [
+            {
+                "environment": each.unit.environment,
+                "resource": str(key),
+                "manifest": found.manifest_id,
+                "condition": found.verdict.status.value,
+                "reason": found.verdict.reason,
+                "message": found.verdict.message,
+            }
+            for each in done.passes
+            for key, found in each.apart.items()
+        ],
         "healed": [healed_document(each) for each in done.healed],
         "housekeeping": None if done.chores is None else chores_document(done.chores),
         "elsewhere": {str(unit): replica for unit, replica in sorted(done.elsewhere.items())},
@@ -144,11 +156,10 @@ def _render(screen: Screen, done: Once) -> None:
     for each in done.passes:
         counts = ", ".join(f"{count} {status.value}" for status, count in sorted(each.counts.items()) if count)
         screen.line(f"{each.unit}: {each.manifests} manifests, {counts or 'no resources'}")
-        for change in each.transitions:
-            verdict = change.verdict
-            if _is_news(change):
-                words = f": {verdict.message}" if verdict.message else ""
-                screen.line(f"{change.key}  {verdict.status.value} ({verdict.reason}){words}", indent=2)
+        mended = {change.key: change.verdict for change in each.transitions if _is_news(change)}
+        for key, verdict in {**mended, **{key: found.verdict for key, found in each.apart.items()}}.items():
+            words = f": {verdict.message}" if verdict.message else ""
+            screen.line(f"{key}  {verdict.status.value} ({verdict.reason}){words}", indent=2)
         for kind, why in each.down.items():
             screen.line((f"{kind} does not answer: {why}", "bold red"), indent=2)
     for healed in done.healed:
@@ -167,6 +178,10 @@ def _render(screen: Screen, done: Once) -> None:
         screen.line(f"{unit} is looked after by {replica}")
     if not done.passes and not done.elsewhere:
         screen.line("Nothing is applied yet.")
+    for each in done.passes:
+        for found in each.apart.values():
+            screen.line(f"Next: pretzel metadata show {found.manifest_id} -e {each.unit.environment}")
+            return
 
 
 run_command = command(

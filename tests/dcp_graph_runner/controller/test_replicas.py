@@ -41,6 +41,14 @@ def test_once_exits_2_when_something_has_drifted_and_says_what(project: Project)
     answer = project.pretzel("controller", "run", "--once")
     assert answer.status == 2
     assert "Drifted (vanished): it was deleted by somebody else" in answer.out
+    again = project.pretzel("controller", "run", "--once")
+    assert again.status == 2
+    assert "Drifted (vanished): it was deleted by somebody else" in again.out, "it is told as long as it is so"
+    assert again.out.splitlines()[-1].startswith("Next: pretzel metadata show derived_dataset/orders -e ")
+    (found,) = project.pretzel("controller", "run", "--once", "-o", "json").document["conditions"]
+    assert (found["manifest"], found["condition"], found["reason"]) == (
+        "derived_dataset/orders", "Drifted", "vanished",
+    )  # fmt: skip
 
 
 def test_with_an_environment_only_that_one_is_looked_at(project: Project) -> None:
