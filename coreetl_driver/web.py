@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import ssl
 import threading
@@ -98,7 +99,8 @@ def _listening(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
-        raise TransientError(f"port {port} on {host} cannot be had: {error.strerror or error}") from None
+        why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be had: {error.strerror or error}"
+        raise TransientError(f"port {port} on {host} {why}") from None
     # What it accepts has this too. asyncio would see to it, but only where a socket names its protocol, and this one
     # does not: each answer would wait 40 ms for the client's delayed acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

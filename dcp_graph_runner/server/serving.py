@@ -10,9 +10,10 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from coreetl_driver.web import WebServer
+from dcp_core.errors import TransientError
 from dcp_core.settings import Settings
 from dcp_graph_runner.access.settings import AuthSettings
 from dcp_graph_runner.api.handlers import AnyHandler
@@ -73,15 +74,16 @@ class GraphRunnerServer:
                 self.service, self._telemetry, self.metrics, serving.calls, serving.request_s, serving.watchers
             )
             undone.callback(self._calls.close)
-            self._grpc = GrpcServer(
-                handlers,
-                self._calls,
-                host=serving.host,
-                port=serving.grpc_port,
-                certificates=certificates,
-                max_request_mib=serving.max_request_mib,
-                at_once=serving.connections,
-            )
+            with _telling_of_ports():
+                self._grpc = GrpcServer(
+                    handlers,
+                    self._calls,
+                    host=serving.host,
+                    port=serving.grpc_port,
+                    certificates=certificates,
+                    max_request_mib=serving.max_request_mib,
+                    at_once=serving.connections,
+                )
             undone.callback(self._grpc.stop, 0.0)
             api = HttpApi(
                 handlers,
@@ -91,14 +93,15 @@ class GraphRunnerServer:
                 measured=self.metrics.text,
                 max_request_mib=serving.max_request_mib,
             )
-            self._http = WebServer(
-                api.application(),
-                name="dcp-http",
-                host=serving.host,
-                port=serving.http_port,
-                tls=certificates.context() if certificates else None,
-                connections=serving.connections,
-            )
+            with _telling_of_ports():
+                self._http = WebServer(
+                    api.application(),
+                    name="dcp-http",
+                    host=serving.host,
+                    port=serving.http_port,
+                    tls=certificates.context() if certificates else None,
+                    connections=serving.connections,
+                )
             # Last, for it works on its own at once.
             self._controller = ServedController(settings, serving.grace_s) if serving.controller else None
             undone.pop_all()
@@ -155,3 +158,12 @@ class GraphRunnerServer:
                 _LOG.exception("readiness cannot be told, and is looked at again")
             if was and not self._is_ready and not self._ending.is_set():
                 _LOG.warning("the server is not ready: its database does not answer")
+
+
+@contextlib.contextmanager
+def _telling_of_ports() -> Iterator[None]:
+    try:
+        yield
+    except TransientError as error:
+        error.hint = error.hint or "--grpc-port / --http-port, or another `pretzel server start` runs"
+        raise

@@ -169,8 +169,9 @@ def test_a_port_that_is_taken_is_an_error_and_nothing_stays(settings: Settings) 
         before = threading.active_count()
         for name in ("grpc_port", "http_port"):
             ports = {"grpc_port": 0, "http_port": 0, name: port}
-            with pytest.raises(TransientError, match=str(port)):
+            with pytest.raises(TransientError, match=f"^port {port} on 127.0.0.1 is taken$") as refused:
                 GraphRunnerServer(settings, ServerSettings(**ports))
+            assert refused.value.hint == "--grpc-port / --http-port, or another `pretzel server start` runs"
         until(lambda: threading.active_count() <= before + 2)  # gRPC keeps threads of its own
 
 
