@@ -80,10 +80,11 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Action", "ActionKind", "ActionResult", "ColumnLineage", "ColumnSource", "Command", "ConflictError", "Context",
     "ControlPlane", "DcpError", "Decision", "Diagnostic", "Effect", "Environment", "Execution", "ExecutionStatus",
-    "FieldChange", "InvalidManifestError", "LogicalPlan", "Manifest", "ManifestPlan", "Metadata", "Operation", "OperationStatus",
-    "Owner", "Parameter", "PermanentError", "Plan", "PlanOptions", "Plugin", "Preview", "Primitive", "Registry",
-    "Resource", "ResourceKey", "ResultStatus", "RunResult", "Sandbox", "Secret", "Settings", "Severity", "Source",
-    "State", "TestReport", "TestResult", "Transformation", "TransientError", "hookimpl",
+    "FieldChange", "InvalidManifestError", "LogicalPlan", "Manifest", "ManifestPlan", "Metadata", "Operation",
+    "OperationStatus", "Owner", "Parameter", "PermanentError", "Plan", "PlanOptions", "Plugin", "Preview",
+    "Primitive", "Registry", "Resource", "ResourceKey", "ResultStatus", "RunResult", "Sandbox", "Secret",
+    "Settings", "Severity", "Source", "State", "TestReport", "TestResult", "Transformation", "TransientError",
+    "hookimpl",
 ]  # fmt: skip
 
 
