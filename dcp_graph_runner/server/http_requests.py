@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from coreetl_driver.loopback import is_loopback
 from dcp_core.digests import JsonValue
 from dcp_core.errors import UnauthorizedError, UsageError
-from dcp_graph_runner.server.shapes import Field, Form, Shape, fields_of, refuse_unknown
+from dcp_graph_runner.server.shapes import Field, Form, Shape, fields_of, refuse_misfit, refuse_unknown
 from dcp_graph_runner.server.wire import SHAPE_CODE, structured
 
 if TYPE_CHECKING:
@@ -89,13 +89,17 @@ def from_body(content: bytes, cls: type[Any], given: Mapping[str, str]) -> Any:
     """
     try:
         document = json.loads(content, object_pairs_hook=_once) if content.strip() else {}
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise UsageError("the body is nested too deeply", code=NOT_JSON) from None
+    except ValueError as error:
         raise UsageError(f"the body is not JSON: {error}", code=NOT_JSON) from None
     if not isinstance(document, dict):
         raise UsageError("the body is not a JSON object", code=NOT_JSON)
     _refuse_twice(document, given)
     document = {**document, **given}
-    refuse_unknown(document, Shape(Form.RECORD, record=cls))
+    shape = Shape(Form.RECORD, record=cls)
+    refuse_unknown(document, shape)
+    refuse_misfit(document, shape)
     return structured(document, cls)
 
 

@@ -157,6 +157,45 @@ def refuse_unknown(document: JsonValue, shape: Shape, where: str = "") -> None:
             refuse_unknown(value, shape.inner[0], f"{where}.{name}")
 
 
+def refuse_misfit(document: JsonValue, shape: Shape, where: str = "") -> None:
+    """Refuse what is something else in JSON than what was expected, numbers aside.
+
+    Args:
+        document: What somebody sent.
+        shape: What was expected.
+        where: The place of the document in what was sent.
+
+    Raises:
+        UsageError: Names the first field that does not fit.
+    """
+    if shape.form not in _IN_WORDS or (document is None and shape.may_be_none):
+        return
+    kind, words = _IN_WORDS[shape.form]
+    if not isinstance(document, kind):
+        raise UsageError(f"{where} must be {words}", code="request.invalid")
+    if isinstance(document, Mapping):
+        known = {each.name: each.shape for each in fields_of(shape.record)} if shape.record is not None else {}
+        for name, value in document.items():
+            inner = shape.inner[0] if shape.form is Form.MAP else known.get(name)
+            if inner is not None:
+                refuse_misfit(value, inner, f"{where}.{name}" if where else str(name))
+    elif isinstance(document, (list, tuple)):
+        inners = shape.inner * len(document) if shape.form is Form.LIST else shape.inner
+        for index, (value, inner) in enumerate(zip(document, inners, strict=False)):
+            refuse_misfit(value, inner, f"{where}[{index}]")
+
+
+_IN_WORDS: Mapping[Form, tuple[type | tuple[type, ...], str]] = {
+    Form.RECORD: (Mapping, "an object"),
+    Form.MAP: (Mapping, "an object"),
+    Form.LIST: ((list, tuple), "a list"),
+    Form.ROW: ((list, tuple), "a list"),
+    Form.TEXT: (str, "text"),
+    Form.MOMENT: (str, "text"),
+    Form.CHOICE: (str, "text"),
+}
+
+
 def _default(attribute: attrs.Attribute[Any]) -> JsonValue:
     from dcp_core.documents import to_json
 

@@ -69,6 +69,27 @@ def test_a_value_that_does_not_fit_is_named(server: GraphRunnerServer) -> None:
     assert "logical_plans" in answer.document["detail"]
 
 
+@pytest.mark.parametrize(
+    ("more", "detail"),
+    [
+        ({"environment": 5, "logical_plans": "x"}, "environment must be text"),
+        ({"logical_plans": "x"}, "logical_plans must be a list"),
+        ({"logical_plans": [{"metadata": "x"}]}, "logical_plans[0].metadata must be an object"),
+        ({"options": None}, "options must be an object"),
+    ],
+)
+def test_the_first_value_that_does_not_fit_is_told_in_words(
+    server: GraphRunnerServer, more: dict[str, Any], detail: str
+) -> None:
+    answer = post(f"{server.http_url}/plan", {"environment": "production", **more})
+    assert (answer.status, answer.document["code"], answer.document["detail"]) == (400, "request.invalid", detail)
+
+
+def test_a_body_that_is_nested_too_deeply_is_told_in_words(server: GraphRunnerServer) -> None:
+    answer = curl(f"{server.http_url}/plan", "-H", "content-type: application/json", "-d", "[" * 5000)
+    assert answer.document["detail"] == "the body is nested too deeply"
+
+
 def test_a_body_larger_than_allowed_is_refused(serve: Serve, tmp_path: Path) -> None:
     file = tmp_path / "large.json"
     file.write_text(json.dumps({"environment": "x" * 2**20}))
