@@ -77,8 +77,7 @@ def test_a_hook_is_called_or_implemented_in_a_test(name: str) -> None:
 
 
 def test_every_type_in_a_contract_can_be_resolved() -> None:
-    from dcp_core import intervals
-    from dcp_core import context, diagnostics, lineage, manifest, model, planning, records
+    from dcp_core import context, diagnostics, intervals, lineage, manifest, model, planning, records
 
     known = {**vars(typing)}
     for module in (model, records, planning, context, diagnostics, manifest, lineage):
