@@ -45,7 +45,7 @@ def run(argv: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort) as ending:
         from pretzel import failures
 
-        return _show(failures.interrupted(ending), argv)
+        return _show(failures.interrupted(ending, argv), argv)
     except BrokenPipeError:
         _silence_stdout()
         return exits.BROKEN_PIPE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -115,12 +116,21 @@ def of_bug(error: BaseException) -> Failure:
     return Failure(exits.FAILED, BUG_CODE, words, owner=owner, hint="this is a bug; --debug shows the traceback")
 
 
-def interrupted(ending: BaseException) -> Failure:
-    """Ctrl-C; an ending that knows what becomes of the work has a ``hint``."""
+def interrupted(ending: BaseException, words: Sequence[str] = ()) -> Failure:
+    """Ctrl-C; an ending that knows what becomes of the work has a ``hint``.
+
+    Args:
+        ending: What ended it.
+        words: Of the command line.
+    """
+    hint = getattr(ending, "hint", None)
+    if "ops" in words and "backfill" in words:
+        again = "given again, the backfill goes on where it was"
+        hint = f"{hint}; {again}" if hint else again
     return Failure(
         exits.INTERRUPTED,
         "interrupted",
         "interrupted",
-        hint=getattr(ending, "hint", None)
+        hint=hint
         or "an apply or destroy that was cut off is finished by the next; `pretzel run` says what became of a run",
     )

@@ -52,6 +52,18 @@ class LeftRunningError(KeyboardInterrupt):
         self.hint = f"the server goes on with it ({id}); `pretzel audit list` says how it ended"
 
 
+class CancelledError(KeyboardInterrupt):
+    """Ctrl-C while a server does what can be cancelled: it was asked to.
+
+    Args:
+        id: Of the operation.
+    """
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id)
+        self.hint = f"the server was asked to end it ({id})"
+
+
 @attrs.define(eq=False)
 class _Watched:
     id: str
@@ -115,7 +127,7 @@ class Client:
             if handler.name in _GOES_ON:
                 raise LeftRunningError(state.id) from None
             self._cancel(watched)
-            raise
+            raise CancelledError(state.id) from None
         except TransientError as error:
             error.hint = f"the operation {state.id} goes on without you; `pretzel audit list` says how it ended"
             raise

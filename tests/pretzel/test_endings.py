@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pretzel import boundary
+from dcp_graph_runner.client.client import CancelledError
+from pretzel import boundary, failures
 from tests.pretzel.running import Note, Pretzel
 
 
@@ -334,3 +335,11 @@ def test_the_asked_output_is_read_from_the_words_themselves() -> None:
     assert boundary._asked_output(["lint", "--output=jsonl", "x"]) == "jsonl"
     assert boundary._asked_output(["lint", "-o"]) == "text"
     assert boundary._asked_output(["lint", "--", "-o", "json"]) == "text"
+
+
+def test_who_ends_a_backfill_is_told_that_it_goes_on_where_it_was() -> None:
+    again = "given again, the backfill goes on where it was"
+    assert failures.interrupted(KeyboardInterrupt(), ["ops", "backfill", "a/b"]).hint == again
+    at_a_server = failures.interrupted(CancelledError("req_1"), ["ops", "backfill", "a/b"])
+    assert at_a_server.hint == f"the server was asked to end it (req_1); {again}"
+    assert failures.interrupted(CancelledError("req_1"), ["run", "a"]).hint == "the server was asked to end it (req_1)"
