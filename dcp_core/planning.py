@@ -29,6 +29,7 @@ PROTECT_FIELD = "protect"
 """The one field that lives in DCP's inventory and not on the platform."""
 
 ALREADY_GONE = "already_gone"
+UNRECORDED = "unrecorded"
 """Reason of a deletion of what only the inventory still has."""
 PROTECTED = "protected"
 """Reason, and an error's code: it is not lost because somebody protects it."""
@@ -123,7 +124,7 @@ def plan_resource(states: ResourceStates, options: PlanOptions) -> Action:
             return Action(
                 kind,
                 resource,
-                "unrecorded",
+                UNRECORDED,
                 "it carries our mark and is not in the inventory",
                 desired=desired,
                 actual=actual,

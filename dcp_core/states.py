@@ -13,7 +13,7 @@ import attrs
 from dcp_core.context import Context
 from dcp_core.errors import PluginLoadError, StalePlanError, UnknownKindError
 from dcp_core.model import Action, ActionKind, Resource, ResourceKey, State
-from dcp_core.planning import ALREADY_GONE, ResourceStates, compare_values, protection_against
+from dcp_core.planning import ALREADY_GONE, UNRECORDED, ResourceStates, compare_values, protection_against
 from dcp_core.records import InventoryEntry, Preview
 from dcp_core.registry import Registry
 
@@ -117,6 +117,8 @@ def _check_complete(actions: Sequence[Action], entries: Sequence[InventoryEntry]
     for action in actions:
         if action.reason == ALREADY_GONE and action.resource.key not in kept:
             raise _stale(action.resource, "was deleted")
+        if action.reason == UNRECORDED and action.resource.key in kept:
+            raise _stale(action.resource, "was recorded by another operation")
         protection = protection_against(action, kept.get(action.resource.key))
         if protection is not None:
             raise _stale(action.resource, "was protected", f": {protection}")

@@ -29,7 +29,7 @@ def perform_command(dcp: ControlPlane, request: CommandRequest) -> CommandAnswer
         NotSupportedError: A file is named through a server.
     """
     command = _found(dcp, request)
-    environment = dcp.environment(request.environment)
+    environment = dcp.environment(request.environment, overlay=request.overlay)
     ids = [each.id for each in request.logical_plans]
     label = f"COMMAND {request.manifest_type} {command.name}"
     only = request.logical_plans[0] if len(ids) == 1 else None

@@ -351,6 +351,7 @@ class CommandRequest:
         name: The command's.
         parameters: By name, JSON values.
         logical_plans: For a command that takes manifests.
+        overlay: Whether reads prefer the playground's own copies.
     """
 
     environment: str
@@ -358,6 +359,7 @@ class CommandRequest:
     name: str
     parameters: Mapping[str, JsonValue] = attrs.Factory(dict)
     logical_plans: tuple[LogicalPlan, ...] = ()
+    overlay: bool = False
 
 
 @attrs.frozen

@@ -206,18 +206,20 @@ class PreviewAnswer(_message.Message):
     def __init__(self, preview: _Optional[_Union[_model_pb2.Preview, _Mapping]] = ...) -> None: ...
 
 class CommandRequest(_message.Message):
-    __slots__ = ("environment", "manifest_type", "name", "parameters", "logical_plans")
+    __slots__ = ("environment", "manifest_type", "name", "parameters", "logical_plans", "overlay")
     ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
     MANIFEST_TYPE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     LOGICAL_PLANS_FIELD_NUMBER: _ClassVar[int]
+    OVERLAY_FIELD_NUMBER: _ClassVar[int]
     environment: str
     manifest_type: str
     name: str
     parameters: _struct_pb2.Struct
     logical_plans: _containers.RepeatedCompositeFieldContainer[_logical_plan_pb2.LogicalPlan]
-    def __init__(self, environment: _Optional[str] = ..., manifest_type: _Optional[str] = ..., name: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., logical_plans: _Optional[_Iterable[_Union[_logical_plan_pb2.LogicalPlan, _Mapping]]] = ...) -> None: ...
+    overlay: bool
+    def __init__(self, environment: _Optional[str] = ..., manifest_type: _Optional[str] = ..., name: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., logical_plans: _Optional[_Iterable[_Union[_logical_plan_pb2.LogicalPlan, _Mapping]]] = ..., overlay: bool = ...) -> None: ...
 
 class CommandAnswer(_message.Message):
     __slots__ = ("value", "preview")

@@ -91,6 +91,7 @@ def _as_click(added: Command, manifest_type: str) -> click.Command:
             added.name,
             {name: str(value) if isinstance(value, Path) else value for name, value in parameters.items()},
             tuple(each.logical_plan for each in loaded),
+            session.environment.overlay,
         )
         answer: CommandAnswer = session.call(find("Operations.Command"), request)
         result = answer.value

@@ -331,6 +331,20 @@ def test_what_another_operation_deletes_while_a_plan_is_made_is_not_told_as_dele
     assert "playground_alice__y was deleted after the plan was made" in (refused.error or "")
 
 
+def test_what_another_operation_records_while_a_plan_is_made_is_not_told_as_changed_twice(desk: Desk) -> None:
+    dcp = desk.open()
+    apply(dcp, shelf("a", item("y")))
+    owner = desk.world.items["playground_alice__y"].owner
+    desk.world.items["playground_alice__x"] = State({"text": "1"}, owner)  # as it is before the inventory knows
+    wanted = shelf("a", item("x", text="1"), item("y"))
+    plan = dcp.plan(wanted)
+    assert [each.reason for each in plan.actions] == ["unrecorded", "unchanged"]
+    apply(dcp, wanted)
+    (refused,) = dcp.apply(plan)
+    assert refused.status is OperationStatus.REFUSED
+    assert "playground_alice__x was recorded by another operation after the plan was made" in (refused.error or "")
+
+
 def test_a_plan_made_with_another_version_of_a_plugin_is_refused(desk: Desk) -> None:
     plan = desk.open().plan(shelf("a", item("x")))
     registry = desk.registry()

@@ -184,7 +184,7 @@ def test_without_a_file_to_write_the_first_rows_are_shown(project: Project, labe
     shown = historical(project, str(labels), *options)
     assert shown.status == 0, shown.err
     assert shown.out.splitlines()[0].split() == ["happened_at", "customer", "clicked", "last_amount", "total"]
-    assert shown.out.splitlines()[1].split() == ["2026-01-01", "17:30:00+05:30", "ann", "true", "10.00", "10.00"]
+    assert shown.out.splitlines()[1].split() == ["2026-01-01T17:30:00+05:30", "ann", "true", "10.00", "10.00"]
     assert "1 of 6 rows" in shown.out
     document = historical(project, str(labels), *options, "--full-names", "-o", "json").document
     assert document["columns"][-2:] == ["last_payment__last_amount", "customer_totals__total"]
@@ -225,7 +225,7 @@ def test_what_cannot_be_done_is_said_in_words(
     assert answer.status == status, answer.err
     assert said in answer.err
     assert sorted(project.root.glob("*")) == before
-    assert list((project.root / ".dcp" / "feature_platform").iterdir()) == []
+    assert list((project.root / ".dcp").glob("feature_platform/*")) == []
 
 
 def test_the_labels_are_not_replaced(project: Project, labels: Path) -> None:
@@ -290,4 +290,4 @@ def test_destroying_leaves_nothing(project: Project) -> None:
     catalog = project.catalog()
     assert [name for (namespace,) in catalog.list_namespaces() for name in catalog.list_tables(namespace)] == []
     assert list((project.root / ".dcp" / "dags").glob("*customer_totals*")) == []
-    assert list((project.root / ".dcp" / "feature_platform").iterdir()) == []
+    assert list((project.root / ".dcp").glob("feature_platform/*")) == []

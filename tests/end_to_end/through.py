@@ -39,6 +39,8 @@ POSTGRESQL = os.environ.get("DCP_TESTS_POSTGRESQL", "")
 
 ONLY_IN_PROCESS = {
     "test_a_table_of_another_manifest_is_never_taken_over": "registers a plugin in this process, the server has none",
+    "test_one_run_of_a_folder_goes_from_new_purchases_to_new_features": "labels are a file, which no server opens",
+    "test_a_day_in_process_and_through_a_server_reads_the_same": "starts its own server, and compares",
 }
 """Tests that cannot hold through a server, and why."""
 
