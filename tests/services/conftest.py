@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pwd
 import shutil
@@ -24,6 +25,7 @@ from tests.services.oidc import Oidc, serving
 from tests.services.spark import CATALOGS, Spark, started
 
 USERS = ("alice", "contract")
+_NUMBERS = itertools.count()
 _UNPRIVILEGED = "nobody"
 _SOCKETS = Path("/tmp")
 
@@ -216,3 +218,14 @@ def kafka(kafka_requests: CountingProxy, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("kafka")
     with kafka_broker.started(jars, folder, advertised=kafka_requests.port, plain=kafka_requests.target) as running:
         yield running
+
+
+@pytest.fixture
+def url(postgresql: str) -> str:
+    """An empty database of its own on the PostgreSQL server."""
+    import psycopg
+
+    name = f"dcp_{next(_NUMBERS)}"
+    with psycopg.connect(f"{postgresql.replace('+psycopg', '')}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"{postgresql}/{name}"

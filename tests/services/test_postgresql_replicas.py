@@ -30,10 +30,8 @@ from tests.dcp_graph_runner import chains, processes
 from tests.dcp_graph_runner.store_contract import ALICE, FIRST, SECOND, START, entry, operation, put, record
 from tests.services import replicas
 from tests.services.cutting_proxy import CuttingProxy
-from tests.services.test_postgresql_store import url
 
 psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed; run `make test-services`")
-__all__ = ["url"]
 PATIENT = StoreSettings(pool_size=2, patience_s=10, connect_timeout_s=2)
 MESSAGES_AT_MOST = 200
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -27,16 +26,6 @@ from tests.warm import warm_process
 
 psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed; run `make test-services`")
 NEVER = 1_000_000
-_NUMBERS = itertools.count()
-
-
-@pytest.fixture
-def url(postgresql: str) -> str:
-    """An empty database of its own."""
-    name = f"dcp_{next(_NUMBERS)}"
-    with psycopg.connect(f"{postgresql.replace('+psycopg', '')}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return f"{postgresql}/{name}"
 
 
 class DatabaseClock(Clock):

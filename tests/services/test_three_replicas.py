@@ -25,10 +25,8 @@ from tests.dcp_graph_runner.processes import now
 from tests.faults import fleet as fleets
 from tests.faults import recording, swarm
 from tests.faults.accounting import Books
-from tests.services.test_postgresql_store import url
 
 pytest.importorskip("psycopg", reason="psycopg is not installed; run `make test-services`")
-__all__ = ["url"]
 CLIENTS, APPLIES = 20, 10
 EVERY_S = (1.0, 4.0)
 ENVIRONMENTS = ("production", *(f"playground_{user}" for user in swarm.USERS))
