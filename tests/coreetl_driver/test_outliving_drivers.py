@@ -174,7 +174,9 @@ def test_an_attempt_that_its_backend_has_lost_is_judged_by_the_table(
     following = another()
     following.recover()
     status, rows, attempt, _ = summary(following.wait(execution_id, 60))
-    assert (status, rows, attempt) == (ExecutionStatus.SUCCEEDED, 3, 1 if is_committed else 2)
+    assert (status, rows, len(project.rows())) == (ExecutionStatus.SUCCEEDED, 3, 3)
+    # The lost attempt goes on, and on a busy machine it may commit before anybody has looked.
+    assert attempt in ((1,) if is_committed else (1, 2))
 
 
 def test_a_stop_that_was_asked_for_while_no_driver_ran_reaches_the_attempt(
