@@ -174,8 +174,8 @@ def test_an_attempt_that_its_backend_has_lost_is_judged_by_the_table(
     following = another()
     following.recover()
     status, rows, attempt, _ = summary(following.wait(execution_id, 60))
-    assert (status, rows, len(project.rows())) == (ExecutionStatus.SUCCEEDED, 3, 3)
-    # The lost attempt goes on, and on a busy machine it may commit before anybody has looked.
+    assert (status, rows) == (ExecutionStatus.SUCCEEDED, 3)
+    # Its handle was taken away above, so nobody can stop it: on a busy machine it may commit before anybody looks.
     assert attempt in ((1,) if is_committed else (1, 2))
 
 
