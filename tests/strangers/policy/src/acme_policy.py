@@ -22,6 +22,7 @@ class Policy:
     @hookimpl(wrapper=True)
     def apply(self, logical_plan: LogicalPlan, ctx: Context) -> Generator[None, Any, Any]:
         diary = ctx.settings.state / "diary.txt"
+        diary.parent.mkdir(exist_ok=True)  # a state that is kept elsewhere makes no folder
         with diary.open("a") as lines:
             lines.write(f"before {logical_plan.id}\n")
         results = yield
