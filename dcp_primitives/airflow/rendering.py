@@ -23,8 +23,8 @@ _PLACE = "DAG_SPEC = {}\n"
 DIGEST = "content_digest"
 EDITED = "edited"
 """In a state's ``info``: whether the file is not as it was deployed."""
-_SCHEDULED = '    schedule=DAG_SPEC["schedule"],\n'
-_STANDING = '    schedule=None,  # paused: "pretzel ops resume" gives it its schedule back\n'
+_SCHEDULED = '        schedule=spec["schedule"],\n'
+_STANDING = '        schedule=None,  # paused: "pretzel ops resume" gives it its schedule back\n'
 
 
 def render(values: Mapping[str, JsonValue], owner: Owner, *, paused: bool = False) -> str:
