@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         Decision,
         Execution,
         ExecutionStatus,
+        FileUse,
         Operation,
         OperationStatus,
         Parameter,
@@ -68,8 +69,8 @@ _HOMES = {
         "Owner", "Plan", "PlanOptions", "Resource", "ResourceKey", "Source", "State",
     ),
     "records": (
-        "ActionResult", "Command", "Decision", "Execution", "ExecutionStatus", "Operation", "OperationStatus",
-        "Parameter", "Preview", "ResultStatus", "Sandbox", "TestReport", "TestResult",
+        "ActionResult", "Command", "Decision", "Execution", "ExecutionStatus", "FileUse", "Operation",
+        "OperationStatus", "Parameter", "Preview", "ResultStatus", "Sandbox", "TestReport", "TestResult",
     ),
     "registry": ("Registry",),
     "running": ("RunResult",),
@@ -80,11 +81,11 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Action", "ActionKind", "ActionResult", "ColumnLineage", "ColumnSource", "Command", "ConflictError", "Context",
     "ControlPlane", "DcpError", "Decision", "Diagnostic", "Effect", "Environment", "Execution", "ExecutionStatus",
-    "FieldChange", "InvalidManifestError", "LogicalPlan", "Manifest", "ManifestPlan", "Metadata", "Operation",
-    "OperationStatus", "Owner", "Parameter", "PermanentError", "Plan", "PlanOptions", "Plugin", "Preview",
-    "Primitive", "Registry", "Resource", "ResourceKey", "ResultStatus", "RunResult", "Sandbox", "Secret",
-    "Settings", "Severity", "Source", "State", "TestReport", "TestResult", "Transformation", "TransientError",
-    "hookimpl",
+    "FieldChange", "FileUse", "InvalidManifestError", "LogicalPlan", "Manifest", "ManifestPlan", "Metadata",
+    "Operation", "OperationStatus", "Owner", "Parameter", "PermanentError", "Plan", "PlanOptions", "Plugin",
+    "Preview", "Primitive", "Registry", "Resource", "ResourceKey", "ResultStatus", "RunResult", "Sandbox",
+    "Secret", "Settings", "Severity", "Source", "State", "TestReport", "TestResult", "Transformation",
+    "TransientError", "hookimpl",
 ]  # fmt: skip
 
 

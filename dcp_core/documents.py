@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeVar
@@ -25,6 +26,8 @@ def _converter() -> cattrs.Converter:
     converter = make_converter(forbid_extra_keys=True)
     # A place in a manifest mixes names and positions; JSON keeps the two apart by itself.
     converter.register_structure_hook(str | int, lambda value, _type: value)
+    converter.register_unstructure_hook(bytes, lambda value: base64.b64encode(value).decode())
+    converter.register_structure_hook(bytes, lambda value, _type: base64.b64decode(value, validate=True))
     # What was kept before manifests had drift policies stays as it is, and so do the versions that compare with it.
     told = cattrs.gen.make_dict_unstructure_fn(Metadata, converter, drift=cattrs.gen.override(omit_if_default=True))
     converter.register_unstructure_hook(Metadata, told)
@@ -32,7 +35,7 @@ def _converter() -> cattrs.Converter:
 
 
 def to_json(value: Any) -> JsonValue:
-    """Plain dicts, lists, strings, numbers; times as ISO 8601."""
+    """Plain dicts, lists, strings, numbers; times as ISO 8601, bytes in base64."""
     return _plain(_converter().unstructure(value))
 
 

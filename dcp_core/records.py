@@ -9,6 +9,7 @@ import enum
 import fnmatch
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -273,6 +274,13 @@ class AuditRecord:
     message: str = ""
 
 
+class FileUse(enum.Enum):
+    """What a command does with a file of its caller's: through a server, with a private copy of it."""
+
+    READ = "read"
+    WRITE = "write"
+
+
 @attrs.frozen
 class Parameter:
     """One argument or option of a command that a plugin adds.
@@ -283,6 +291,8 @@ class Parameter:
         type: ``str``, ``int``, ``float``, ``bool`` (a flag) or ``pathlib.Path``.
         required: Required ones without a default are positional arguments.
         default: For an option.
+        file: What becomes of the caller's file that it names; None for a path that only works in process. One that is
+            read may be a ``str`` too: ``run`` gets a ``Path`` where there is such a file, and else the text.
     """
 
     name: str
@@ -290,6 +300,11 @@ class Parameter:
     type: type = str
     required: bool = False
     default: Any = None
+    file: FileUse | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.file is not None and self.type not in ((Path, str) if self.file is FileUse.READ else (Path,)):
+            raise ValueError(f"parameter {self.name}: a file is a Path, and one that is read may be a str")
 
 
 @attrs.frozen

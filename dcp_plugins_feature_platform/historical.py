@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from dcp_core.context import Context
-from dcp_core.errors import NotFoundError, NotSupportedError, PermanentError, UsageError
+from dcp_core.errors import NotFoundError, PermanentError, UsageError
 from dcp_core.model import Environment, LogicalPlan
 from dcp_core.records import Preview
 from dcp_plugins_base.known_tables import catalogs_of
@@ -39,7 +39,7 @@ def get_historical(
     ctx: Context,
     logical_plans: Sequence[LogicalPlan],
     *,
-    labels: str,
+    labels: Path | str,
     timestamp_column: str,
     features: str | None = None,
     full_names: bool = False,
@@ -50,8 +50,7 @@ def get_historical(
 
     Args:
         logical_plans: The feature views, at least one.
-        labels: A Parquet file, or a table, looked for where sources of SQL are. Through a server only a table: the
-            caller's files are not there, and the server's are not theirs.
+        labels: A Parquet file that is there, or the name of a table, looked for where sources of SQL are.
         timestamp_column: The labels' moment.
         features: Comma-separated names, ``total`` or ``customer_orders__total``; None for all.
         full_names: Whether columns are named ``view__feature``.
@@ -65,19 +64,12 @@ def get_historical(
         NotFoundError: A feature table or the labels do not exist.
         InvalidSpecError: Labels and features do not fit together.
         UsageError: The command contradicts itself.
-        NotSupportedError: A file is named through a server.
     """
     wanted = _names(features)
     if limit < 1:
         raise UsageError("--limit must be at least 1")
-    if ctx.is_remote and (to is not None or not _is_table(labels)):
-        named = to if to is not None else labels
-        raise NotSupportedError(
-            f"{named} is a file, and a server neither reads nor writes files that its callers name",
-            hint="labels in a table, whose rows are shown; or without --server, with files of this machine",
-        )
-    if to is not None:
-        _check_target(to, labels)
+    if isinstance(labels, str) and not _is_table(labels):
+        raise NotFoundError(f"there is no file {labels}", code="labels.not_found")
     settings = ctx.settings.section(SECTION, FeaturePlatformSettings)
     selection = select([_history(ctx, view_of(each)) for each in logical_plans], wanted, full_names=full_names)
     with ExitStack() as stack:
@@ -114,15 +106,6 @@ def _names(features: str | None) -> list[str] | None:
     return names
 
 
-def _check_target(to: Path, labels: str) -> None:
-    if not to.parent.is_dir():
-        raise UsageError(f"there is no folder {to.parent}")
-    if to.is_dir():
-        raise UsageError(f"{to} is a folder; --to names a file")
-    if to.exists() and Path(labels).exists() and to.samefile(labels):
-        raise UsageError("the training set would replace the labels it is made from", hint="give --to another name")
-
-
 def _history(ctx: Context, view: FeatureView) -> FeatureHistory:
     """The environment's own table of the view.
 
@@ -156,10 +139,10 @@ def _history(ctx: Context, view: FeatureView) -> FeatureHistory:
 
 
 @contextmanager
-def _labels(ctx: Context, labels: str, folder: Path, at_most: int | None) -> Iterator[tuple[Labels, int | None]]:
+def _labels(ctx: Context, labels: Path | str, folder: Path, at_most: int | None) -> Iterator[tuple[Labels, int | None]]:
     """The labels, no more than ``at_most``, and how many there are where that is known."""
-    if not _is_table(labels) or (not ctx.is_remote and Path(labels).exists()):
-        with ParquetLabels.open(Path(labels)) as opened:
+    if isinstance(labels, Path):
+        with ParquetLabels.open(labels) as opened:
             yield (opened if at_most is None else FirstLabels(opened, at_most)), opened.rows
         return
     for catalog in catalogs_of(ctx.environment):

@@ -12,7 +12,7 @@ from dcp_core.interfaces import Plugin
 from dcp_core.lineage import ColumnLineage
 from dcp_core.manifest import Manifest
 from dcp_core.model import Environment, LogicalPlan, Resource
-from dcp_core.records import Command, Execution, Parameter, TestReport
+from dcp_core.records import Command, Execution, FileUse, Parameter, TestReport
 
 
 class FeaturePlatform(Plugin):
@@ -34,11 +34,18 @@ class FeaturePlatform(Plugin):
                 "Training set: labels with the features as they were known at each label's moment",
                 self._get_historical,
                 (
-                    Parameter("labels", "Parquet file or table (namespace.table) of the labels.", required=True),
+                    Parameter(
+                        "labels",
+                        "Parquet file or table (namespace.table) of the labels.",
+                        required=True,
+                        file=FileUse.READ,
+                    ),
                     Parameter("timestamp_column", "The labels' moment.", default="event_timestamp"),
                     Parameter("features", "Comma-separated; all of the views' features when left out."),
                     Parameter("full_names", "Name every feature's column view__feature.", bool, default=False),
-                    Parameter("to", "Parquet file to write; without it the first rows are shown.", Path),
+                    Parameter(
+                        "to", "Parquet file to write; without it the first rows are shown.", Path, file=FileUse.WRITE
+                    ),
                     Parameter("limit", "How many rows are shown.", int, default=10),
                 ),
                 takes_manifests=True,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dcp_core.model import Environment
     from dcp_core.settings import Settings
     from dcp_graph_runner.api.handlers import Handler
+    from dcp_graph_runner.api.messages import CommandAnswer, CommandRequest
     from dcp_graph_runner.client.remote import RemoteControlPlane
     from pretzel.delivering import AuditDelivery
     from pretzel.progress import Progress
@@ -196,6 +197,17 @@ class Session:
         if handler.asks is not None:
             self.local.authorize(handler.asks, control_plane.environment(getattr(request, "environment", None)))
         return handler.function(self.local, request)
+
+    def command(self, request: CommandRequest) -> CommandAnswer:
+        """A plugin's command, whose files are this machine's wherever it works.
+
+        Raises:
+            DcpError: As the command raises it, or ``UnauthorizedError``.
+        """
+        from dcp_graph_runner.api.table import find
+
+        self.control_plane  # noqa: B018  # opened, in process or through a server
+        return self.call(find("Operations.Command"), request) if self._remote is None else self._remote.command(request)
 
     def check_paths(self, paths: Sequence[str]) -> None:
         """What is likely a slip: a manifest's SQL given in its place, or the manifests of another project.

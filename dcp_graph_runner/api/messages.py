@@ -342,6 +342,19 @@ class PreviewAnswer:
 
 
 @attrs.frozen
+class CommandFile:
+    """A file of the caller's that a command reads or writes.
+
+    Args:
+        name: As the caller knows it: for what is told about it, and opened by nobody else.
+        content: Of one that is read, in a request; of one that was written, in an answer.
+    """
+
+    name: str
+    content: bytes = attrs.field(default=b"", repr=False)
+
+
+@attrs.frozen
 class CommandRequest:
     """A command that a plugin adds to its group.
 
@@ -352,6 +365,7 @@ class CommandRequest:
         parameters: By name, JSON values.
         logical_plans: For a command that takes manifests.
         overlay: Whether reads prefer the playground's own copies.
+        files: In place of the parameters that name files, by parameter: those of whoever calls through a server.
     """
 
     environment: str
@@ -360,11 +374,13 @@ class CommandRequest:
     parameters: Mapping[str, JsonValue] = attrs.Factory(dict)
     logical_plans: tuple[LogicalPlan, ...] = ()
     overlay: bool = False
+    files: Mapping[str, CommandFile] = attrs.Factory(dict)
 
 
 @attrs.frozen
 class CommandAnswer:
-    """What it gave: a JSON value, or rows."""
+    """What it gave: a JSON value, or rows; and of the request's files those that it has written."""
 
     value: JsonValue = None
     preview: Preview | None = None
+    files: Mapping[str, CommandFile] = attrs.Factory(dict)

@@ -27,12 +27,15 @@ from dcp_core.running import RunResult
 from dcp_core.sandboxes import PlaygroundSettings
 from dcp_core.settings import Settings
 from dcp_graph_runner.api import messages as api
+from dcp_graph_runner.api.command_files import CommandSettings
+from dcp_graph_runner.api.commands import find_command
 from dcp_graph_runner.api.handlers import Handler
 from dcp_graph_runner.api.long_running import Event
 from dcp_graph_runner.api.playground import CurrentRequest
 from dcp_graph_runner.api.table import find
 from dcp_graph_runner.client.address import Address
 from dcp_graph_runner.client.client import Client
+from dcp_graph_runner.client.command_files import keep, with_files
 from dcp_graph_runner.client.connection import Connection
 from dcp_graph_runner.client.refused import asked_for_all_the_same
 from dcp_graph_runner.client.settings import RemoteSettings
@@ -279,6 +282,14 @@ class RemoteControlPlane:
         request = api.PreviewRequest(logical_plan.environment, logical_plan, limit)
         answer: api.PreviewAnswer = self.call(find("Operations.Preview"), request)
         return answer.preview
+
+    def command(self, request: api.CommandRequest) -> api.CommandAnswer:
+        """A plugin's command; the files that it reads and writes are this machine's."""
+        declared = find_command(self.registry, request)
+        sent = with_files(declared, request, CommandSettings.of(self.settings))
+        answer: api.CommandAnswer = self.call(find("Operations.Command"), sent)
+        keep(answer.files, declared, sent)
+        return attrs.evolve(answer, files={})
 
     def settle_audit(self) -> None:
         """The server does it by itself."""

@@ -205,29 +205,55 @@ class PreviewAnswer(_message.Message):
     preview: _model_pb2.Preview
     def __init__(self, preview: _Optional[_Union[_model_pb2.Preview, _Mapping]] = ...) -> None: ...
 
+class CommandFile(_message.Message):
+    __slots__ = ("name", "content")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    content: bytes
+    def __init__(self, name: _Optional[str] = ..., content: _Optional[bytes] = ...) -> None: ...
+
 class CommandRequest(_message.Message):
-    __slots__ = ("environment", "manifest_type", "name", "parameters", "logical_plans", "overlay")
+    __slots__ = ("environment", "manifest_type", "name", "parameters", "logical_plans", "overlay", "files")
+    class FilesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: CommandFile
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[CommandFile, _Mapping]] = ...) -> None: ...
     ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
     MANIFEST_TYPE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     LOGICAL_PLANS_FIELD_NUMBER: _ClassVar[int]
     OVERLAY_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
     environment: str
     manifest_type: str
     name: str
     parameters: _struct_pb2.Struct
     logical_plans: _containers.RepeatedCompositeFieldContainer[_logical_plan_pb2.LogicalPlan]
     overlay: bool
-    def __init__(self, environment: _Optional[str] = ..., manifest_type: _Optional[str] = ..., name: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., logical_plans: _Optional[_Iterable[_Union[_logical_plan_pb2.LogicalPlan, _Mapping]]] = ..., overlay: bool = ...) -> None: ...
+    files: _containers.MessageMap[str, CommandFile]
+    def __init__(self, environment: _Optional[str] = ..., manifest_type: _Optional[str] = ..., name: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., logical_plans: _Optional[_Iterable[_Union[_logical_plan_pb2.LogicalPlan, _Mapping]]] = ..., overlay: bool = ..., files: _Optional[_Mapping[str, CommandFile]] = ...) -> None: ...
 
 class CommandAnswer(_message.Message):
-    __slots__ = ("value", "preview")
+    __slots__ = ("value", "preview", "files")
+    class FilesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: CommandFile
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[CommandFile, _Mapping]] = ...) -> None: ...
     VALUE_FIELD_NUMBER: _ClassVar[int]
     PREVIEW_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
     value: _model_pb2.Json
     preview: _model_pb2.Preview
-    def __init__(self, value: _Optional[_Union[_model_pb2.Json, _Mapping]] = ..., preview: _Optional[_Union[_model_pb2.Preview, _Mapping]] = ...) -> None: ...
+    files: _containers.MessageMap[str, CommandFile]
+    def __init__(self, value: _Optional[_Union[_model_pb2.Json, _Mapping]] = ..., preview: _Optional[_Union[_model_pb2.Preview, _Mapping]] = ..., files: _Optional[_Mapping[str, CommandFile]] = ...) -> None: ...
 
 class GetOperationRequest(_message.Message):
     __slots__ = ("id",)

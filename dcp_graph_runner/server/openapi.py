@@ -25,6 +25,7 @@ _PARAMETER = re.compile(r"{(\w+)}")
 _ARGUMENT = re.compile(r"(\w+): (.*)")
 _PLAIN = {
     Form.TEXT: {"type": "string"},
+    Form.BYTES: {"type": "string", "contentEncoding": "base64"},
     Form.INTEGER: {"type": "integer", "format": "int64"},
     Form.NUMBER: {"type": "number", "format": "double"},
     Form.BOOLEAN: {"type": "boolean"},

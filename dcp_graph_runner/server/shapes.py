@@ -30,6 +30,8 @@ class Form(enum.Enum):
     BOOLEAN = "boolean"
     MOMENT = "moment"
     """ISO 8601."""
+    BYTES = "bytes"
+    """In base64 (RFC 4648, section 4)."""
     CHOICE = "choice"
     """One of some texts."""
     ANY = "any"
@@ -73,6 +75,7 @@ class Field:
 
 _PLAIN: Mapping[Any, Form] = {
     str: Form.TEXT,
+    bytes: Form.BYTES,
     bool: Form.BOOLEAN,
     int: Form.INTEGER,
     float: Form.NUMBER,
@@ -192,6 +195,7 @@ _IN_WORDS: Mapping[Form, tuple[type | tuple[type, ...], str]] = {
     Form.ROW: ((list, tuple), "a list"),
     Form.TEXT: (str, "text"),
     Form.MOMENT: (str, "text"),
+    Form.BYTES: (str, "text in base64"),
     Form.CHOICE: (str, "text"),
 }
 

@@ -12,6 +12,7 @@ Source: https://protobuf.dev/programming-guides/proto3/ and design.md section 9.
 
 from __future__ import annotations
 
+import base64
 import importlib
 import json
 import pkgutil
@@ -191,6 +192,10 @@ def _field(field: Field, member: FieldDescriptor) -> tuple[Fill, Read]:
 
         return put_message, take_message
     check_scalar(shape, member)
+    if shape.form is Form.BYTES:
+        return (lambda message, value: _set(message, name, base64.b64decode(value))), (
+            lambda message: base64.b64encode(getattr(message, name)).decode()
+        )
     has_presence, is_choice = member.has_presence, shape.form is Form.CHOICE
 
     def put(message: Any, value: JsonValue) -> None:
@@ -359,6 +364,7 @@ def _read_value(message: Any) -> JsonValue:
 
 _SCALARS: Mapping[Form, tuple[int, ...]] = {
     Form.TEXT: (FieldDescriptor.TYPE_STRING,),
+    Form.BYTES: (FieldDescriptor.TYPE_BYTES,),
     Form.CHOICE: (FieldDescriptor.TYPE_STRING,),
     Form.BOOLEAN: (FieldDescriptor.TYPE_BOOL,),
     Form.INTEGER: (FieldDescriptor.TYPE_INT32, FieldDescriptor.TYPE_INT64),

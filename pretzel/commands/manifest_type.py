@@ -78,8 +78,7 @@ def _plugin_commands(manifest_type: str, config: str | None, taken: Mapping[str,
 def _as_click(added: Command, manifest_type: str) -> click.Command:
     def run(session: Session, /, paths: Sequence[str] = (), **parameters: Any) -> int:
         from dcp_core.errors import UsageError
-        from dcp_graph_runner.api.messages import CommandAnswer, CommandRequest
-        from dcp_graph_runner.api.table import find
+        from dcp_graph_runner.api.messages import CommandRequest
         from pretzel.documents import preview_document
 
         loaded = session.load(paths, manifest_type).loaded if added.takes_manifests else ()
@@ -93,7 +92,7 @@ def _as_click(added: Command, manifest_type: str) -> click.Command:
             tuple(each.logical_plan for each in loaded),
             session.environment.overlay,
         )
-        answer: CommandAnswer = session.call(find("Operations.Command"), request)
+        answer = session.command(request)
         result = answer.value
         if answer.preview is not None:
             document: dict[str, Any] = preview_document(answer.preview, "")

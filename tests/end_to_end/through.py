@@ -39,7 +39,6 @@ POSTGRESQL = os.environ.get("DCP_TESTS_POSTGRESQL", "")
 
 ONLY_IN_PROCESS = {
     "test_a_table_of_another_manifest_is_never_taken_over": "registers a plugin in this process, the server has none",
-    "test_one_run_of_a_folder_goes_from_new_purchases_to_new_features": "labels are a file, which no server opens",
     "test_a_day_in_process_and_through_a_server_reads_the_same": "starts its own server, and compares",
     "test_curl_with_a_token_applies_follows_runs_and_destroys": "starts its own server",
     "test_a_client_made_of_reflected_descriptors_plans_applies_watches_runs_and_destroys": "starts its own server",

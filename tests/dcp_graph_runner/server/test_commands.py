@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from dcp_core.context import Context
-from dcp_core.errors import NotSupportedError, UnauthorizedError, UsageError
+from dcp_core.errors import NotFoundError, NotSupportedError, UnauthorizedError, UsageError
 from dcp_core.model import LogicalPlan, Metadata
 from dcp_core.records import Caller, Command, Parameter
 from dcp_core.registry import PLUGINS
@@ -58,12 +58,19 @@ def test_no_caller_makes_a_server_write_a_file_and_the_try_is_recorded(replica: 
     assert told(replica) == [("command", "probe/a", "FAILED")]
 
 
-@pytest.mark.parametrize("given", [{"to": "taken.parquet"}, {"labels": "/etc/passwd"}, {"labels": "l.parquet"}])
-def test_a_training_set_through_a_server_names_no_files(replica: Service, given: dict[str, str]) -> None:
-    parameters = {"labels": "raw.l", **given}
-    asked = CommandRequest(PLAYGROUND, "feature_platform", "get-historical", parameters, (probe("a"),))
+def historical(**parameters: str) -> CommandRequest:
+    return CommandRequest(PLAYGROUND, "feature_platform", "get-historical", parameters, (probe("a"),))
+
+
+def test_a_training_set_through_a_server_names_no_file_to_write(replica: Service) -> None:
     with pytest.raises(NotSupportedError, match="a server neither reads nor writes files that its callers name"):
-        call(replica, "Operations.Command", asked)
+        call(replica, "Operations.Command", historical(labels="raw.l", to="taken.parquet"))
+
+
+@pytest.mark.parametrize("labels", ["/etc/passwd", "l.parquet", "./dcp.toml"])
+def test_labels_that_a_caller_names_at_a_server_are_not_looked_for(replica: Service, labels: str) -> None:
+    with pytest.raises(NotFoundError, match=f"^there is no file {labels}$"):
+        call(replica, "Operations.Command", historical(labels=labels))
 
 
 def test_in_process_a_command_writes_its_file(replica: Service, tmp_path: Path) -> None:
