@@ -23,7 +23,7 @@ _PLACE = "DAG_SPEC = {}\n"
 DIGEST = "content_digest"
 EDITED = "edited"
 """In a state's ``info``: whether the file is not as it was deployed."""
-_SCHEDULED = '        schedule=spec["schedule"],\n'
+_SCHEDULED = "        schedule=schedule_of(spec),\n"
 _STANDING = '        schedule=None,  # paused: "pretzel ops resume" gives it its schedule back\n'
 
 
@@ -89,8 +89,16 @@ def _literal(value: JsonValue, indent: str) -> str:
         entries = [f"{inner}{_literal(item, inner)},\n" for item in value]
         return "[\n" + "".join(entries) + indent + "]" if entries else "[]"
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        return _quoted(value)
     return repr(value)
+
+
+def _quoted(text: str) -> str:
+    """A string literal in the quotes that need fewer backslashes, as formatters choose them."""
+    written = json.dumps(text, ensure_ascii=False)
+    if text.count('"') <= text.count("'"):
+        return written
+    return "'" + written[1:-1].replace('\\"', '"').replace("'", "\\'") + "'"
 
 
 def _owner(line: str) -> Owner | None:

@@ -18,7 +18,7 @@ from dcp_primitives.airflow_dag import AirflowDag, AirflowDagPrimitive
 from dcp_primitives.job_intervals import AT_MOST, intervals
 
 PRIMITIVE = AirflowDagPrimitive()
-SCHEDULED, STANDING = 'schedule=spec["schedule"]', "schedule=None"
+SCHEDULED, STANDING = "schedule=schedule_of(spec)", "schedule=None"
 
 
 @pytest.fixture
