@@ -167,7 +167,7 @@ def test_a_server_that_is_started_again_meanwhile_is_waited_for_and_watched_agai
 
 
 def test_what_waits_for_its_user_goes_on_with_the_users_tokens(project: Project, server: FaultyServer) -> None:
-    project.dataset("daily", sql=SLOW.format(rows=8_000_000))
+    project.dataset("daily", sql=SLOW.format(rows=60_000_000))
     caller = Caller(project, server, DCP_CREDENTIALS_ACME="a-secret-token")
     caller.apply()
 
@@ -189,7 +189,7 @@ def test_what_waits_for_its_user_goes_on_with_the_users_tokens(project: Project,
 
 
 def test_what_waits_for_tokens_that_nobody_here_has_says_which(project: Project, server: FaultyServer) -> None:
-    project.dataset("daily", sql=SLOW.format(rows=8_000_000))
+    project.dataset("daily", sql=SLOW.format(rows=60_000_000))
     caller = Caller(project, server, DCP_CREDENTIALS_ACME="a-secret-token")
     caller.apply()
 
