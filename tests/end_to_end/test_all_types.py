@@ -183,6 +183,28 @@ def test_one_run_of_a_folder_goes_from_new_purchases_to_new_features(shop: Proje
     )  # fmt: skip
     assert training.status == 0, training
     assert [row[-1] for row in training.document["rows"]] == ["0.00", "12.75", "1.00", "0.00"]
+    told = _training_set(shop, labels)
+    _check_training_set(shop, told)
+    labels.write_text("no labels")
+    refused = _training_set(shop, labels)
+    assert (refused.status, f"{labels} is not a Parquet file" in refused.err) == (1, True), "named as its owner does"
+
+
+def _training_set(project: Project, labels: Path) -> Answer:
+    return project.pretzel(
+        "feature-platform", "get-historical", "manifests", "--labels", str(labels), "--timestamp-column", "asked_at",
+        "--to", "training.parquet", "-o", "json",
+    )  # fmt: skip
+
+
+def _check_training_set(project: Project, told: Answer) -> None:
+    import pyarrow.parquet as pq
+
+    assert told.status == 0, told
+    assert (told.document["file"], told.document["rows"]) == ("training.parquet", 4)
+    made = pq.read_table(project.root / "training.parquet")
+    assert (made.num_rows, made.column_names) == (4, told.document["columns"])
+    assert [path.name for path in project.root.glob(".training*")] == []
 
 
 def _write_labels(file: Path) -> None:
