@@ -1,0 +1,256 @@
+"""Until Airflow has read what was deployed, or has let go of what was removed.
+
+Time is told by what Airflow says of itself, never by comparing its clock with ours.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from logging import Logger
+from typing import TypeVar
+
+from attrs import define, frozen
+
+from dcp_core.errors import ConflictError, PermanentError, TransientError
+from dcp_primitives.airflow.service.airflow import AirflowService
+from dcp_primitives.airflow.service.reading import Expected, Reading, read
+from dcp_primitives.airflow.service.views import DagView, ImportProblem
+
+T = TypeVar("T")
+POLL_S = 1.0
+PROGRESS_S = 15.0
+AWAY_S = 30.0
+"""How long Airflow may be away while it is waited for."""
+REMOVAL_S = 60.0
+"""How long a removal waits at least, since nobody comes back to finish it."""
+SETTLED_S = 2.0
+
+
+@define
+class Stamps:
+    """Tells a reading that began after a moment from one that may have begun before it.
+
+    Airflow may be at reading the old text when the new one is put there. Only the second reading that ends after that
+    moment is sure to have begun after it.
+
+    Args:
+        last: When the last reading ended, as known at that moment; None when there was none.
+    """
+
+    last: datetime | None
+    count: int = 0
+
+    def is_later(self, at: datetime | None) -> bool:
+        """Whether the reading that ended then began after the moment."""
+        if at is not None and at != self.last:
+            self.last = at
+            self.count += 1
+        return self.count > 1
+
+
+@frozen
+class Before:
+    """What Airflow had of a DAG right before a deployment."""
+
+    reading: Reading
+
+    @classmethod
+    def of(cls, service: AirflowService, expected: Expected) -> Before:
+        """As it is now.
+
+        Raises:
+            TransientError: Airflow cannot be reached: nothing should be deployed that nobody can follow.
+        """
+        return cls(read(service, [expected])[expected.dag_id])
+
+
+@frozen
+class Waiting:
+    """Waits for one Airflow.
+
+    Args:
+        service: Which one.
+        wait_s: How long at most; 0 not at all.
+        log: Is told of the progress.
+        sleep: Waits that many seconds.
+        clock: Seconds that only grow.
+    """
+
+    service: AirflowService
+    wait_s: float
+    log: Logger
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+
+    def until_read(self, before: Before, *, rewritten: bool) -> ImportProblem | None:
+        """Until Airflow has read what is deployed; its import error when it cannot read it.
+
+        Args:
+            before: What it had, and what it should have.
+            rewritten: Whether the file was put there since: what Airflow has of it may be of the text before.
+
+        Raises:
+            PermanentError: The time is over without either.
+            TransientError: Airflow has been away for a while.
+        """
+        expected, old = before.reading.expected, before.reading
+        had_version = rewritten and old.view is not None and old.view.version == expected.version
+        parses = Stamps(old.view.last_parsed_at if old.view else None)
+        failures = Stamps(old.problem.at if old.problem else None)
+        asked: set[str] = set()
+        patience = _Patience(self, f"Airflow to read DAG {expected.dag_id}")
+        reading = old
+        while True:
+            found = patience.ask(lambda: read(self.service, [expected])[expected.dag_id])
+            if found is not None:
+                reading = found
+                self._hurry(reading.view, asked)
+                problem = reading.problem
+                if problem is not None and (failures.is_later(problem.at) or old.problem is None):
+                    return problem
+                parsed_at = reading.view.last_parsed_at if reading.view else None
+                if reading.is_read and (not had_version or parses.is_later(parsed_at)):
+                    return None
+                if problem is not None and failures.count == 1:
+                    asked.clear()  # once more, to be sure
+            if not patience.pause(str(reading)):
+                raise self._unread(reading)
+
+    def until_gone(self, dag_id: str, bundle: str) -> None:
+        """Until Airflow has noticed that the file is gone, and has forgotten the DAG with all its runs.
+
+        Runs that go on are ended. What comes back, because Airflow was just reading the file, is deleted again.
+
+        Raises:
+            PermanentError: The time is over; the next destruction goes on.
+            TransientError: Airflow has been away for a while.
+            ConflictError: Airflow has it from another bundle.
+        """
+        patience = _Patience(self, f"Airflow to let go of DAG {dag_id}", max(self.wait_s, REMOVAL_S))
+        asked: set[str] = set()
+        ended: set[str] = set()
+        was_deleted = False
+        while True:
+            found = patience.ask(lambda: (self.service.dags([dag_id]).get(dag_id),))
+            state = "it cannot be reached"
+            if found is not None:
+                (view,) = found
+                if view is None:
+                    if not was_deleted or patience.has_settled():
+                        return
+                    state = "it may come back"
+                elif view.bundle not in (bundle, None):
+                    told = f"Airflow has DAG {dag_id} from the bundle {view.bundle} too; it is not deleted there"
+                    raise ConflictError(told)
+                elif not view.is_stale:
+                    self._hurry(view, asked)
+                    state = "it has not noticed yet that the file is gone"
+                else:
+                    state = self._delete(dag_id, ended)
+                    was_deleted = was_deleted or not state
+                    patience.unsettle()
+            if not patience.pause(state):
+                health = patience.ask(self.service.health)
+                raise PermanentError(
+                    f"Airflow still has DAG {dag_id} after {patience.limit_s:.0f} s: {state}; {health}",
+                    hint="its file is gone already; destroying it again goes on",
+                )
+
+    def _delete(self, dag_id: str, ended: set[str]) -> str:
+        """End what runs, and delete; what is in the way, "" when nothing is."""
+        try:
+            for run in self.service.runs(dag_id, 100, ("queued", "running")):
+                if run.id not in ended:
+                    ended.add(run.id)
+                    self.log.info("ending run %s of DAG %s, which is being deleted", run.id, dag_id)
+                    self.service.fail(dag_id, run.id)
+            self.service.delete(dag_id)
+        except ConflictError as error:
+            return f"a task of it still ends ({error.message})"
+        except TransientError as error:
+            return error.message
+        return ""
+
+    def _hurry(self, view: DagView | None, asked: set[str]) -> None:
+        """Ask Airflow to read the file now; a token that it does not take is no harm."""
+        if view is not None and view.file_token and view.file_token not in asked:
+            asked.add(view.file_token)
+            try:
+                self.service.parse(view.file_token)
+            except (PermanentError, TransientError) as error:
+                self.log.debug("Airflow does not take the file earlier: %s", error)
+
+    def _unread(self, reading: Reading) -> PermanentError:
+        expected, view = reading.expected, reading.view
+        try:
+            health = self.service.health()
+            words, hint = str(health), _hint(health.dag_processor.is_healthy)
+        except (PermanentError, TransientError) as error:
+            words, hint = f"its health is not known: {error.message}", _hint(None)
+        last = "it has no DAG of that name"
+        if view is not None:
+            at = f" at {view.last_parsed_at:%Y-%m-%d %H:%M:%S} UTC" if view.last_parsed_at else ""
+            last = f"it has read version {view.version}{at}" + (", which it counts as gone" if view.is_stale else "")
+        return PermanentError(
+            f"Airflow has not read version {expected.version} of {expected.file} in {self.wait_s:.0f} s: "
+            f"{last}; {words}",
+            where=f"airflow_dag:{expected.dag_id}",
+            hint=f"{hint}; the file stays, and applying again goes on waiting",
+        )
+
+
+def _hint(has_processor: bool | None) -> str:
+    if has_processor:
+        return "see [dag_processor] refresh_interval of Airflow, wait_s and bundle in [airflow], and where the files go"
+    return "start `airflow dag-processor`"
+
+
+class _Patience:
+    """One wait: how long it has been, whether Airflow is there, what was said of it."""
+
+    def __init__(self, waiting: Waiting, what: str, limit_s: float | None = None) -> None:
+        self.limit_s = waiting.wait_s if limit_s is None else limit_s
+        self._waiting = waiting
+        self._what = what
+        self._began = waiting.clock()
+        self._away_since: float | None = None
+        self._told_at = self._began
+        self._settled_at: float | None = None
+
+    def ask(self, call: Callable[[], T]) -> T | None:
+        """What the call gives; None while Airflow is away."""
+        try:
+            found = call()
+        except TransientError:
+            now = self._waiting.clock()
+            if self._away_since is None:
+                self._away_since = now
+            if now - self._away_since >= min(AWAY_S, self.limit_s):
+                raise
+            return None
+        self._away_since = None
+        return found
+
+    def pause(self, state: str) -> bool:
+        """Wait a little; False when the time is over."""
+        now = self._waiting.clock()
+        if now - self._began >= self.limit_s:
+            return False
+        if now - self._told_at >= PROGRESS_S:
+            self._told_at = now
+            self._waiting.log.info("waiting for %s: %s (%.0f s)", self._what, state, now - self._began)
+        self._waiting.sleep(POLL_S)
+        return True
+
+    def has_settled(self) -> bool:
+        """Whether nothing has changed for a while since this was first asked."""
+        now = self._waiting.clock()
+        if self._settled_at is None:
+            self._settled_at = now
+        return now - self._settled_at >= SETTLED_S
+
+    def unsettle(self) -> None:
+        """Something has changed."""
+        self._settled_at = None
