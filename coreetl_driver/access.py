@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from dcp_core.errors import SettingsError, UnauthorizedError
+from dcp_core.errors import SettingsError, UnauthenticatedError, UnauthorizedError
 from dcp_core.settings import Secret, Settings
 
 _SECTION = "coreetl_tokens"
@@ -28,12 +28,6 @@ class Action(enum.StrEnum):
     READ = "read"  # look at jobs, executions and logs
     RUN = "run"  # start and stop jobs
     WRITE = "write"  # create, change and delete jobs
-
-
-class UnauthenticatedError(UnauthorizedError):
-    """The call carries no token, or one that nobody was given."""
-
-    code = "unauthenticated"
 
 
 @frozen

@@ -10,10 +10,11 @@ import logging
 import ssl
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define, field, frozen
 
+from coreetl_driver.loopback import is_loopback
 from dcp_core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -28,11 +29,13 @@ class CertificateFiles:
     """PEM files.
 
     Args:
+        section: Of the settings that name them, for what is said of them.
         certificate: The service's, with the intermediate ones after it.
         key: Its private key, without a passphrase.
         client_ca: Of the authorities that sign callers' certificates; None when callers need none.
     """
 
+    section: str
     certificate: Path
     key: Path
     client_ca: Path | None = None
@@ -51,7 +54,7 @@ class CertificateFiles:
         except (OSError, ValueError) as error:
             raise SettingsError(
                 f"the certificate {self.certificate} and the key {self.key} cannot be used: {_words(error)}",
-                hint="[coreetl_server] certificate and key are PEM files that belong together, the key in clear",
+                hint=f"[{self.section}] certificate and key are PEM files that belong together, the key in clear",
             ) from None
         if self.client_ca is not None:
             try:
@@ -59,7 +62,7 @@ class CertificateFiles:
             except OSError as error:
                 raise SettingsError(
                     f"the client authority {self.client_ca} cannot be used: {_words(error)}",
-                    hint="[coreetl_server] client_ca is a PEM file",
+                    hint=f"[{self.section}] client_ca is a PEM file",
                 ) from None
             made.verify_mode = ssl.CERT_REQUIRED
         return made
@@ -136,6 +139,62 @@ class Certificates:
         pair = (self.files.key.read_bytes(), self.files.certificate.read_bytes())
         authority = self.files.client_ca.read_bytes() if self.files.client_ca else None
         return grpc.ssl_server_certificate_configuration([pair], root_certificates=authority)
+
+
+class Listening(Protocol):
+    """What the settings of a service say of where it listens."""
+
+    @property
+    def host(self) -> str:
+        """A name or an address of this machine."""
+        ...
+
+    @property
+    def certificate(self) -> str:
+        """File of its certificate; empty without TLS."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """File of its private key."""
+        ...
+
+    @property
+    def client_ca(self) -> str:
+        """File of the authorities that sign callers' certificates; empty when callers need none."""
+        ...
+
+
+def certificates_of(
+    listening: Listening, root: Path, *, section: str, service: str, tls_needed: str
+) -> Certificates | None:
+    """TLS, or None without; a service that would be heard in clear is refused.
+
+    Args:
+        listening: Of the section.
+        root: What relative names of files are relative to.
+        section: Its name, for errors.
+        service: What the service is called in errors.
+        tls_needed: The code of the error that it may not listen there in clear.
+
+    Raises:
+        SettingsError: The host is not loopback and there is no certificate, or the files do not fit.
+    """
+    if not listening.certificate and not listening.key:
+        if listening.client_ca:
+            raise SettingsError(f"[{section}] client_ca needs certificate and key")
+        if not is_loopback(listening.host):
+            raise SettingsError(
+                f"{service} does not listen on {listening.host} without TLS: "
+                "callers' tokens would cross the network in clear",
+                hint=f'[{section}] certificate = "…" and key = "…" (or --certificate and --key), or host 127.0.0.1',
+                code=tls_needed,
+            )
+        return None
+    if not (listening.certificate and listening.key):
+        raise SettingsError(f"[{section}] certificate and key belong together")
+    client_ca = root / listening.client_ca if listening.client_ca else None
+    return Certificates(CertificateFiles(section, root / listening.certificate, root / listening.key, client_ca))
 
 
 def check_client_files(ca: Path | None, certificate: Path | None, key: Path | None) -> None:

@@ -12,7 +12,6 @@ import grpc
 from attrs import frozen
 
 from coreetl_driver import failures, unreachable, wire
-from coreetl_driver.access import UnauthenticatedError
 from coreetl_driver.api import Execution, Job, JobSpec
 from coreetl_driver.certificates import check_client_files
 from coreetl_driver.compute.routing import Choice
@@ -21,7 +20,14 @@ from coreetl_driver.loopback import is_loopback
 from coreetl_driver.proto import coreetl_pb2 as pb
 from coreetl_driver.proto import coreetl_pb2_grpc
 from coreetl_driver.server_settings import GRPC_PORT
-from dcp_core.errors import DcpError, NotSupportedError, PermanentError, SettingsError, TransientError
+from dcp_core.errors import (
+    DcpError,
+    NotSupportedError,
+    PermanentError,
+    SettingsError,
+    TransientError,
+    UnauthenticatedError,
+)
 from dcp_core.settings import Secret
 
 _LOG = logging.getLogger(__name__)

@@ -11,7 +11,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from coreetl_driver.access import UnauthenticatedError
 from coreetl_driver.compute.routing import TOKEN_NEEDED
 from dcp_core.errors import (
     ConflictError,
@@ -21,6 +20,7 @@ from dcp_core.errors import (
     NotSupportedError,
     PermanentError,
     TransientError,
+    UnauthenticatedError,
     UnauthorizedError,
     UsageError,
 )

@@ -10,8 +10,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from coreetl_driver.certificates import CertificateFiles, Certificates
-from coreetl_driver.loopback import is_loopback
+from coreetl_driver.certificates import Certificates, certificates_of
 from dcp_core.errors import SettingsError
 from dcp_core.settings import Settings
 
@@ -75,21 +74,9 @@ class ServerSettings:
             raise SettingsError(
                 f"[{SECTION}] http_port and grpc_port are both {self.http_port}", hint="each server needs its own"
             )
-        if not self.certificate and not self.key:
-            if self.client_ca:
-                raise SettingsError(f"[{SECTION}] client_ca needs certificate and key")
-            if not is_loopback(self.host):
-                raise SettingsError(
-                    f"the driver's service does not listen on {self.host} without TLS: "
-                    "callers' tokens would cross the network in clear",
-                    hint=f'[{SECTION}] certificate = "…" and key = "…" (or --certificate and --key), or host 127.0.0.1',
-                    code="coreetl.tls_needed",
-                )
-            return None
-        if not (self.certificate and self.key):
-            raise SettingsError(f"[{SECTION}] certificate and key belong together")
-        client_ca = root / self.client_ca if self.client_ca else None
-        return Certificates(CertificateFiles(root / self.certificate, root / self.key, client_ca))
+        return certificates_of(
+            self, root, section=SECTION, service="the driver's service", tls_needed="coreetl.tls_needed"
+        )
 
     def _check_times(self) -> None:
         if not 0 < self.grace_s <= 3600:

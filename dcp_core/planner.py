@@ -153,6 +153,11 @@ def decompose(logical_plan: LogicalPlan, registry: Registry) -> tuple[Resource, 
     return tuple(registry.plugin(logical_plan.plugin_type, "decompose", logical_plan=logical_plan))
 
 
+def provided(plans: Sequence[LogicalPlan], registry: Registry) -> frozenset[str]:
+    """The names of the data that these manifests provide."""
+    return frozenset(name for each in plans for resource in decompose(each, registry) for name in resource.provides)
+
+
 def one_environment(plans: Sequence[LogicalPlan]) -> Environment:
     """The environment of all of them.
 

@@ -8,15 +8,72 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import click
 
 from pretzel import exits
 
+if TYPE_CHECKING:
+    from pretzel.rendering.screen import Screen
+    from pretzel.session import Session
+
 _LOOK_S = 0.5
+
+
+class Served(Protocol):
+    """A service on both transports."""
+
+    @property
+    def http_url(self) -> str:
+        """Where HTTP listens."""
+        ...
+
+    @property
+    def grpc_url(self) -> str:
+        """Where gRPC listens."""
+        ...
+
+
+@contextlib.contextmanager
+def installed(service: str, extra: str) -> Iterator[None]:
+    """What is imported within needs an extra.
+
+    Args:
+        service: What cannot be served without it.
+        extra: What installs it.
+
+    Raises:
+        NotSupportedError: A module is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        from dcp_core.errors import NotSupportedError
+
+        raise NotSupportedError(
+            f"{service} is not installed: there is no module {error.name}", hint=f"pip install '{extra}'"
+        ) from None
+
+
+def tell(session: Session, server: Served, title: str, lines: Sequence[tuple[str, str]]) -> None:
+    """Say where a service listens, to people and to programs.
+
+    Args:
+        title: What is there now.
+        lines: Transport and what its address is for, in order.
+    """
+    urls = {"HTTP": reachable(server.http_url), "gRPC": reachable(server.grpc_url)}
+
+    def render(screen: Screen) -> None:
+        screen.line((title, "bold"), ", until Ctrl-C")
+        for transport, purpose in lines:
+            screen.line(f"{transport}  {urls[transport]}  {purpose}", indent=2)
+
+    session.output.result({"http_url": urls["HTTP"], "grpc_url": urls["gRPC"]}, render)
+    sys.stdout.flush()  # whoever started this reads it now, not at the end
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import attrs
 from dcp_core.attribution import plugin_bug
 from dcp_core.control_plane import ControlPlane
 from dcp_core.errors import DcpError, NotFoundError, NotSupportedError, UsageError
-from dcp_core.planner import decompose
+from dcp_core.planner import provided
 from dcp_core.records import Command, FileUse, Preview
 from dcp_core.registry import PLUGINS, Registry
 from dcp_graph_runner.api.command_files import CommandSettings, HandedFiles, check_files, handed
@@ -52,13 +52,8 @@ def perform_command(dcp: ControlPlane, request: CommandRequest) -> CommandAnswer
             parameters["logical_plans"] = request.logical_plans
         deed.actions = tuple(f"{label} {id}" for id in ids)
         deed.begin()
-        provided = frozenset(
-            name
-            for each in request.logical_plans
-            for resource in decompose(each, dcp.registry)
-            for name in resource.provides
-        )
-        ctx = dcp.context(environment, logical_plans=request.logical_plans, provided=provided)
+        names = provided(request.logical_plans, dcp.registry)
+        ctx = dcp.context(environment, logical_plans=request.logical_plans, provided=names)
         with files.telling():
             try:
                 result = command.run(ctx, **parameters)

@@ -202,7 +202,7 @@ class ApplyAnswer:
     """What came of it, manifest by manifest.
 
     Args:
-        status: The worst of ``operations``: ``SUCCEEDED``, ``PARTIAL``, ``FAILED``.
+        status: ``SUCCEEDED`` when all of ``operations`` did, ``FAILED`` when none did even in part, else ``PARTIAL``.
         operations: One for each manifest, those that crashed processes had left behind first; one without an id had
             nothing to do.
         resumed: What was stopped for the change, was started again, and has ended.

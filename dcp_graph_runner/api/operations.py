@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import attrs
-
 from dcp_core import recovering
 from dcp_core.control_plane import ControlPlane
 from dcp_core.errors import NotSupportedError, UsageError
@@ -46,7 +44,7 @@ from dcp_graph_runner.api.messages import (
     TestAnswer,
     TestRequest,
 )
-from dcp_graph_runner.api.plain import plain_preview
+from dcp_graph_runner.api.plain import plain_preview, without_actions
 
 # What a primitive may say about a runnable resource: the first in its spec, the others in ``State.info``, desired too.
 COMPUTE, BACKEND, WHY = "compute", "backend", "backend_reason"
@@ -87,8 +85,7 @@ def _recover(dcp: ControlPlane, request: RecoverRequest) -> ApplyAnswer:
     if first is not None and not ended:
         raise first
     operations = (*ended, *refused)
-    small = tuple(attrs.evolve(each, plan=attrs.evolve(each.plan, actions=()), resumed=()) for each in operations)
-    return ApplyAnswer("PARTIAL" if refused else "SUCCEEDED", small, resumed)
+    return ApplyAnswer("PARTIAL" if refused else "SUCCEEDED", tuple(map(without_actions, operations)), resumed)
 
 
 def _interrupted(dcp: ControlPlane, request: RecoverRequest) -> InterruptedAnswer:

@@ -1,4 +1,4 @@
-"""Values of data as JSON has them, so that a command shows the same rows in process and through a server."""
+"""What answers hold of data and operations, so that a command shows the same in process and through a server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from dcp_core.digests import JsonValue
-from dcp_core.records import Preview
+from dcp_core.records import Operation, Preview
 
 
 def plain_preview(preview: Preview) -> Preview:
@@ -32,3 +32,8 @@ def plain(value: Any) -> JsonValue:
     if isinstance(value, (set, frozenset)):
         return [plain(each) for each in sorted(value, key=str)]
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def without_actions(operation: Operation) -> Operation:
+    """The plan's states are many times as large as what came of them, which ``results`` says."""
+    return attrs.evolve(operation, plan=attrs.evolve(operation.plan, actions=()), resumed=())

@@ -5,17 +5,18 @@ Source: design.md sections 4, 6, 7 and 9.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import attrs
 
 from dcp_core import checking
+from dcp_core.context import Context
 from dcp_core.diagnostics import Severity
 from dcp_core.errors import StalePlanError, UnauthorizedError
 from dcp_core.model import Environment, LogicalPlan, Plan
 from dcp_core.operating import APPLY, DESTROY
 from dcp_core.parameters import refuse_secrets
-from dcp_core.planner import decompose
+from dcp_core.planner import provided
 from dcp_core.records import Operation
 from dcp_graph_runner.api.handlers import READ
 from dcp_graph_runner.api.long_running import GetOperationRequest, ListOperationsRequest
@@ -32,6 +33,7 @@ from dcp_graph_runner.api.messages import (
     RunAnswer,
     TestAnswer,
 )
+from dcp_graph_runner.api.plain import without_actions
 from dcp_graph_runner.graphs import checking_compiled
 from dcp_graph_runner.graphs.expectations import check_expected
 from dcp_graph_runner.graphs.work import FindingsError, Work
@@ -74,13 +76,10 @@ def authorize(work: Work) -> None:
         work.dcp.authorize(work.handler.asks, environment)
         return
     refusals: list[UnauthorizedError] = []
-    for wanted, in_force in subjects:
-        try:
-            work.dcp.authorize(work.handler.asks, environment, wanted, in_force)
-        except UnauthorizedError as error:
-            if work.handler.name not in ASKING_AGAIN:
-                raise
-            refusals.append(error)
+    for _, error in _refused(work, environment, subjects):
+        if work.handler.name not in ASKING_AGAIN:
+            raise error
+        refusals.append(error)
     if len(refusals) == len(subjects):
         raise refusals[0]
 
@@ -109,10 +108,9 @@ def refuse_lint_errors(work: Work) -> None:
 
 
 def test(work: Work) -> None:
-    """Check manifests against an engine, and run the cases that they hold; what does not pass lint is left out."""
+    """Check manifests against an engine, and run the cases that they hold; all of them have passed lint."""
     wanted = set(work.request.manifest_ids or (each.id for each in work.logical_plans))
-    environment = work.dcp.environment(work.environment, overlay=work.request.overlay)
-    ctx = work.dcp.context(environment, logical_plans=work.logical_plans, provided=_provided(work))
+    ctx = _context(work)
     reports = []
     for each in work.logical_plans:
         if each.id in wanted:
@@ -180,8 +178,8 @@ def apply(work: Work) -> None:
     operations = (*before, *work.dcp.apply(work.plan, kind=kind))
     resumed = work.dcp.wait(operations)
     work.answer = ApplyAnswer(
-        _worst(operations[len(work.recovered) :]),
-        tuple(map(_without_actions, operations)),
+        _together(operations[len(work.recovered) :]),
+        tuple(map(without_actions, operations)),
         resumed,
         tuple(work.dcp.created_sandboxes),
     )
@@ -234,34 +232,37 @@ def _subjects(work: Work) -> Sequence[tuple[LogicalPlan, LogicalPlan | None]]:
     return [(each, in_force.get(each.id)) for each in work.logical_plans]
 
 
-def _not_refused(work: Work) -> list[str]:
-    """The manifests of a change, but those that the caller may not change; without names, those in force there."""
+def _refused(
+    work: Work, environment: Environment, subjects: Sequence[tuple[LogicalPlan, LogicalPlan | None]]
+) -> Iterator[tuple[str, UnauthorizedError]]:
+    """The manifests that the caller may not change, and why."""
     assert work.handler.asks is not None
-    environment, subjects = Environment.named(work.environment), _subjects(work)
-    named = [each.id for each in work.logical_plans] or list(getattr(work.request, "manifest_ids", ()))
-    refused = set()
     for wanted, in_force in subjects:
         try:
             work.dcp.authorize(work.handler.asks, environment, wanted, in_force)
-        except UnauthorizedError:
-            refused.add(wanted.id)
+        except UnauthorizedError as error:
+            yield wanted.id, error
+
+
+def _not_refused(work: Work) -> list[str]:
+    """The manifests of a change, but those that the caller may not change; without names, those in force there."""
+    environment, subjects = Environment.named(work.environment), _subjects(work)
+    named = [each.id for each in work.logical_plans] or list(getattr(work.request, "manifest_ids", ()))
+    refused = {id for id, _ in _refused(work, environment, subjects)}
     return [id for id in named or [wanted.id for wanted, _ in subjects] if id not in refused]
 
 
-def _findings(chosen: Sequence[LogicalPlan], work: Work) -> tuple[Finding, ...]:
+def _context(work: Work) -> Context:
+    """For hooks that look at one manifest among those of the request."""
     environment = work.dcp.environment(work.environment, overlay=getattr(work.request, "overlay", None))
-    ctx = work.dcp.context(environment, logical_plans=work.logical_plans, provided=_provided(work))
+    names = provided(work.logical_plans, work.dcp.registry)
+    return work.dcp.context(environment, logical_plans=work.logical_plans, provided=names)
+
+
+def _findings(chosen: Sequence[LogicalPlan], work: Work) -> tuple[Finding, ...]:
+    ctx = _context(work)
     found = checking.lint(chosen, work.dcp.registry, ctx)
     return tuple(Finding(each.id, finding) for each, several in zip(chosen, found, strict=True) for finding in several)
-
-
-def _provided(work: Work) -> frozenset[str]:
-    return frozenset(
-        name
-        for each in work.logical_plans
-        for resource in decompose(each, work.dcp.registry)
-        for name in resource.provides
-    )
 
 
 def _without(planned: Plan, work: Work) -> Plan:
@@ -272,12 +273,7 @@ def _without(planned: Plan, work: Work) -> Plan:
     return attrs.evolve(planned, manifests=kept, plugins=plugins)
 
 
-def _without_actions(operation: Operation) -> Operation:
-    """The plan's states are many times as large as what came of them, which ``results`` says."""
-    return attrs.evolve(operation, plan=attrs.evolve(operation.plan, actions=()), resumed=())
-
-
-def _worst(operations: Sequence[Operation]) -> str:
+def _together(operations: Sequence[Operation]) -> str:
     statuses = {each.status.value for each in operations}
     if statuses <= {"SUCCEEDED"}:
         return "SUCCEEDED"

@@ -11,8 +11,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from coreetl_driver.certificates import CertificateFiles, Certificates
-from coreetl_driver.loopback import is_loopback
+from coreetl_driver.certificates import Certificates, certificates_of
 from dcp_core.errors import SettingsError
 from dcp_core.settings import Settings
 
@@ -100,25 +99,7 @@ class ServerSettings:
             SettingsError: The host is not loopback and there is no certificate; the files do not fit; a value is wrong.
         """
         self._check_values()
-        if not self.certificate and not self.key:
-            if self.client_ca:
-                raise SettingsError(f"[{SECTION}] client_ca needs certificate and key")
-            if not is_loopback(self.host):
-                raise SettingsError(
-                    f"the server does not listen on {self.host} without TLS: "
-                    "callers' tokens would cross the network in clear",
-                    hint=f'[{SECTION}] certificate = "…" and key = "…" (or --certificate and --key), or host 127.0.0.1',
-                    code="server.tls_needed",
-                )
-            return None
-        if not (self.certificate and self.key):
-            raise SettingsError(f"[{SECTION}] certificate and key belong together")
-        client_ca = root / self.client_ca if self.client_ca else None
-        try:
-            return Certificates(CertificateFiles(root / self.certificate, root / self.key, client_ca))
-        except SettingsError as error:
-            hint = f"[{SECTION}] certificate, key and client_ca are PEM files, the key in clear and the certificate's"
-            raise SettingsError(error.message, hint=hint) from None
+        return certificates_of(self, root, section=SECTION, service="the server", tls_needed="server.tls_needed")
 
     def _check_values(self) -> None:
         if self.http_port and self.http_port == self.grpc_port:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,13 +9,14 @@ import click
 from pretzel import exits
 from pretzel.groups import Lazy, LazyGroup
 from pretzel.options import command, shared_options
-from pretzel.serving import absolute, interrupted, leave, reachable, wait
+from pretzel.serving import absolute, installed, interrupted, leave, tell, wait
 
 if TYPE_CHECKING:
     from coreetl_driver.server import DriverServer
     from dcp_core.settings import Settings
-    from pretzel.rendering.screen import Screen
     from pretzel.session import Session
+
+_PURPOSES = (("HTTP", "COREETL_URL of Airflow"), ("gRPC", "url in [coreetl] of dcp.toml"))
 
 
 def _start(session: Session, /, **given: Any) -> int:
@@ -29,7 +29,7 @@ def _start(session: Session, /, **given: Any) -> int:
     with interrupted() as stop:
         server = _serve(session.control_plane.settings, given)
         try:
-            _tell(session, server)
+            tell(session, server, "the CoreETL driver is at your service", _PURPOSES)
             wait(stop)
         finally:
             session.notes.line("stopping; what still runs is handed over")
@@ -41,30 +41,11 @@ def _start(session: Session, /, **given: Any) -> int:
 
 
 def _serve(settings: Settings, given: dict[str, Any]) -> DriverServer:
-    try:
+    with installed("the driver's service", "coreetl-driver[local,server]"):
         from coreetl_driver.server import DriverServer
         from coreetl_driver.server_settings import ServerSettings
 
         return DriverServer(settings, ServerSettings.from_settings(settings, **given))
-    except ModuleNotFoundError as error:
-        from dcp_core.errors import NotSupportedError
-
-        raise NotSupportedError(
-            f"the driver's service is not installed: there is no module {error.name}",
-            hint="pip install 'coreetl-driver[local,server]'",
-        ) from None
-
-
-def _tell(session: Session, server: DriverServer) -> None:
-    http_url, grpc_url = reachable(server.http_url), reachable(server.grpc_url)
-
-    def render(screen: Screen) -> None:
-        screen.line(("the CoreETL driver is at your service", "bold"), ", until Ctrl-C")
-        screen.line(f"HTTP  {http_url}  COREETL_URL of Airflow", indent=2)
-        screen.line(f"gRPC  {grpc_url}  url in [coreetl] of dcp.toml", indent=2)
-
-    session.output.result({"http_url": http_url, "grpc_url": grpc_url}, render)
-    sys.stdout.flush()  # whoever started this reads it now, not at the end
 
 
 _PORT = click.IntRange(0, 65535)

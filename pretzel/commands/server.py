@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import click
 from pretzel import exits
 from pretzel.groups import Lazy, LazyGroup
 from pretzel.options import command, shared_options
-from pretzel.serving import absolute, interrupted, leave, reachable, wait
+from pretzel.serving import absolute, installed, interrupted, leave, tell, wait
 
 if TYPE_CHECKING:
     from dcp_core.settings import Settings
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from pretzel.rendering.screen import Screen
     from pretzel.session import Session
 
+_PURPOSES = (("gRPC", "--server, or [remote] server in dcp.toml"), ("HTTP", "/openapi.json, /metrics"))
 _WIDTH = 72  # of what a node does, beside the tree
 
 
@@ -38,7 +38,7 @@ def _start(session: Session, /, **given: Any) -> int:
     with written_to(), interrupted() as stop:
         server = _serve(settings, given)
         try:
-            _tell(session, server)
+            tell(session, server, "DCP is at your service", _PURPOSES)
             wait(stop)
         finally:
             is_done = server.stop()
@@ -48,30 +48,11 @@ def _start(session: Session, /, **given: Any) -> int:
 
 
 def _serve(settings: Settings, given: dict[str, Any]) -> GraphRunnerServer:
-    try:
+    with installed("the server", "dcp-graph-runner[server]"):
         from dcp_graph_runner.server.serving import GraphRunnerServer
         from dcp_graph_runner.server.settings import ServerSettings
 
         return GraphRunnerServer(settings, ServerSettings.from_settings(settings, **given))
-    except ModuleNotFoundError as error:
-        from dcp_core.errors import NotSupportedError
-
-        raise NotSupportedError(
-            f"the server is not installed: there is no module {error.name}",
-            hint="pip install 'dcp-graph-runner[server]'",
-        ) from None
-
-
-def _tell(session: Session, server: GraphRunnerServer) -> None:
-    http_url, grpc_url = reachable(server.http_url), reachable(server.grpc_url)
-
-    def render(screen: Screen) -> None:
-        screen.line(("DCP is at your service", "bold"), ", until Ctrl-C")
-        screen.line(f"gRPC  {grpc_url}  --server, or [remote] server in dcp.toml", indent=2)
-        screen.line(f"HTTP  {http_url}  /openapi.json, /metrics", indent=2)
-
-    session.output.result({"http_url": http_url, "grpc_url": grpc_url}, render)
-    sys.stdout.flush()  # whoever started this reads it now, not at the end
 
 
 def _graphs(session: Session, /) -> int:
