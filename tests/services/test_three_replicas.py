@@ -28,7 +28,7 @@ from tests.faults.accounting import Books
 
 pytest.importorskip("psycopg", reason="psycopg is not installed; run `make test-services`")
 CLIENTS, APPLIES = 20, 10
-EVERY_S = (1.0, 4.0)
+EVERY_S = (0.5, 3.0)
 ENVIRONMENTS = ("production", *(f"playground_{user}" for user in swarm.USERS))
 
 
@@ -67,8 +67,8 @@ def test_replicas_killed_at_random_end_every_apply_and_do_each_action_once(url: 
         print(swarm.summary(told), f"; killed: {len(fleet.killed)}", flush=True)
         Books(platform, store, fleet.killed).check(told)
         assert sum(1 for each in told if each.method == "Apply") == CLIENTS * APPLIES
-        # Otherwise nothing was shown.
-        assert len(fleet.killed) >= 10
+        # Otherwise nothing was shown; a quick machine is through with all of it in half a minute.
+        assert len(fleet.killed) >= 6
         assert _count(store, operations.c.fence > 1) > 0
         assert _count(store, requests.c.fence > 1) > 0
         _check_nothing_is_locked(fleet, store, tmp_path)
