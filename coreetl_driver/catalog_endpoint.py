@@ -2,7 +2,7 @@
 
 A worker holds no catalog credentials: it holds a token for one execution, and this endpoint decides. It may read the
 catalogs of its job; the only change it may make is one commit of data to its job's own table. Everything else is
-denied here, whatever the job's program or SQL tries.
+denied here, whatever the job's program or SQL tries. A stream may commit again and again, to its two tables.
 
 Must not import the job program or the backends.
 
@@ -24,7 +24,8 @@ from attrs import define, field, frozen
 
 from coreetl_driver import cursors
 from coreetl_driver.loopback import LoopbackServer
-from coreetl_driver.warehouse import CURSOR_MOVED, Warehouse, WarehouseError, committed_snapshot
+from coreetl_driver.stream_notes import StreamNotes
+from coreetl_driver.warehouse import CURSOR_MOVED, Warehouse, WarehouseError, committed_snapshot, rows_of_stream
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -57,6 +58,7 @@ class Grant:
         sink_table: ``namespace.name`` in ``sink_catalog``.
         keeps_cursor: Whether its commit must say how far it has read, and be the next after where it began.
         may_commit: Asked just before its commit: whether the execution is still this driver's.
+        dead_letter_table: Of a stream: ``namespace.name`` of the second table that it may write, in ``sink_catalog``.
     """
 
     execution_id: str
@@ -69,6 +71,17 @@ class Grant:
     sink_table: str | None = None
     keeps_cursor: bool = False
     may_commit: Callable[[], bool] | None = field(default=None, repr=False, eq=False)
+    dead_letter_table: str | None = None
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it may commit again and again, each time with a note of its own, to either of its two tables."""
+        return self.dead_letter_table is not None
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """What it may write, in ``sink_catalog``."""
+        return tuple(each for each in (self.sink_table, self.dead_letter_table) if each)
 
     def sources(self, name: str) -> tuple[str, ...]:
         """The catalogs that stand behind a name, the preferred first."""
@@ -93,10 +106,14 @@ class Pass:
     denials: list[str] = field(factory=list)
     notes: dict[str, str] = field(factory=dict)
     noted: threading.Event = field(factory=threading.Event, repr=False)
+    stream_notes: StreamNotes = field(factory=StreamNotes, repr=False)
     lock: threading.Lock = field(factory=threading.Lock, repr=False)
 
     def take_note(self, note: Mapping[str, str]) -> None:
         """Remember what the commit's summary is to say."""
+        if self.grant.is_stream:
+            self.stream_notes.take(note)
+            return
         self.notes.update(note)
         if cursors.TAKEN_FROM in note:
             self.noted.set()
@@ -183,20 +200,21 @@ class CatalogEndpoint:
         """
         grant = issued.grant
         target = ".".join((*namespace, table))
-        if catalog != grant.sink_catalog or target != grant.sink_table:
-            own = f"{grant.sink_catalog}.{grant.sink_table}" if grant.sink_catalog else "nothing"
+        if catalog != grant.sink_catalog or target not in grant.tables:
+            own = " and ".join(f"{grant.sink_catalog}.{each}" for each in grant.tables) or "nothing"
             raise _denied(issued, f"commit to table {target!r} in catalog {catalog!r}", f"may write {own} only")
         # A note and a commit come by different ways: without this the commit could overtake the cursor.
-        if grant.keeps_cursor and not issued.noted.wait(_NOTE_TIMEOUT_S):
+        noted = issued.stream_notes.of(target, _NOTE_TIMEOUT_S) if grant.is_stream else issued.notes
+        if noted is None or (grant.keeps_cursor and not issued.noted.wait(_NOTE_TIMEOUT_S)):
             raise _denied(issued, f"commit to {catalog}.{target}", "has not said how far it has read")
         with issued.lock:  # two commits of one execution at once must not both pass the check below
-            if issued.committed:
+            if issued.committed and not grant.is_stream:
                 raise _denied(issued, f"commit to {catalog}.{target} again", "has already made its one commit")
             marks = {
                 "coreetl.execution-id": grant.execution_id,
                 "coreetl.job": grant.job_id,
                 "coreetl.environment": grant.environment,
-                **issued.notes,
+                **noted,
             }
             taken_from = marks.pop(cursors.TAKEN_FROM, None)
             if grant.may_commit is not None and not grant.may_commit():
@@ -204,8 +222,9 @@ class CatalogEndpoint:
                 raise _denied(issued, f"commit to {catalog}.{target}", why)
             try:
                 answer, made_snapshot = self._warehouse.commit(
-                    (catalog, grant.catalogs[catalog]), (*namespace, table), body, marks, taken_from
-                )
+                    (catalog, grant.catalogs[catalog]), (*namespace, table), body, marks, taken_from,
+                    is_stream=grant.is_stream,
+                )  # fmt: skip
             except WarehouseError as refused:  # nothing was written
                 if refused.kind == CURSOR_MOVED:
                     issued.denials.append(refused.message)
@@ -213,8 +232,17 @@ class CatalogEndpoint:
             except Exception:  # a lost connection, a timeout: the catalog may have committed before it
                 issued.unclear = True
                 raise
-            issued.committed = made_snapshot
+            issued.committed = issued.committed or made_snapshot
+            issued.stream_notes.done(target)
         return answer
+
+    def rows_of_stream(self, grant: Grant) -> int:
+        """How many rows a stream's execution has committed to its table, by this driver and earlier ones."""
+        assert grant.sink_catalog is not None, "a stream has a sink"
+        assert grant.sink_table is not None, "a stream has a sink"
+        store = (grant.sink_catalog, grant.catalogs[grant.sink_catalog])
+        table = self._warehouse.load(store, tuple(grant.sink_table.split(".")))
+        return 0 if table is None else rows_of_stream(table, grant.execution_id)
 
     def committed(self, grant: Grant) -> dict[str, str] | None:
         """The summary of the snapshot that an execution committed, by this driver or an earlier one; else None."""

@@ -28,7 +28,7 @@ from coreetl_driver.recording import Record
 from coreetl_driver.recovering import Recovery
 from coreetl_driver.specs import check_catalogs, check_connection, check_names, check_spec, chosen_parameters
 from coreetl_driver.supervising import Supervisor
-from dcp_core.errors import DcpError, PermanentError, TransientError
+from dcp_core.errors import ConflictError, DcpError, PermanentError, TransientError
 from dcp_core.settings import Secret, Settings
 
 _LOG = logging.getLogger(__name__)
@@ -116,6 +116,8 @@ class Driver:
         backend = self._backend_of(job)
         self._router.check_backends(self._backends.names())
         check_capabilities(backend, self._backends.get(backend).capabilities, job.spec, environment, user_token)
+        if job.spec.kind == "stream":
+            self._make_way(job, idempotency_key)
         # A lost execution must not write after the new one.
         self._recovery.recover_all(job_id, environment, user_token, user)
         execution = Execution(
@@ -135,6 +137,24 @@ class Driver:
         with contextlib.suppress(TransientError):  # it has been accepted: that is the answer
             execution = self.get_execution(execution.execution_id)
         return execution
+
+    def _make_way(self, job: Job, idempotency_key: str | None) -> None:
+        """One run of a stream at a time: one that is lost is not begun again beside the new one, which goes on for it.
+
+        Raises:
+            ConflictError: A run goes on.
+        """
+        for run in self._registry.unfinished(job.job_id, job.environment):
+            execution = run.execution
+            if idempotency_key is not None and execution.idempotency_key == idempotency_key:
+                continue
+            if not self._recovery.is_lost(run):
+                raise ConflictError(
+                    f"stream {job.job_id} runs already: execution {execution.execution_id}",
+                    hint="wait until it ends, or stop it: pretzel ops stop",
+                    code="coreetl.stream_runs",
+                )
+            self._registry.change(execution.execution_id, None, stop_requested=True)
 
     def _added(self, execution: Execution, params: Mapping[str, str]) -> tuple[Execution, bool]:
         """Record a new execution; one that is recorded though the answer was lost is not recorded again."""

@@ -11,7 +11,8 @@ from attrs import evolve, field, frozen
 from coreetl_driver.api import Job
 from coreetl_driver.compute.tasks import Task
 from coreetl_driver.job_registry import Run
-from coreetl_driver.job_sources import SourceTable
+from coreetl_driver.job_sources import SourceTable, SourceTopic
+from coreetl_driver.kafka_settings import broker_to_read
 from coreetl_driver.recording import Record
 from coreetl_driver.sources.connections import resolved_connection
 from coreetl_driver.specs import check_catalogs
@@ -56,11 +57,13 @@ class Tasks:
 
         Raises:
             InvalidSpecError: The job was made with other settings, or before a rule; a recovered one may be old.
-            SettingsError: A setting of its catalogs or its connection cannot be resolved.
+            SettingsError: A setting of its catalogs, its connection or its broker cannot be resolved.
             NotFoundError: There is no such connection any more.
         """
         check_catalogs(task.environment, task.spec, self.settings)
         found, source = evolve(task, catalogs=dict(task.catalogs)), task.spec.source
+        if isinstance(source, SourceTopic):
+            return evolve(found, broker=broker_to_read(self.settings))
         if not isinstance(source, SourceTable):
             return found
         return evolve(found, connection=resolved_connection(self.settings, source.connection))

@@ -11,10 +11,12 @@ from coreetl_driver.api import JobSpec, SinkMode
 from coreetl_driver.column_types import parse_engine_type
 from coreetl_driver.compute.routing import SIZES
 from coreetl_driver.extract_specs import check_extract, chosen_extract_parameters
-from coreetl_driver.job_sources import SourceTable
+from coreetl_driver.job_sources import SourceTable, SourceTopic
+from coreetl_driver.kafka_settings import broker_to_read
 from coreetl_driver.run_dates import check_schedule, run_interval
 from coreetl_driver.sources.connections import require_connection
 from coreetl_driver.sql import parameters, require_query
+from coreetl_driver.stream_specs import check_stream, chosen_stream_parameters
 from dcp_core.errors import InvalidSpecError, UsageError
 from dcp_core.intervals import RESERVED
 from dcp_core.model import Environment
@@ -24,7 +26,7 @@ from dcp_core.settings import Settings
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 _CATALOG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,199}")
 _TABLE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)+")
-KINDS = ("query", "extract")
+KINDS = ("query", "extract", "stream")
 
 
 def check_names(job_id: str, environment: str) -> None:
@@ -79,12 +81,15 @@ def check_catalogs(environment: str, spec: JobSpec, settings: Settings) -> None:
 
 
 def check_connection(spec: JobSpec, settings: Settings) -> None:
-    """Refuse a job whose source is a connection that the driver does not have.
+    """Refuse a job whose source is a connection, or a topic of a broker, that the driver does not have.
 
     Raises:
         NotFoundError: Never retried; the nearest name is suggested.
-        SettingsError: The connection has a setting that is none.
+        SettingsError: The connection has a setting that is none; no broker is configured.
+        NotSupportedError: There is no client for the broker.
     """
+    if isinstance(spec.source, SourceTopic):
+        broker_to_read(settings)
     if isinstance(spec.source, SourceTable):
         require_connection(settings, spec.source.connection)
 
@@ -125,6 +130,8 @@ def check_spec(spec: JobSpec) -> None:
     _check_params(spec)
     if spec.kind == "extract":
         check_extract(spec)
+    elif spec.kind == "stream":
+        check_stream(spec)
     elif spec.source is not None:
         raise InvalidSpecError("a job of kind 'query' reads what its SQL names, and has no source")
     else:
@@ -144,8 +151,8 @@ def _check_params(spec: JobSpec) -> None:
 def chosen_parameters(spec: JobSpec, given: Mapping[str, str], now: datetime | None = None) -> dict[str, str]:
     """The value of each parameter that the SQL has: ``given`` before the specification's own, run dates filled in.
 
-    Where a value has run dates, the run's interval is among the result. A job of kind ``extract`` has one parameter of
-    its own, ``full_refresh``, and takes any interval.
+    Where a value has run dates, the run's interval is among the result. Jobs of kind ``extract`` and ``stream`` have
+    parameters of their own, and take any interval.
 
     Args:
         given: What the caller says; ``intervals.RESERVED`` are the interval.
@@ -159,6 +166,8 @@ def chosen_parameters(spec: JobSpec, given: Mapping[str, str], now: datetime | N
     given = {name: text for name, text in given.items() if name not in RESERVED}
     if spec.kind == "extract":
         return chosen_extract_parameters(given)
+    if spec.kind == "stream":
+        return chosen_stream_parameters(given)
     wanted = parameters(spec.sql)
     unknown = sorted(set(given) - set(wanted) - set(spec.params))
     if unknown:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from coreetl_driver import cursors
+from coreetl_driver import cursors, offsets
 from coreetl_driver.catalog_opening import open_catalog
 from coreetl_driver.embedded import sqlite_file
 
@@ -146,12 +146,15 @@ class Warehouse:
         body: Mapping[str, Any],
         marks: Mapping[str, str],
         taken_from: str | None = None,
+        *,
+        is_stream: bool = False,
     ) -> tuple[dict[str, Any], bool]:
         """Commit data to one table, adding ``marks`` to the summary of each new snapshot.
 
         Args:
             taken_from: The snapshot whose cursor the rows go on from (``cursors.NOWHERE`` for none); the commit is
                 made only while that is still the table's last cursor.
+            is_stream: Whether it is a stream's: one of many commits, whose cursor is its offsets.
 
         Returns:
             The REST document, and whether a snapshot was added.
@@ -170,9 +173,9 @@ class Warehouse:
         _refuse_anything_but_data(table, request, dotted)
         requirements = request.requirements
         if taken_from is not None:
-            requirements = (*requirements, _require_cursor(table, taken_from, dotted))
+            requirements = (*requirements, _require_cursor(table, taken_from, dotted, is_stream=is_stream))
         execution_id = marks["coreetl.execution-id"]
-        if committed_snapshot(table, execution_id) is not None:
+        if not is_stream and committed_snapshot(table, execution_id) is not None:
             raise WarehouseError(403, "ForbiddenException", f"execution {execution_id} has already written {dotted!r}")
         added = [update for update in request.updates if isinstance(update, AddSnapshotUpdate)]
         for update in added:
@@ -204,7 +207,13 @@ def rows_of(summary: Mapping[str, str]) -> int:
     return int(summary.get("coreetl.rows-written") or summary.get("added-records") or 0)
 
 
-def _require_cursor(table: Table, taken_from: str, dotted: str) -> AssertRefSnapshotId:
+def rows_of_stream(table: Table, execution_id: str) -> int:
+    """The rows that a stream's execution has committed, as far as its snapshots have not expired."""
+    summaries = [each.summary.additional_properties for each in table.metadata.snapshots if each.summary is not None]
+    return sum(rows_of(each) for each in summaries if each.get("coreetl.execution-id") == execution_id)
+
+
+def _require_cursor(table: Table, taken_from: str, dotted: str, *, is_stream: bool) -> AssertRefSnapshotId:
     """Refuse when another run has moved the cursor; else the requirement that the table stays as it was looked at."""
     from pyiceberg.table.update import AssertRefSnapshotId
 
@@ -213,7 +222,9 @@ def _require_cursor(table: Table, taken_from: str, dotted: str) -> AssertRefSnap
         for each in table.metadata.snapshots
     }
     current = table.metadata.current_snapshot_id
-    mark = cursors.last_mark(current, snapshots)
+    mark: cursors.Mark | offsets.Offsets | None = cursors.last_mark(current, snapshots)
+    if is_stream:
+        mark = offsets.last_offsets(json.loads(table.metadata.model_dump_json()))
     if (cursors.NOWHERE if mark is None else str(mark.snapshot_id)) != taken_from:
         message = f"another run has moved the cursor of {dotted!r} while this one was reading; run it again"
         raise WarehouseError(409, CURSOR_MOVED, message)

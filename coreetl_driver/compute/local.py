@@ -16,6 +16,7 @@ from coreetl_driver.catalog_endpoint import CatalogEndpoint, Grant, Pass
 from coreetl_driver.compute.interfaces import ComputeBackend
 from coreetl_driver.compute.tasks import Capabilities, Outcome, Task
 from coreetl_driver.compute.worker_attempts import WorkerAttempt, WorkerAttempts, job_request
+from coreetl_driver.job_sources import SourceTopic
 from coreetl_driver.owners import Owner
 from coreetl_driver.warehouse import rows_of
 from dcp_core.settings import Settings
@@ -35,7 +36,7 @@ class LocalBackend(ComputeBackend):
         self._attempts: WorkerAttempts[LocalAttempt] = WorkerAttempts()
 
     def capabilities(self) -> Capabilities:
-        return Capabilities(kinds=("query", "extract"), reads_overlay=True)
+        return Capabilities(kinds=("query", "extract", "stream"), reads_overlay=True)
 
     def submit(self, task: Task) -> str:
         with self._attempts.lock:
@@ -67,6 +68,8 @@ class LocalBackend(ComputeBackend):
         return self._attempts.logs(handle)
 
     def committed_rows(self, task: Task) -> int | None:
+        if task.spec.kind == "stream":  # however much it has committed, there may be more to read
+            return None
         summary = self._endpoint.committed(_grant(task))
         return None if summary is None else rows_of(summary)
 
@@ -90,6 +93,8 @@ class LocalAttempt(WorkerAttempt):
             return self._judge_commit(error, rows, status)
 
     def _judge_commit(self, error: str | None, rows: int | None, status: ExecutionStatus) -> Outcome:
+        if self._issued.grant.is_stream:
+            return self._judge_stream(error, status)
         committed, summary = self._issued.committed, None
         if self._issued.unclear or (committed and rows is None):
             try:
@@ -110,6 +115,19 @@ class LocalAttempt(WorkerAttempt):
         denied = [denial for denial in dict.fromkeys(self._issued.denials) if denial not in error]
         return Outcome(ExecutionStatus.FAILED, error="; ".join([error, *denied]))
 
+    def _judge_stream(self, error: str | None, status: ExecutionStatus) -> Outcome:
+        """What it has committed stays, however it ended, and is counted; the next run goes on from there."""
+        rows = None
+        try:
+            rows = self._endpoint.rows_of_stream(self._issued.grant)
+        except Exception:  # a catalog that is away is no reason to leave the outcome open
+            _LOG.exception("how many rows execution %s wrote cannot be found out", self._issued.grant.execution_id)
+        if status is not ExecutionStatus.FAILED:
+            return Outcome(status, rows)
+        told = error or "the worker gave no reason"
+        denied = [denial for denial in dict.fromkeys(self._issued.denials) if denial not in told]
+        return Outcome(status, rows, "; ".join([told, *denied]))
+
 
 def session_request(issued: Pass) -> dict[str, Any]:
     """What opens a worker's session on the catalogs of a grant."""
@@ -118,6 +136,7 @@ def session_request(issued: Pass) -> dict[str, Any]:
         "catalogs": {name: {"uri": issued.catalog_uri(name), "token": issued.token} for name in grant.catalogs},
         "default_catalog": grant.default_catalog,
         "sink": {"catalog": grant.sink_catalog, "table": grant.sink_table} if grant.sink_catalog else None,
+        "dead_letters": {"catalog": grant.sink_catalog, "table": grant.dead_letter_table} if grant.is_stream else None,
     }
 
 
@@ -133,4 +152,5 @@ def _grant(task: Task) -> Grant:
         sink_table=task.spec.sink.table,
         keeps_cursor=task.spec.kind == "extract",
         may_commit=task.may_commit,
+        dead_letter_table=task.spec.source.dead_letter_table if isinstance(task.spec.source, SourceTopic) else None,
     )

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 IN_MANIFEST = "workflow.compute.backend in the manifest"
 _BACKEND_VARIABLE = "DCP_COREETL_BACKEND"
 SIZES = ("small", "medium", "large", "xlarge")
-KINDS = ("query", "extract")
+KINDS = ("query", "extract", "stream")
 TIERS = range(1, 6)  # as manifests have them
 DEFAULT_SIZE = "medium"
 TOKEN_NEEDED = "coreetl.token_needed"  # of an error: the backend acts as the user  # noqa: S105  # a name
@@ -52,7 +52,7 @@ class Route:
         environment: Names or patterns.
         tier: 1 (most critical) to 5.
         size: What ``compute.size`` of the manifest may be.
-        kind: Of the job: ``query``, ``extract``.
+        kind: Of the job: ``query``, ``extract``, ``stream``.
     """
 
     backend: str
@@ -156,6 +156,8 @@ def check_job(name: str, able: Capabilities, spec: JobSpec) -> None:
         NotSupportedError: Never retried.
     """
     hint = f"choose another backend: {IN_MANIFEST}, or a rule of [[coreetl.routes]]"
+    if spec.kind == "stream":
+        hint = f'streams run on backend local: {IN_MANIFEST}, or a rule of [[coreetl.routes]] with kind = "stream"'
     if spec.kind not in able.kinds:
         raise NotSupportedError(
             f"compute backend {name!r} runs no job of kind {spec.kind!r}, only: {', '.join(able.kinds)}", hint=hint

@@ -14,6 +14,7 @@ from coreetl_driver.api import ExecutionStatus, JobSpec, SinkMode
 from dcp_core.errors import TransientError
 
 if TYPE_CHECKING:
+    from coreetl_driver.kafka_settings import KafkaSettings
     from coreetl_driver.sources.connections import Connection
     from dcp_core.settings import Secret
 
@@ -51,6 +52,7 @@ class Task:
         attempt: 1, and one more each time the execution had to be begun again.
         catalogs: The job's catalogs with references resolved: never written anywhere.
         connection: Of a job that extracts, resolved: never written anywhere, and for the worker's standard input alone.
+        broker: Of a job that streams, likewise.
         folder: For the attempt's log and scratch files, on the driver's machine; exists.
         user_token: For backends that act as the user: never written anywhere.
         may_commit: Asks whether this driver still owns the execution. A backend that makes the commit itself asks just
@@ -70,6 +72,7 @@ class Task:
     folder: Path
     user_token: Secret | None = field(default=None, repr=False)
     connection: Connection | None = field(default=None, repr=False)
+    broker: KafkaSettings | None = field(default=None, repr=False)
     attempt: int = 1
     may_commit: Callable[[], bool] = field(default=_always, repr=False, eq=False)
     handle: str | None = None
@@ -117,7 +120,7 @@ class Capabilities:
     """What a backend can do; the driver submits nothing that it cannot.
 
     Args:
-        kinds: Of jobs: ``query``, ``extract``.
+        kinds: Of jobs: ``query``, ``extract``, ``stream``.
         modes: How it can write.
         reads_overlay: Whether a job may prefer its playground's own copies of what it reads.
         survives_driver: Whether an attempt goes on when the driver's process is gone, so that the next driver polls it

@@ -19,6 +19,8 @@ from coreetl_driver.compute.worker_process import WorkerDied, WorkerProcess
 from dcp_core.errors import NotFoundError, PermanentError
 
 LOG_FILE = "log.txt"
+_LOOK_S = 0.2
+_GRACE_S = 15.0  # for the last commit of what ends by itself when it is asked to
 _KEPT = 1000  # attempts that have ended; each is a few hundred bytes
 
 
@@ -55,6 +57,7 @@ class WorkerAttempt(ABC):
             raise PermanentError(f"the worker process does not start: {error}") from error
         self.process.send(opening)
         self.process.send(request)
+        self._is_stream = task.spec.kind == "stream"
         self._opened = False
         self._is_stopping = False
         self._outcome: Outcome | None = None
@@ -78,9 +81,14 @@ class WorkerAttempt(ABC):
         return self._outcome
 
     def stop(self) -> None:
-        """End it now; ``wait`` tells how it ended."""
+        """End it now, a stream after its last commit; ``wait`` tells how it ended."""
         if self._outcome is None:
             self._is_stopping = True
+            if self._is_stream and self._opened:
+                self.process.send({"op": "finish"})
+                deadline = time.monotonic() + _GRACE_S
+                while self._outcome is None and time.monotonic() < deadline:
+                    self.wait(_LOOK_S)
             self.process.kill()
             self._end(None)
 
@@ -88,7 +96,7 @@ class WorkerAttempt(ABC):
         with self._ending:
             if self._outcome is None:
                 status = ExecutionStatus.SUCCEEDED if is_done else ExecutionStatus.FAILED
-                if self._is_stopping and not is_done:
+                if self._is_stopping and (not is_done or self._is_stream):
                     status, error = ExecutionStatus.CANCELLED, None
                 self._outcome = self._judge(error, rows, status)
                 self.process.kill()  # whatever it still does is for nobody
@@ -187,6 +195,9 @@ def job_request(task: Task) -> dict[str, Any]:
     """The job itself, as the worker takes it."""
     spec = task.spec.to_json()
     request = {"columns": spec["columns"], "sink": spec["sink"], "params": dict(task.params)}
+    if task.spec.kind == "stream":
+        assert task.broker is not None, "the driver resolves it"
+        return {"op": "stream", **request, "source": spec["source"], "broker": task.broker.to_json()}
     if task.spec.kind == "extract":
         assert task.connection is not None, "the driver resolves it"
         return {"op": "extract", **request, "source": spec["source"], "connection": task.connection.to_json()}

@@ -1,7 +1,8 @@
 """The worker process: one engine, requests on standard input, answers on standard output, log on standard error.
 
 Each line is a JSON object. The first opens the session; each later one has an ``op`` and gets exactly one answer
-with ``ok``; before it ``{"note": {…}}`` lines may come. When the input ends, whoever started this process is gone or
+with ``ok``; before it ``{"note": {…}}`` lines may come. ``{"op": "finish"}`` gets none: it asks the request that is
+being done to come to its end, which only a stream heeds. When the input ends, whoever started this process is gone or
 done, and the process ends at once, in the middle of a query too.
 
 Run as ``python -m coreetl_driver.job.worker``.
@@ -29,6 +30,7 @@ from coreetl_driver.job.engine_errors import JobError, readable
 from coreetl_driver.job.extract import extract
 from coreetl_driver.job.query import write_output
 from coreetl_driver.job.session import Session, quoted
+from coreetl_driver.job.stream import stream
 from coreetl_driver.sql import check_query, without_comments
 from coreetl_driver.values import decode, encode
 
@@ -44,6 +46,7 @@ class Worker:
     Args:
         catalogs: ``uri`` and ``token`` of the endpoint's catalogs, by name.
         note: Sends a note.
+        stopping: Set when what is being done is to come to its end.
     """
 
     def __init__(
@@ -51,13 +54,16 @@ class Worker:
         session: Session,
         catalogs: Mapping[str, Mapping[str, str]],
         note: Callable[[Mapping[str, Any]], None],
+        stopping: threading.Event,
     ) -> None:
+        self._stopping = stopping
         self._session = session
         self._catalogs = catalogs
         self._note = note
         self._operations: dict[str, Callable[[Request], dict[str, Any]]] = {
             "job": self._job,
             "extract": self._extract,
+            "stream": self._stream,
             "analyze": self._analyze,
             "explain": self._explain,
             "rows": self._rows,
@@ -77,6 +83,9 @@ class Worker:
 
     def _extract(self, request: Request) -> dict[str, Any]:
         return extract(self._session, request, self._catalogs, self._note, log)
+
+    def _stream(self, request: Request) -> dict[str, Any]:
+        return stream(self._session, request, self._catalogs, self._note, log, self._stopping)
 
     def _analyze(self, request: Request) -> dict[str, Any]:
         schema = self._query(request).schema
@@ -124,7 +133,8 @@ def main() -> None:
     """Serve until the input ends."""
     answers = _private_stdout()
     requests: queue.Queue[Request] = queue.Queue()
-    threading.Thread(target=_read, args=(requests,), daemon=True).start()
+    stopping = threading.Event()
+    threading.Thread(target=_read, args=(requests, stopping), daemon=True).start()
 
     def send(document: Mapping[str, Any]) -> None:
         answers.write(json.dumps(document) + "\n")
@@ -144,7 +154,7 @@ def main() -> None:
         return
     log(f"{session.engine} ready in {time.monotonic() - began:.2f} s")
     send({"ok": True, "engine": session.engine})
-    worker = Worker(session, opening.get("catalogs") or {}, lambda note: send({"note": note}))
+    worker = Worker(session, opening.get("catalogs") or {}, lambda note: send({"note": note}), stopping)
     while True:
         request = requests.get()
         if request["op"] == "close":
@@ -167,8 +177,8 @@ def _confine(opening: Request) -> None:
     """Before the engine's threads start, for they inherit it; after the slow imports, which want to be cached."""
     import pyspark.sql.connect.session  # noqa: F401  # imported for the cache
 
-    sink = opening.get("sink")
-    folders = sink_folders(sink, opening["catalogs"]) if sink else ()
+    sinks = [sink for sink in (opening.get("sink"), opening.get("dead_letters")) if sink]
+    folders = [folder for sink in sinks for folder in sink_folders(sink, opening["catalogs"])]
     if confine_writes([Path.cwd(), *folders]):
         log(f"may write to {', '.join(map(str, folders)) or 'nothing'} only")
     else:
@@ -182,9 +192,13 @@ def _private_stdout() -> TextIO:
     return private
 
 
-def _read(requests: queue.Queue[Request]) -> None:
+def _read(requests: queue.Queue[Request], stopping: threading.Event) -> None:
     for line in sys.stdin:
-        requests.put(json.loads(line))
+        request = json.loads(line)
+        if request.get("op") == "finish":
+            stopping.set()
+        else:
+            requests.put(request)
     # Nobody is there for the answer: a query that goes on would only burn the machine.
     os._exit(0)
 

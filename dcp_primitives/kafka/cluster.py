@@ -6,7 +6,6 @@ looking for it.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define, field, frozen
 
+from coreetl_driver.kafka_settings import quieten
 from dcp_core.context import Context
 from dcp_core.errors import ConflictError, PermanentError, TransientError
 from dcp_primitives.kafka.probing import is_refused
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 WRONG_CLUSTER = "kafka.wrong_cluster"
 _UNKNOWN_TOPIC = 3
-_SHOWING_FRAMES = ("kafka.protocol.parser", "kafka.net.connection")
 _PAUSES_S = (0.1, 0.4, 1.0, 2.0, 3.0, 4.0)
 _POLL_S = 0.02
 _MAX_POLL_S = 0.5
@@ -238,15 +237,6 @@ class Cluster:
                         code=NOT_AUTHENTICATED,
                     ) from None
             return self._admin
-
-
-def quieten() -> None:
-    """kafka-python logs what it sends, passwords too, at DEBUG; and what it raises, at ERROR, before it raises it."""
-    for name in _SHOWING_FRAMES:
-        logging.getLogger(name).setLevel(logging.INFO)
-    everything = logging.getLogger("kafka")
-    if everything.level == logging.NOTSET:
-        everything.setLevel(logging.CRITICAL)
 
 
 def _is_up(broker: Mapping[str, Any]) -> bool:

@@ -1,0 +1,135 @@
+"""A project with one event ingestion on a real broker, and a plain Kafka client that makes its events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from attrs import define, field
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import NewPartitions
+
+from tests.end_to_end.projects import PLAYGROUND, Answer, Project
+from tests.services.kafka_broker import Kafka
+
+FILE = "manifests/ingestion/{name}.yaml"
+MANIFEST = """\
+manifest_type: gr_ingestion
+metadata: {{technical_owner: web-data, tier: 3}}
+topic:
+  name: shop.{topic}
+  partitions: {partitions}
+  config: {config}
+dataset:
+  name: {name}
+  fields:
+    - {{name: view_id, type: string, nullable: false}}
+    - {{name: viewed_at, type: timestamp}}
+    - {{name: amount, type: 'decimal(10, 2)'}}
+    - {{name: campaign, type: 'map<string, string>'}}
+    - {{name: items, type: 'array<struct<sku: string, qty: int>>'}}
+  partition_by: ["day(viewed_at)"]
+workflow:
+  checkpoint_interval: 1s
+  maintenance: {maintenance}
+"""
+
+
+def event(number: int, **more: Any) -> bytes:
+    """A good one."""
+    members = {"view_id": f"v{number}", "viewed_at": "2026-11-23T10:00:00.5Z", "amount": "12.30", **more}
+    return json.dumps(members).encode()
+
+
+@define
+class Stream:
+    """One ingestion in alice's playground.
+
+    Args:
+        name: Of its table; its topic's name is made of it.
+    """
+
+    project: Project
+    kafka: Kafka
+    name: str
+    partitions: int = 1
+    config: dict[str, str] = field(factory=dict)
+    maintenance: str = "null"
+    environment: str = PLAYGROUND
+
+    def __attrs_post_init__(self) -> None:
+        servers, cluster = self.kafka.server, self.kafka.cluster_id
+        self.project.write("dcp.toml", f'[kafka]\nbootstrap_servers = ["{servers}"]\ncluster_id = "{cluster}"\n')
+        self.write()
+
+    @property
+    def file(self) -> str:
+        return FILE.format(name=self.name)
+
+    @property
+    def topic(self) -> str:
+        """In the playground."""
+        return f"{PLAYGROUND}__shop.{self.name.replace('_', '-')}"
+
+    @property
+    def job(self) -> str:
+        return f"{PLAYGROUND}__{self.name}_stream_job"
+
+    def write(self) -> None:
+        text = MANIFEST.format(
+            name=self.name,
+            topic=self.name.replace("_", "-"),
+            partitions=self.partitions,
+            config=json.dumps(self.config),
+            maintenance=self.maintenance,
+        )
+        self.project.write(self.file, text)
+
+    def pretzel(self, verb: str, *more: str) -> Answer:
+        return self.project.pretzel(verb, self.file, *more, "-o", "json", timeout_s=180)
+
+    def apply(self) -> None:
+        answer = self.pretzel("apply")
+        assert answer.status == 0, answer.out + answer.err
+
+    def run(self, **params: str) -> dict[str, Any]:
+        """One run that succeeds."""
+        given = [word for name, value in params.items() for word in ("--param", f"{name}={value}")]
+        answer = self.pretzel("run", *given)
+        assert answer.status == 0, answer.out + answer.err
+        document: dict[str, Any] = answer.document
+        return document
+
+    def failure(self) -> str:
+        """Why a run fails."""
+        answer = self.pretzel("run")
+        assert answer.status == 1, answer.out
+        return str(answer.document["error"])
+
+    def produce(self, *values: bytes | None, partition: int | None = None, **message: Any) -> None:
+        producer = KafkaProducer(**self.kafka.client(), acks="all")
+        try:
+            for value in values:
+                producer.send(self.topic, value=value, partition=partition, **message)
+            producer.flush(30)
+        finally:
+            producer.close()
+
+    def events(self, numbers: Iterable[int], partition: int | None = None) -> None:
+        self.produce(*map(event, numbers), partition=partition)
+
+    def grow(self, partitions: int) -> None:
+        with KafkaAdminClient(**self.kafka.client()) as admin:
+            admin.create_partitions({self.topic: NewPartitions(partitions)})
+
+    def rows(self) -> list[dict[str, Any]]:
+        return sorted(self.project.rows(f"events.{self.name}"), key=lambda row: str(row["view_id"]))
+
+    def ids(self) -> list[int]:
+        """Sorted; one that is there twice comes twice."""
+        return sorted(int(row["view_id"][1:]) for row in self.rows())
+
+    def letters(self) -> list[dict[str, Any]]:
+        found = self.project.rows(f"events.{self.name}_dead_letter")
+        return sorted(found, key=lambda row: (row["partition"], row["offset"]))
