@@ -1,157 +1,111 @@
-"""The folder that Airflow reads DAG files from.
+"""One DAG as it is deployed: what a place gives, and what it promises.
 
-A file appears, changes and goes in one step: it is written beside its place, flushed to disk, and renamed. What a
-crash leaves is a hidden file that Airflow does not load and the next deployment of the same DAG replaces.
+A place is where Airflow reads DAGs from: a folder or a git repository, in one of two layouts. The primitive knows it
+by this protocol alone.
 """
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
-from attrs import frozen
-
-from dcp_core.context import Context
-from dcp_core.errors import PermanentError, TransientError
-from dcp_primitives.airflow.spec import check_dag_id
-
-_MAX_FILE_BYTES = 1024 * 1024
+from attrs import Factory, field, frozen
 
 
 @frozen
-class AirflowSettings:
-    """Section ``[airflow]``.
+class Deployed:
+    """A DAG as it is found.
 
     Args:
-        dags_folder: Where DAG files are deployed; relative to the project root.
+        text: Its file, or in the layout ``sharded`` its document.
+        revision: A token that moves with every change of it.
+        is_paused: Whether its schedule is to stand still.
+        file: Where it is, relative to the root that Airflow reads.
+        faults: What else is not as deployed, in words: it is in two layouts, its loader was edited …
     """
 
-    dags_folder: str = "{state}/dags"
+    text: str = field(repr=False)
+    revision: str
+    is_paused: bool
+    file: str
+    faults: tuple[str, ...] = ()
 
 
 @frozen
-class DagFolder:
-    """One folder of DAG files.
+class Deployment:
+    """What ``write`` did.
 
     Args:
-        path: Absolute; made when the first file is deployed.
+        file: The Python file that Airflow reads the DAG from, relative to the root of the bundle, as Airflow names it
+            in import errors. In the layout ``sharded`` a loader, which other DAGs share.
+        previous: The text that was there before; None when there was none.
+        commit: In a git repository the commit, which becomes the bundle's version.
+        document: In the layout ``sharded`` the DAG's own document.
+        checker: In the layout ``sharded`` the file that Airflow names when a document cannot be read.
+        before: The files that it changed as they were, by path; None for one that was not there.
     """
 
-    path: Path
+    file: str
+    previous: str | None = field(repr=False)
+    commit: str | None = None
+    document: str | None = None
+    checker: str | None = None
+    before: Mapping[str, bytes | None] = field(default=Factory(dict), repr=False)
 
-    @classmethod
-    def of(cls, ctx: Context) -> DagFolder:
-        """The folder that the settings name."""
-        return cls(ctx.settings.root / ctx.settings.section("airflow", AirflowSettings).dags_folder)
+    def concerns(self, filename: str, message: str) -> bool:
+        """Whether an import error that Airflow reports, of this file with this message, is about this DAG."""
+        if filename == self.file:
+            return True
+        return self.document is not None and filename == self.checker and self.document in message
 
-    def file(self, dag_id: str) -> Path:
-        """Where the DAG's file is.
+
+class DagPlace(Protocol):
+    """Where DAGs are deployed to. Thread-safe, and safe with other processes at the same place."""
+
+    def read(self, dag_id: str) -> Deployed | None:
+        """The DAG as it is deployed; None when it is not.
 
         Raises:
-            InvalidSpecError: The id would lead out of the folder.
-        """
-        return self.path / f"{check_dag_id(dag_id)}.py"
-
-    def read(self, dag_id: str) -> tuple[str, str] | None:
-        """Text and revision of a deployed file; None when there is none.
-
-        Raises:
+            InvalidSpecError: The id would lead out of the place.
             PermanentError: It cannot be read.
+            TransientError: The place is away.
         """
-        file = self.file(dag_id)
-        try:
-            revision = self.revision(dag_id)
-            with file.open("rb") as stream:
-                data = stream.read(_MAX_FILE_BYTES + 1)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise PermanentError(f"cannot read {file}: {error.strerror}") from None
-        # Bytes that are no text still have to count as a change.
-        return data.decode("utf-8", "backslashreplace"), revision or ""
+        ...
 
-    def revision(self, dag_id: str) -> str | None:
-        """A token that moves with every change of the file; None when there is none."""
-        try:
-            found = self.file(dag_id).stat()
-        except OSError:
-            return None
-        return f"{found.st_ino}:{found.st_ctime_ns}:{found.st_size}"
+    def read_many(self, dag_ids: Iterable[str]) -> Mapping[str, Deployed | None]:
+        """The same for many, in a number of calls that does not grow with theirs."""
+        ...
 
-    def write(self, dag_id: str, text: str) -> Path:
-        """Put the file in its place, whole.
-
-        Raises:
-            TransientError: The disk is full or away.
-            PermanentError: The folder cannot be written.
-        """
-        file = self.file(dag_id)
-        temporary = self._temporary(dag_id)
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            temporary.unlink(missing_ok=True)  # of a deployment that crashed
-            with temporary.open("x", encoding="utf-8", newline="\n") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(file)
-            self._settle()
-        except PermissionError as error:
-            raise PermanentError(f"cannot write {file}: {error.strerror}", hint="see [airflow] dags_folder") from None
-        except (NotADirectoryError, FileExistsError, IsADirectoryError) as error:
-            raise PermanentError(f"cannot write {file}: {error.strerror}", hint="see [airflow] dags_folder") from None
-        except OSError as error:
-            raise TransientError(f"cannot write {file}: {error.strerror}") from None
-        return file
-
-    def remove(self, dag_id: str) -> None:
-        """Take the file away; one that is gone is fine.
-
-        Raises:
-            PermanentError: The folder cannot be written.
-        """
-        file = self.file(dag_id)
-        try:
-            self._temporary(dag_id).unlink(missing_ok=True)
-            file.unlink(missing_ok=True)
-            if self.path.is_dir():
-                self._settle()
-        except OSError as error:
-            raise PermanentError(f"cannot remove {file}: {error.strerror}") from None
+    def revisions(self, dag_ids: Iterable[str]) -> Mapping[str, str]:
+        """Of those that are there, without reading them."""
+        ...
 
     def is_paused(self, dag_id: str) -> bool:
-        """Whether its schedule stands still, also when its file is gone for the moment."""
-        return self._mark(dag_id).exists()
+        """Whether its schedule stands still, also when it is not there for the moment."""
+        ...
 
     def mark_paused(self, dag_id: str, paused: bool) -> None:
-        """Remember it, in an empty hidden file beside the DAG's.
+        """Remember it. What is deployed stays as it is until it is written again."""
+        ...
+
+    def write(self, dag_id: str, text: str) -> Deployment:
+        """Put the DAG in its place, whole; take it away where it was in another layout.
 
         Raises:
-            PermanentError: The folder cannot be written.
+            TransientError: The disk is full or away, or the repository is.
+            PermanentError: It may not be written.
+            ConflictError: Somebody else changed this DAG in the repository meanwhile.
         """
-        mark = self._mark(dag_id)
-        try:
-            if paused:
-                self.path.mkdir(parents=True, exist_ok=True)
-                mark.touch()
-            else:
-                mark.unlink(missing_ok=True)
-            if self.path.is_dir():
-                self._settle()
-        except OSError as error:
-            raise PermanentError(f"cannot write {mark}: {error.strerror}", hint="see [airflow] dags_folder") from None
+        ...
 
-    def _mark(self, dag_id: str) -> Path:
-        return self.path / f".{check_dag_id(dag_id)}.paused"
+    def restore(self, dag_id: str, deployment: Deployment) -> None:
+        """Undo ``write``: the DAG is as it was before, or gone if it was not there."""
+        ...
 
-    def _temporary(self, dag_id: str) -> Path:
-        # One name for each DAG, so that there is never more than one to clean up.
-        return self.path / f".{check_dag_id(dag_id)}.py.deploying"
+    def remove(self, dag_id: str) -> None:
+        """Take it away; one that is gone is fine."""
+        ...
 
-    def _settle(self) -> None:
-        """Make the renaming itself survive a power cut."""
-        descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    def describe(self, dag_id: str) -> str:
+        """Where it is, for messages; never with a password."""
+        ...

@@ -13,12 +13,12 @@ from dcp_core.context import Context
 from dcp_core.errors import ConflictError
 from dcp_core.intervals import Interval
 from dcp_core.model import Resource
-from dcp_primitives.airflow.deploying import DagFolder
+from dcp_primitives.airflow.places import place_of
 from dcp_primitives.airflow_dag import AirflowDag, AirflowDagPrimitive
 from dcp_primitives.job_intervals import AT_MOST, intervals
 
 PRIMITIVE = AirflowDagPrimitive()
-SCHEDULED, STANDING = "schedule=schedule_of(spec)", "schedule=None"
+SCHEDULED, STANDING = "dag = make_dag(DAG_SPEC, DAG_VERSION)\n", 'dag = make_dag(DAG_SPEC | {"schedule": None}'
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_what_a_crash_left_between_mark_and_file_is_mended_by_doing_it_again(dag
     apply(resource, ctx)
     if hook == "resume":
         PRIMITIVE.pause(resource, ctx)
-    DagFolder.of(ctx).mark_paused(resource.name, hook == "pause")
+    place_of(ctx).mark_paused(resource.name, hook == "pause")
     assert getattr(PRIMITIVE, hook)(resource, ctx)
     assert (STANDING in text_of(ctx)) is (hook == "pause")
     assert PRIMITIVE.get_actual_state(resource, ctx) == PRIMITIVE.get_desired_state(resource, ctx)

@@ -1,0 +1,172 @@
+"""A folder that Airflow reads DAG files from.
+
+A file appears, changes and goes in one step: it is written beside its place, flushed to disk, and renamed. What a
+crash leaves is a hidden file that Airflow does not load and the next change of the same file replaces.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from attrs import frozen
+
+from dcp_core.errors import DcpError, PermanentError, TransientError
+from dcp_primitives.airflow.places.tree import Blob, Changes, Snapshot
+from dcp_primitives.airflow.templates import FOLDER
+
+_MAX_FILE_BYTES = 1024 * 1024
+_LOCK_PATIENCE_S = 60.0
+_LOCK_PAUSE_S = 0.01
+_HINT = "see [airflow] dags_folder"
+
+
+@frozen
+class FolderTree:
+    """One folder; also a snapshot of itself, since nothing holds a folder still.
+
+    Args:
+        root: Absolute; made when the first file is deployed.
+    """
+
+    root: Path
+
+    def snapshot(self) -> FolderTree:
+        return self
+
+    def describe(self, path: str) -> str:
+        return str(self.root / path)
+
+    def names(self, folder: str) -> tuple[str, ...]:
+        try:
+            return tuple(sorted(os.listdir(self.root / folder)))
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+        except OSError as error:
+            raise PermanentError(f"cannot read {self.root / folder}: {error.strerror}") from None
+
+    def read(self, paths: Iterable[str]) -> Mapping[str, Blob]:
+        found = ((path, self._read(path)) for path in paths)
+        return {path: blob for path, blob in found if blob is not None}
+
+    def revisions(self, paths: Iterable[str]) -> Mapping[str, str]:
+        """Inode, change time and size of each: a look-up each, nothing is read."""
+        found = ((path, self._revision(path)) for path in paths)
+        return {path: revision for path, revision in found if revision is not None}
+
+    def change(self, make: Callable[[Snapshot], Changes], message: str, *, shared: bool) -> tuple[str | None, Changes]:
+        """File by file: all are written beside their places first, so that what follows takes no time."""
+        with self._failing(), self._alone(shared):
+            changes = make(self)
+            before = self.read(changes)
+            for path, data in changes.items():
+                if data is not None:
+                    self._prepare(path, data)
+            for path, data in changes.items():
+                if data is not None:
+                    _temporary(self.root / path).replace(self.root / path)
+                else:
+                    _temporary(self.root / path).unlink(missing_ok=True)
+                    (self.root / path).unlink(missing_ok=True)
+            self._settle({(self.root / path).parent for path in changes})
+            self._wake(changes)
+        return None, {path: before[path].data if path in before else None for path in changes}
+
+    def _read(self, path: str) -> Blob | None:
+        file = self.root / path
+        revision = self._revision(path)
+        if revision is None:
+            return None
+        try:
+            with file.open("rb") as stream:
+                return Blob(stream.read(_MAX_FILE_BYTES + 1), revision)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise PermanentError(f"cannot read {file}: {error.strerror}") from None
+
+    def _revision(self, path: str) -> str | None:
+        try:
+            found = (self.root / path).stat()
+        except OSError:
+            return None
+        return f"{found.st_ino}:{found.st_ctime_ns}:{found.st_size}"
+
+    def _prepare(self, path: str, data: bytes) -> None:
+        file = self.root / path
+        temporary = _temporary(file)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)  # of a deployment that crashed
+        with temporary.open("xb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def _settle(self, folders: set[Path]) -> None:
+        """Make the renaming itself survive a power cut, and take away folders of loaders that have no documents."""
+        for folder in folders:
+            if folder.parent != self.root and folder != self.root:
+                with suppress(OSError):  # not empty
+                    folder.rmdir()
+            if not folder.is_dir():
+                continue
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def _wake(self, changes: Changes) -> None:
+        """A loader whose documents changed looks changed: Airflow reads it again at once, not when its turn comes."""
+        for path in changes:
+            folder, _, _ = path.rpartition("/")
+            if folder.count("/") == 1:
+                with suppress(FileNotFoundError):
+                    os.utime(self.root / f"{folder}.py")
+
+    @contextmanager
+    def _alone(self, shared: bool) -> Iterator[None]:
+        """Keep other processes and threads from files that several DAGs share. A lock ends with who holds it."""
+        if not shared:
+            yield
+            return
+        folder = self.root / FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            _lock(descriptor, folder)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except DcpError:
+            raise
+        except (PermissionError, NotADirectoryError, FileExistsError, IsADirectoryError) as error:
+            where = error.filename or self.root
+            raise PermanentError(f"cannot write {where}: {error.strerror}", hint=_HINT) from None
+        except OSError as error:
+            raise TransientError(f"cannot write {error.filename or self.root}: {error.strerror}") from None
+
+
+def _temporary(file: Path) -> Path:
+    # One name for each file, so that there is never more than one to clean up.
+    return file.with_name(f".{file.name}.deploying")
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    give_up_at = time.monotonic() + _LOCK_PATIENCE_S
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > give_up_at:
+                raise TransientError(f"another deployment holds {folder} for {_LOCK_PATIENCE_S:.0f} s") from None
+            time.sleep(_LOCK_PAUSE_S)

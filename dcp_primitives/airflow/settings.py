@@ -1,0 +1,60 @@
+"""Section ``[airflow]``: where DAGs are deployed to, in which layout, and how Airflow itself is reached."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import field, frozen, validators
+
+from dcp_core.settings import Secret, masked
+
+SECTION = "airflow"
+
+
+def _shown(url: str) -> str:
+    return repr(masked("", url))
+
+
+@frozen(kw_only=True)
+class AirflowSettings:
+    """Section ``[airflow]``.
+
+    Args:
+        dags_folder: Where DAG files are deployed; relative to the project root.
+        layout: ``files``: a Python file a DAG, for up to some hundreds. ``sharded``: some loaders, and a JSON document
+            a DAG, which costs Airflow's DAG processor less by an order of magnitude. Another value moves each DAG
+            when it is applied next. How many DAGs are many: docs/airflow.md, "Layouts".
+        shards: How many loaders; 1 to 99. Another number moves DAGs too.
+        template: A DAG template of the platform team's own, relative to the project root; empty: the one that is
+            shipped.
+        url: Of Airflow's REST API v2; empty: nobody is asked whether Airflow has read what is deployed.
+        username: As whom.
+        password: Its password; write a reference, ``${AIRFLOW_PASSWORD}``.
+        token: Instead of both, a token.
+        ca_file: Who signed Airflow's certificate; the machine's own authorities when empty.
+        wait_s: How long an apply waits until Airflow has read what it deployed, in seconds; 0: it does not wait.
+        repository: A git repository (path, ssh or https) that DAGs are deployed to instead of ``dags_folder``, which
+            Airflow reads as a ``GitDagBundle``. A password in it is best a reference, ``https://dcp:${TOKEN}@host/x``.
+        branch: Of the repository; it must be there.
+        path: The folder in the repository; the bundle's ``subdir``.
+        author: Who commits, ``Name <address>``; empty: as git is configured, and ``dcp`` where it is not.
+        bundle: The name that Airflow has for the folder or the repository.
+        deferrable: Whether tasks wait for their job without holding a worker's slot; needs a triggerer.
+    """
+
+    dags_folder: str = "{state}/dags"
+    layout: Literal["files", "sharded"] = "files"
+    shards: int = field(default=16, validator=[validators.ge(1), validators.le(99)])
+    template: str = ""
+    url: str = ""
+    username: str = ""
+    password: Secret = field(default=Secret(""), metadata={"secret": True})
+    token: Secret = field(default=Secret(""), metadata={"secret": True})
+    ca_file: str = ""
+    wait_s: float = field(default=600.0, validator=validators.ge(0))
+    repository: str = field(default="", repr=_shown)
+    branch: str = "main"
+    path: str = ""
+    author: str = ""
+    bundle: str = "dags-folder"
+    deferrable: bool = True
