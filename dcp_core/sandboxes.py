@@ -78,9 +78,12 @@ def ensure_sandbox(
     found = find_sandbox(environment, store)
     if found is not None:
         if found.identity != identity:
+            has_same_name = playground_user(identity) == environment.user
             raise UnauthorizedError(
                 f"{environment.name} belongs to {found.identity}; only its owner writes to it",
-                hint="leave out -e to work in your own",
+                hint=f"{identity}'s own has the same name: `pretzel playground create NAME` makes one of another"
+                if has_same_name
+                else "leave out -e to work in your own",
             )
         return None
     now = ctx.clock()

@@ -181,7 +181,7 @@ class Playgrounds:
 
     def show(self, name: str) -> Playground:
         """One playground with its contents. Raises NotFoundError."""
-        sandbox = self._get(name)
+        sandbox = self.get(name)
         environment = Environment.named(sandbox.id)
         return Playground(
             sandbox=sandbox,
@@ -209,7 +209,7 @@ class Playgrounds:
         Raises:
             NotFoundError: There is no such playground.
         """
-        self._store.choose_sandbox(identity, None if name is None else self._get(name).id)
+        self._store.choose_sandbox(identity, None if name is None else self.get(name).id)
         return self.current(identity)
 
     def extend(self, name: str, days: int, begins: Callable[[], None] = _nothing) -> Sandbox:
@@ -223,7 +223,7 @@ class Playgrounds:
         """
         if not 1 <= days <= DAYS_AT_MOST:
             raise UsageError(f"a playground can be extended by 1 to {DAYS_AT_MOST} days, not by {days}")
-        sandbox = self._get(name)
+        sandbox = self.get(name)
         longer = attrs.evolve(sandbox, expires_at=max(sandbox.expires_at, self._clock()) + timedelta(days=days))
         begins()
         self._store.put_sandbox(longer)
@@ -239,7 +239,7 @@ class Playgrounds:
             NotFoundError: There is no such playground.
             ConflictError: Somebody put something into it meanwhile.
         """
-        sandbox = self._get(name)
+        sandbox = self.get(name)
         environment = Environment.named(sandbox.id)
         begins()
         operations = self._destroy_environment(environment)
@@ -249,7 +249,8 @@ class Playgrounds:
             self._store.delete_sandbox(sandbox.id)
         return destruction
 
-    def _get(self, name: str) -> Sandbox:
+    def get(self, name: str) -> Sandbox:
+        """The playground called ``alice`` or ``playground_alice``. Raises NotFoundError."""
         sandbox = self.find(name)
         if sandbox is None:
             raise NotFoundError(

@@ -182,6 +182,25 @@ class Session:
             raise InvalidManifestError(result.diagnostics)
         return result
 
+    def manifest_id(self, name: str) -> str:
+        """A manifest's id, also where its file is given.
+
+        Raises:
+            UsageError: There is no such file, or it holds several manifests.
+            InvalidManifestError: The file holds none that is valid.
+        """
+        from dcp_core.errors import UsageError
+        from dcp_core.manifest import SUFFIXES
+
+        if not os.path.isfile(name):
+            if name.endswith(SUFFIXES):  # which no id does
+                raise UsageError(f"there is no file {name}", hint="name a manifest's file, or its id: TYPE/NAME")
+            return name
+        loaded = self.load([name], None).loaded
+        if len(loaded) != 1:
+            raise UsageError(f"{name} holds {len(loaded)} manifests", hint="name one: TYPE/NAME")
+        return loaded[0].logical_plan.id
+
     def call(self, handler: Handler[Q, A], request: Q) -> A:
         """Ask the Graph Runner: in process, authorized as a server does it, or through one.
 

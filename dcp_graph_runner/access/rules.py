@@ -65,8 +65,11 @@ def owner_writes_to_playground(request: AuthorizationRequest, facts: Facts) -> t
         return None
     known = next((each for each in facts.sandboxes() if each.id == environment.name), None)
     if known is not None:
-        whose = f"{environment.name} belongs to {known.identity}"
-        return known.identity == request.user, f"{whose}; only its owner writes to it"
+        reason = f"{environment.name} belongs to {known.identity}; only its owner writes to it"
+        if known.identity != request.user and own_playground(request.user) == environment.name:
+            reason += f", and {request.user}'s own would have the same name"
+            reason += ": [auth] identity_claim can tell the two apart" if facts.signs_in else ""
+        return known.identity == request.user, reason
     if not facts.signs_in:
         return True, f"nobody signs in here, and {environment.name} is nobody's yet"
     if own_playground(request.user) == environment.name:

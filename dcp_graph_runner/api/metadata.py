@@ -211,6 +211,8 @@ def _list_manifests(dcp: ControlPlane, request: ListManifestsRequest) -> ListMan
         limit=request.limit,
         page_token=request.page_token,
     )
+    if not found and not request.everywhere and request.environment is not None:
+        listing.check_there(dcp, request.environment)
     return ListManifestsAnswer(found, token)
 
 

@@ -111,6 +111,19 @@ def environments_of(dcp: ControlPlane, environment: str | None, everywhere: bool
     return readable(dcp, AppliedManifests.of(dcp.store).environments())
 
 
+def check_there(dcp: ControlPlane, environment: str) -> None:
+    """Whether there is such an environment: production, the caller's own playground, or one that was made.
+
+    Raises:
+        NotFoundError: There is no such playground.
+    """
+    named = dcp.environment(environment)
+    if named.user is not None and named.name != dcp.environment(None).name:
+        from dcp_graph_runner.playgrounds import Playgrounds
+
+        Playgrounds.of(dcp).get(named.name)
+
+
 def _fits(version: Version, owner: str | None, label: str | None, text: str | None) -> bool:
     metadata: Mapping[str, Any] = version.document["metadata"]
     if owner is not None and metadata["technical_owner"] != owner:

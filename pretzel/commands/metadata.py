@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +68,7 @@ def _show(session: Session, manifest: str) -> int:
     from dcp_graph_runner.api.metadata import SHOW_MANIFEST, ShowManifestRequest
     from pretzel.rendering.metadata import render_manifest
 
-    request = ShowManifestRequest(_id_of(session, manifest), session.environment_name)
+    request = ShowManifestRequest(session.manifest_id(manifest), session.environment_name)
     answer = session.call(SHOW_MANIFEST, request)
     return _told(session, answer, "", (), lambda screen: render_manifest(screen, answer))
 
@@ -97,7 +96,7 @@ def _history(session: Session, manifest: str, limit: int, page_token: str, diffs
     from dcp_graph_runner.api.metadata import LIST_VERSIONS, ListVersionsRequest
     from pretzel.rendering.metadata import render_versions
 
-    request = ListVersionsRequest(_id_of(session, manifest), session.environment_name, limit, page_token)
+    request = ListVersionsRequest(session.manifest_id(manifest), session.environment_name, limit, page_token)
     answer = session.call(LIST_VERSIONS, request)
 
     def render(screen: Screen) -> None:
@@ -112,7 +111,7 @@ def _executions(session: Session, manifest: str, limit: int, page_token: str) ->
     from dcp_graph_runner.api.metadata import LIST_EXECUTIONS, ListExecutionsRequest
     from pretzel.rendering.metadata import render_executions
 
-    request = ListExecutionsRequest(_id_of(session, manifest), session.environment_name, limit, page_token)
+    request = ListExecutionsRequest(session.manifest_id(manifest), session.environment_name, limit, page_token)
     answer = session.call(LIST_EXECUTIONS, request)
 
     def render(screen: Screen) -> None:
@@ -134,7 +133,7 @@ def _logs(session: Session, manifest: str, execution: str | None, follow: bool) 
     from dcp_core.errors import NotSupportedError
     from dcp_graph_runner.api.metadata import GET_LOGS, GetLogsRequest
 
-    request = GetLogsRequest(_id_of(session, manifest), session.environment_name, execution)
+    request = GetLogsRequest(session.manifest_id(manifest), session.environment_name, execution)
     parts: list[str] = []
     unfinished = ""  # a line that has no end yet
     while True:
@@ -168,7 +167,7 @@ def _lineage(session: Session, name: str, direction: str, depth: int | None, col
 
     reads = given(click.get_current_context(), "reads")
     request = GetLineageRequest(
-        name=_id_of(session, name),
+        name=session.manifest_id(name),
         environment=session.environment_name,
         direction=direction,
         depth=depth,
@@ -204,23 +203,6 @@ def _ordered(value: Any, is_free: bool = False) -> Any:
 def _more(screen: Screen, token: str) -> None:
     if token:
         screen.line((f"there are more: --page-token {token}", "dim"))
-
-
-def _id_of(session: Session, name: str) -> str:
-    """A manifest's id, also where its file is given.
-
-    Raises:
-        UsageError: The file holds several manifests.
-        InvalidManifestError: The file holds none that is valid.
-    """
-    if not os.path.isfile(name):
-        return name
-    from dcp_core.errors import UsageError
-
-    loaded = session.load([name], None).loaded
-    if len(loaded) != 1:
-        raise UsageError(f"{name} holds {len(loaded)} manifests", hint="name one: TYPE/NAME")
-    return loaded[0].logical_plan.id
 
 
 def _manifest() -> click.Argument:

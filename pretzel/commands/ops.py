@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -179,20 +178,8 @@ def _unlock(session: Session, manifest: str, force: bool) -> int:
 
 
 def _target(session: Session, manifest: str) -> tuple[str, str]:
-    """The environment and the manifest's id; of a file, the id of the one manifest in it.
-
-    Raises:
-        UsageError: The file holds several manifests.
-        InvalidManifestError: The file holds none that is valid.
-    """
-    if not os.path.isfile(manifest):
-        return session.environment.name, manifest
-    from dcp_core.errors import UsageError
-
-    loaded = session.load([manifest], None).loaded
-    if len(loaded) != 1:
-        raise UsageError(f"{manifest} holds {len(loaded)} manifests", hint="name one: TYPE/NAME")
-    return session.environment.name, loaded[0].logical_plan.id
+    """The environment, and the manifest's id."""
+    return session.environment.name, session.manifest_id(manifest)
 
 
 def _waits(session: Session, wait: bool) -> bool:

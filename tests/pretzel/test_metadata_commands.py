@@ -207,3 +207,15 @@ def test_the_runs_were_told_as_events(shop: Project) -> None:
     fields = days["outputs"][0]["facets"]["columnLineage"]["fields"]
     assert fields["spent"]["inputFields"][0]["field"] == "amount"
     assert "min(paid_at)" in days["job"]["facets"]["sql"]["query"]
+
+
+def test_a_playground_that_nobody_has_made_is_no_empty_one(shop: Project) -> None:
+    unknown = shop.pretzel("metadata", "list", "-e", "playground_nobody")
+    assert (unknown.status, "there is no playground playground_nobody" in unknown.err) == (1, True)
+    assert ok(shop.pretzel("metadata", "list")).out.strip() == "Nothing is applied yet.", "one's own comes with its use"
+
+
+@pytest.mark.parametrize("command", [("metadata", "show"), ("ops", "pause"), ("ops", "stop")])
+def test_a_file_that_is_not_there_is_no_manifests_id(shop: Project, command: tuple[str, str]) -> None:
+    answer = shop.pretzel(*command, "manifests/nope.yaml", "-e", "production")
+    assert (answer.status, "there is no file manifests/nope.yaml" in answer.err) == (1, True), answer

@@ -96,6 +96,17 @@ def test_a_playground_is_written_to_by_its_owner_alone(operation: str) -> None:
     assert answer(asked(operation, ALICES, user="@"), named) == (False, rule)
 
 
+def test_who_finds_their_playgrounds_name_taken_is_told_why() -> None:
+    made = Sandbox("playground_alice", "alice", "alice@elsewhere.example", START, START)
+    rules = AccessRules(lambda: (made,), admin_groups=["admins"], signs_in=True)
+    assert rules.authorize(asked("apply", ALICES)).reason == (
+        "playground_alice belongs to alice@elsewhere.example; only its owner writes to it, and alice@example.com's own "
+        "would have the same name: [auth] identity_claim can tell the two apart"
+    )
+    other = rules.authorize(asked("apply", ALICES, user="bob@example.com")).reason
+    assert other == "playground_alice belongs to alice@elsewhere.example; only its owner writes to it"
+
+
 def test_any_signed_in_user_reads() -> None:
     for environment in (PRODUCTION, ALICES):
         assert answer(asked("read", environment, user="bob@example.com")) == (True, "any_user_reads")
