@@ -23,6 +23,7 @@ from dcp_core.settings import Secret
 
 if TYPE_CHECKING:
     from coreetl_driver.compute.routing import Choice
+    from coreetl_driver.upstream import UpstreamTable
 
 
 class SinkMode(enum.StrEnum):
@@ -307,6 +308,16 @@ class CoreETLDriver(Protocol):
 
     def explain_run(self, job_id: str, environment: str) -> Choice:
         """Where ``run_job`` would send the job now, and why: the driver's settings decide. Touches nothing.
+
+        Raises:
+            NotFoundError: There is no such job.
+        """
+        ...
+
+    def get_upstream(
+        self, job_id: str, environment: str, at: datetime.datetime | None = None
+    ) -> tuple[UpstreamTable, ...]:
+        """Whether what the job reads is complete up to a moment, now unless one is named. Touches nothing.
 
         Raises:
             NotFoundError: There is no such job.

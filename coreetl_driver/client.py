@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from coreetl_driver.loopback import is_loopback
 from coreetl_driver.proto import coreetl_pb2 as pb
 from coreetl_driver.proto import coreetl_pb2_grpc
 from coreetl_driver.server_settings import GRPC_PORT
+from coreetl_driver.upstream import UpstreamTable
 from dcp_core.errors import (
     DcpError,
     NotSupportedError,
@@ -137,6 +139,13 @@ class DriverClient:
     def explain_run(self, job_id: str, environment: str) -> Choice:
         answer = self._call(self._stub.ExplainRun, pb.JobRequest(job_id=job_id, environment=environment))
         return Choice(answer.backend, answer.reason)
+
+    def get_upstream(
+        self, job_id: str, environment: str, at: datetime.datetime | None = None
+    ) -> tuple[UpstreamTable, ...]:
+        moment = wire.timestamp_of(at)
+        request = pb.UpstreamRequest(job_id=job_id, environment=environment, at=moment)
+        return tuple(wire.upstream_from_message(table) for table in self._call(self._stub.GetUpstream, request).tables)
 
     def stop_job(
         self, job_id: str, environment: str, *, user_token: Secret | None = None, user: str | None = None

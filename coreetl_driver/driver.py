@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -22,12 +23,14 @@ from coreetl_driver.catalog_abilities import check_sink
 from coreetl_driver.compute.finding import Backends
 from coreetl_driver.compute.routing import Choice, Router, check_capabilities
 from coreetl_driver.job_registry import JobRegistry, Run
+from coreetl_driver.known_catalogs import has_table
 from coreetl_driver.owners import Owner
 from coreetl_driver.preparing import Tasks
 from coreetl_driver.recording import Record
 from coreetl_driver.recovering import Recovery
 from coreetl_driver.specs import check_catalogs, check_connection, check_names, check_spec, chosen_parameters
 from coreetl_driver.supervising import Supervisor
+from coreetl_driver.upstream import UpstreamTable, upstream_of
 from dcp_core.errors import ConflictError, DcpError, PermanentError, TransientError
 from dcp_core.settings import Secret, Settings
 
@@ -172,6 +175,10 @@ class Driver:
     def explain_run(self, job_id: str, environment: str) -> Choice:
         job = self._registry.get_job(job_id, environment)
         return self._router.choose(environment, job.spec.kind, job.spec.compute)
+
+    def get_upstream(self, job_id: str, environment: str, at: datetime | None = None) -> tuple[UpstreamTable, ...]:
+        job = self._registry.get_job(job_id, environment)
+        return upstream_of(job, at or datetime.now(UTC), self._registry, partial(has_table, self._settings))
 
     def stop_job(
         self, job_id: str, environment: str, *, user_token: Secret | None = None, user: str | None = None

@@ -5,17 +5,19 @@ Both servers answer through it, so that neither can forget a check.
 
 from __future__ import annotations
 
+import datetime
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
-from attrs import Factory, frozen
+from attrs import Factory, evolve, frozen
 
 from coreetl_driver.access import Access, Action, Caller
 from coreetl_driver.api import CoreETLDriver, Execution, Job, JobSpec
 from coreetl_driver.compute.routing import Choice
 from coreetl_driver.draining import Draining
+from coreetl_driver.upstream import UpstreamTable
 from dcp_core.errors import NotFoundError
 from dcp_core.settings import Secret
 
@@ -112,6 +114,16 @@ class GuardedDriver:
     def explain_run(self, job_id: str, environment: str) -> Choice:
         self.caller.require(Action.READ, environment)
         return self.driver.explain_run(job_id, environment)
+
+    def get_upstream(self, job_id: str, environment: str, at: datetime.datetime | None) -> tuple[UpstreamTable, ...]:
+        """Whoever may read the job may know of the tables that it reads, as the job does; not who fills them."""
+        self.caller.require(Action.READ, environment)
+        return tuple(
+            table
+            if table.environment is None or self.caller.may(Action.READ, table.environment)
+            else evolve(table, job_id=None)
+            for table in self.driver.get_upstream(job_id, environment, at)
+        )
 
     def stop_job(self, job_id: str, environment: str, user_token: str | None) -> tuple[Execution, ...]:
         self.caller.require(Action.RUN, environment)

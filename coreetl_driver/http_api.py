@@ -9,6 +9,7 @@ DELETE  /v1/jobs/{id}?environment=
 POST    /v1/jobs/{id}/run               environment, params, idempotency_key, user_token → an execution; the
                                         params data_interval_start and data_interval_end say what the run is for
 GET     /v1/jobs/{id}/explain?environment=   where a run would go now, and why
+GET     /v1/jobs/{id}/upstream?environment=&at=   whether what it reads is complete up to a moment (now)
 POST    /v1/jobs/{id}/stop              environment, user_token → executions
 GET     /v1/executions?job_id=&environment=&limit=
 GET     /v1/executions/{id}?wait_s=     answers when it is final, or after so many seconds (at most 10)
@@ -40,6 +41,7 @@ from coreetl_driver.compute.suggesting import nearest
 from coreetl_driver.draining import CALL_THREADS
 from coreetl_driver.guarded import Guard, GuardedDriver
 from dcp_core.errors import DcpError, InvalidSpecError
+from dcp_core.intervals import parse_moment
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -165,6 +167,13 @@ def _explain(driver: GuardedDriver, call: _Call) -> Any:
     return attrs.asdict(driver.explain_run(call.path["job_id"], call.needed("environment")))
 
 
+def _upstream(driver: GuardedDriver, call: _Call) -> Any:
+    at = call.text("at")
+    moment = None if at is None else parse_moment(at)
+    tables = driver.get_upstream(call.path["job_id"], call.needed("environment"), moment)
+    return {"tables": [{**attrs.asdict(each), "due": each.due and each.due.isoformat()} for each in tables]}
+
+
 def _stop(driver: GuardedDriver, call: _Call) -> Any:
     stopped = driver.stop_job(call.path["job_id"], call.needed("environment"), call.user_token())
     return {"executions": [execution_to_json(execution) for execution in stopped]}
@@ -192,6 +201,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("DELETE", "/v1/jobs/{job_id}", _delete),
     ("POST", "/v1/jobs/{job_id}/run", _run),
     ("GET", "/v1/jobs/{job_id}/explain", _explain),
+    ("GET", "/v1/jobs/{job_id}/upstream", _upstream),
     ("POST", "/v1/jobs/{job_id}/stop", _stop),
     ("GET", "/v1/executions", _executions),
     ("GET", "/v1/executions/{execution_id}", _execution),
@@ -206,6 +216,7 @@ _TAKES: dict[Handler, tuple[str, ...]] = {
     _delete: ("environment",),
     _run: ("environment", "params", "idempotency_key", "user_token"),
     _explain: ("environment",),
+    _upstream: ("environment", "at"),
     _stop: ("environment", "user_token"),
     _execution: ("wait_s",),
     _executions: ("job_id", "environment", "limit"),

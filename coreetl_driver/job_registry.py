@@ -150,16 +150,19 @@ class JobRegistry:
             raise _no_job(job_id, environment)
         return job
 
-    def list_jobs(self, environment: str | None, job_ids: Sequence[str] | None) -> tuple[Job, ...]:
-        """Jobs in force, by environment and id."""
+    def list_jobs(
+        self, environment: str | None, job_ids: Sequence[str] | None, table: str | None = None
+    ) -> tuple[Job, ...]:
+        """Jobs in force, by environment and id; with ``table``, some that do not fill it are left out."""
         query = _select_jobs().order_by(JOBS.c.environment, JOBS.c.job_id)
+        if table is not None:  # a specification is text, and reading thousands takes its time
+            query = query.where(sa.func.lower(VERSIONS.c.spec).contains(json.dumps(table).lower(), autoescape=True))
         if environment is not None:
             query = query.where(JOBS.c.environment == environment)
         with self._database.reading() as connection:
             if job_ids is None:
                 return tuple(_to_job(row) for row in connection.execute(query))
-            jobs: list[Job] = []
-            wanted = sorted(set(job_ids))
+            jobs, wanted = list[Job](), sorted(set(job_ids))
             for start in range(0, len(wanted), 500):  # databases limit the parameters of one statement
                 chunk = query.where(JOBS.c.job_id.in_(wanted[start : start + 500]))
                 jobs += [_to_job(row) for row in connection.execute(chunk)]

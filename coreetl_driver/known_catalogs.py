@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from coreetl_driver.catalog_opening import ANSWER_TIMEOUT_S, answered, opening
+from coreetl_driver.embedded import sqlite_file
+from dcp_core.errors import DcpError, TransientError
+from dcp_core.settings import Settings
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -78,3 +81,22 @@ class KnownCatalogs:
 
 
 OF_THIS_PROCESS = KnownCatalogs()
+
+
+def has_table(settings: Settings, name: str, table: str) -> bool:
+    """Whether a catalog of the driver has a table; an embedded one that nobody has written to has none.
+
+    Raises:
+        SettingsError: The catalog is not configured, or cannot be used.
+        TransientError: It does not answer.
+    """
+    properties = settings.catalog_properties(name)
+    file = sqlite_file(properties.get("uri", "")) if properties.get("type") == "sql" else None
+    if file is not None and not file.is_file():
+        return False
+    try:
+        return OF_THIS_PROCESS.opened(name, properties).table_exists(tuple(table.split(".")))
+    except DcpError:
+        raise
+    except Exception as error:  # the transport's; its text may hold what is in the URL
+        raise TransientError(f"catalog {name!r} does not answer: {type(error).__name__}") from None

@@ -99,6 +99,14 @@ class Servicer(coreetl_pb2_grpc.CoreETLDriverServicer):
 
         return self._answer(context, call)
 
+    def GetUpstream(self, request: pb.UpstreamRequest, context: grpc.ServicerContext) -> pb.UpstreamResponse:
+        def call(driver: GuardedDriver) -> pb.UpstreamResponse:
+            at = wire.moment_from(request, "at")
+            tables = driver.get_upstream(request.job_id, request.environment, at)
+            return pb.UpstreamResponse(tables=[wire.upstream_to_message(table) for table in tables])
+
+        return self._answer(context, call)
+
     def StopJob(self, request: pb.StopJobRequest, context: grpc.ServicerContext) -> pb.ListExecutionsResponse:
         def call(driver: GuardedDriver) -> pb.ListExecutionsResponse:
             return _executions(driver.stop_job(request.job_id, request.environment, request.user_token))

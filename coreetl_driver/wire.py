@@ -16,6 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from coreetl_driver.api import Column, Execution, ExecutionStatus, Job, JobSpec, Sink, SinkMode
 from coreetl_driver.job_sources import JobSource, SourceColumn, SourceTable, SourceTopic
 from coreetl_driver.proto import coreetl_pb2 as pb
+from coreetl_driver.upstream import UpstreamTable
 from dcp_core.errors import InvalidSpecError
 
 
@@ -135,9 +136,9 @@ def execution_to_message(execution: Execution) -> pb.Execution:
         rows_written=execution.rows_written,
         error=execution.error,
         attempt=execution.attempt,
-        created_at=_timestamp(execution.created_at),
-        started_at=_timestamp(execution.started_at),
-        finished_at=_timestamp(execution.finished_at),
+        created_at=timestamp_of(execution.created_at),
+        started_at=timestamp_of(execution.started_at),
+        finished_at=timestamp_of(execution.finished_at),
         idempotency_key=execution.idempotency_key,
         user=execution.user,
         params=dict(execution.params),
@@ -150,10 +151,6 @@ def execution_from_message(message: pb.Execution) -> Execution:
     def optional(name: str) -> Any:
         return getattr(message, name) if message.HasField(name) else None
 
-    def moment(name: str) -> datetime.datetime | None:
-        found = optional(name)
-        return None if found is None else found.ToDatetime(datetime.UTC)
-
     return Execution(
         execution_id=message.execution_id,
         job_id=message.job_id,
@@ -164,16 +161,51 @@ def execution_from_message(message: pb.Execution) -> Execution:
         rows_written=optional("rows_written"),
         error=optional("error"),
         attempt=message.attempt,
-        created_at=moment("created_at"),
-        started_at=moment("started_at"),
-        finished_at=moment("finished_at"),
+        created_at=moment_from(message, "created_at"),
+        started_at=moment_from(message, "started_at"),
+        finished_at=moment_from(message, "finished_at"),
         idempotency_key=optional("idempotency_key"),
         user=optional("user"),
         params=dict(message.params),
     )
 
 
-def _timestamp(moment: datetime.datetime | None) -> Timestamp | None:
+def upstream_to_message(table: UpstreamTable) -> pb.UpstreamTable:
+    """A table that a job reads, for the wire."""
+    return pb.UpstreamTable(
+        catalog=table.catalog,
+        table=table.table,
+        is_filled=table.is_filled,
+        job_id=table.job_id,
+        environment=table.environment,
+        due=timestamp_of(table.due),
+        is_complete=table.is_complete,
+        reason=table.reason,
+    )
+
+
+def upstream_from_message(message: pb.UpstreamTable) -> UpstreamTable:
+    """A table that a job reads, from the wire."""
+    return UpstreamTable(
+        catalog=message.catalog,
+        table=message.table,
+        is_filled=message.is_filled,
+        job_id=message.job_id if message.HasField("job_id") else None,
+        environment=message.environment if message.HasField("environment") else None,
+        due=moment_from(message, "due"),
+        is_complete=message.is_complete,
+        reason=message.reason,
+    )
+
+
+def moment_from(message: Any, name: str) -> datetime.datetime | None:
+    """A moment of a message, UTC; None where it has none."""
+    found: datetime.datetime = getattr(message, name).ToDatetime(datetime.UTC)
+    return found if message.HasField(name) else None
+
+
+def timestamp_of(moment: datetime.datetime | None) -> Timestamp | None:
+    """A moment, for the wire."""
     if moment is None:
         return None
     stamp = Timestamp()

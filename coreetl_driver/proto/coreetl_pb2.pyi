@@ -335,6 +335,42 @@ class ExplainRunResponse(_message.Message):
     reason: str
     def __init__(self, backend: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
+class UpstreamRequest(_message.Message):
+    __slots__ = ("job_id", "environment", "at")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    environment: str
+    at: _timestamp_pb2.Timestamp
+    def __init__(self, job_id: _Optional[str] = ..., environment: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class UpstreamTable(_message.Message):
+    __slots__ = ("catalog", "table", "is_filled", "job_id", "environment", "due", "is_complete", "reason")
+    CATALOG_FIELD_NUMBER: _ClassVar[int]
+    TABLE_FIELD_NUMBER: _ClassVar[int]
+    IS_FILLED_FIELD_NUMBER: _ClassVar[int]
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    DUE_FIELD_NUMBER: _ClassVar[int]
+    IS_COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    catalog: str
+    table: str
+    is_filled: bool
+    job_id: str
+    environment: str
+    due: _timestamp_pb2.Timestamp
+    is_complete: bool
+    reason: str
+    def __init__(self, catalog: _Optional[str] = ..., table: _Optional[str] = ..., is_filled: bool = ..., job_id: _Optional[str] = ..., environment: _Optional[str] = ..., due: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_complete: bool = ..., reason: _Optional[str] = ...) -> None: ...
+
+class UpstreamResponse(_message.Message):
+    __slots__ = ("tables",)
+    TABLES_FIELD_NUMBER: _ClassVar[int]
+    tables: _containers.RepeatedCompositeFieldContainer[UpstreamTable]
+    def __init__(self, tables: _Optional[_Iterable[_Union[UpstreamTable, _Mapping]]] = ...) -> None: ...
+
 class GetExecutionRequest(_message.Message):
     __slots__ = ("execution_id", "wait_s")
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]

@@ -69,6 +69,11 @@ class CoreETLDriverStub(object):
                 request_serializer=coreetl__driver_dot_proto_dot_coreetl__pb2.JobRequest.SerializeToString,
                 response_deserializer=coreetl__driver_dot_proto_dot_coreetl__pb2.ExplainRunResponse.FromString,
                 _registered_method=True)
+        self.GetUpstream = channel.unary_unary(
+                '/coreetl.v1.CoreETLDriver/GetUpstream',
+                request_serializer=coreetl__driver_dot_proto_dot_coreetl__pb2.UpstreamRequest.SerializeToString,
+                response_deserializer=coreetl__driver_dot_proto_dot_coreetl__pb2.UpstreamResponse.FromString,
+                _registered_method=True)
         self.StopJob = channel.unary_unary(
                 '/coreetl.v1.CoreETLDriver/StopJob',
                 request_serializer=coreetl__driver_dot_proto_dot_coreetl__pb2.StopJobRequest.SerializeToString,
@@ -138,6 +143,13 @@ class CoreETLDriverServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetUpstream(self, request, context):
+        """Whether what the job reads is complete up to a moment.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def StopJob(self, request, context):
         """Returns when all that was running of the job has ended, or after half a minute with what still has to.
         """
@@ -200,6 +212,11 @@ def add_CoreETLDriverServicer_to_server(servicer, server):
                     servicer.ExplainRun,
                     request_deserializer=coreetl__driver_dot_proto_dot_coreetl__pb2.JobRequest.FromString,
                     response_serializer=coreetl__driver_dot_proto_dot_coreetl__pb2.ExplainRunResponse.SerializeToString,
+            ),
+            'GetUpstream': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUpstream,
+                    request_deserializer=coreetl__driver_dot_proto_dot_coreetl__pb2.UpstreamRequest.FromString,
+                    response_serializer=coreetl__driver_dot_proto_dot_coreetl__pb2.UpstreamResponse.SerializeToString,
             ),
             'StopJob': grpc.unary_unary_rpc_method_handler(
                     servicer.StopJob,
@@ -411,6 +428,33 @@ class CoreETLDriver(object):
             '/coreetl.v1.CoreETLDriver/ExplainRun',
             coreetl__driver_dot_proto_dot_coreetl__pb2.JobRequest.SerializeToString,
             coreetl__driver_dot_proto_dot_coreetl__pb2.ExplainRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUpstream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/coreetl.v1.CoreETLDriver/GetUpstream',
+            coreetl__driver_dot_proto_dot_coreetl__pb2.UpstreamRequest.SerializeToString,
+            coreetl__driver_dot_proto_dot_coreetl__pb2.UpstreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

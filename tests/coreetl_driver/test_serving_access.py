@@ -83,6 +83,7 @@ METHODS: Mapping[str, Rule] = {
         Action.RUN, DENIED, lambda _: pb.RunJobRequest(job_id=JOB, environment=ENVIRONMENT, idempotency_key=KEY)
     ),
     "ExplainRun": Rule(Action.READ, DENIED, job_request),
+    "GetUpstream": Rule(Action.READ, DENIED, lambda _: pb.UpstreamRequest(job_id=JOB, environment=ENVIRONMENT)),
     "StopJob": Rule(Action.RUN, DENIED, lambda _: pb.StopJobRequest(job_id=JOB, environment=ENVIRONMENT)),
     "GetExecution": Rule(Action.READ, HIDDEN, lambda _: pb.GetExecutionRequest(execution_id=DONE, wait_s=5)),
     "ListExecutions": Rule(Action.READ, EMPTY, lambda _: pb.ListExecutionsRequest(limit=1)),
@@ -103,6 +104,7 @@ HTTP: Mapping[str, Rule] = {
         Action.RUN, DENIED, lambda _: ("", {"environment": ENVIRONMENT, "idempotency_key": KEY})
     ),
     "GET /v1/jobs/{job_id}/explain": Rule(Action.READ, DENIED, lambda _: (IN_IT, None)),
+    "GET /v1/jobs/{job_id}/upstream": Rule(Action.READ, DENIED, lambda _: (IN_IT, None)),
     "POST /v1/jobs/{job_id}/stop": Rule(Action.RUN, DENIED, lambda _: ("", {"environment": ENVIRONMENT})),
     "GET /v1/executions": Rule(Action.READ, EMPTY, lambda _: ("?limit=1", None)),
     "GET /v1/executions/{execution_id}": Rule(Action.READ, HIDDEN, lambda _: ("?wait_s=5", None)),
