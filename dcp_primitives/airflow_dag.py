@@ -1,7 +1,8 @@
-"""The ``airflow_dag`` primitive: DAG files in the folder that Airflow reads.
+"""The ``airflow_dag`` primitive: DAGs where Airflow reads them, and what Airflow makes of them.
 
-Airflow itself is not needed: the file is the resource. It triggers the CoreETL driver over HTTP with what Python and
-``airflow.sdk`` have.
+Without ``url`` in ``[airflow]`` the file is the resource, and Airflow is not needed. With one, a DAG is applied when
+Airflow has read it, and gone when Airflow has forgotten it. The DAG triggers the CoreETL driver over HTTP with what
+Python and ``airflow.sdk`` have.
 
 Source: design.md sections 10 and 11.
 """
@@ -14,14 +15,20 @@ from attrs import evolve
 
 from dcp_core import planning
 from dcp_core.context import Context
-from dcp_core.errors import ConflictError
+from dcp_core.errors import ConflictError, NotSupportedError
 from dcp_core.interfaces import Primitive
 from dcp_core.model import FieldChange, Resource, ResourceKey, State
 from dcp_core.planning import owner_of
+from dcp_core.records import Execution
 from dcp_primitives.airflow.deploying import DagPlace
 from dcp_primitives.airflow.layouts import Layout
 from dcp_primitives.airflow.places import place_of
 from dcp_primitives.airflow.rendering import DIGEST, desired_state, happened_to, render, state_of
+from dcp_primitives.airflow.service.airflow import AirflowService
+from dcp_primitives.airflow.service.following import Following
+from dcp_primitives.airflow.service.opening import service_of, settings_of
+from dcp_primitives.airflow.service.runs import Runs
+from dcp_primitives.airflow.service.states import GONE, changes_in_airflow, expected_now, revisions_with, states_with
 from dcp_primitives.airflow.settings import AirflowSettings
 from dcp_primitives.airflow.spec import KIND, AirflowDag, values_of
 
@@ -42,98 +49,173 @@ class AirflowDagPrimitive(Primitive):
         return desired_state(values_of(resource), owner_of(resource), Layout.of(ctx))
 
     def get_actual_state(self, resource: Resource, ctx: Context) -> State | None:
-        return _deployed(place_of(ctx), resource)
+        return self.get_actual_states((resource,), ctx)[resource.key]
 
     def get_actual_states(self, resources: Sequence[Resource], ctx: Context) -> Mapping[ResourceKey, State | None]:
-        """All in one look at the place."""
-        found = place_of(ctx).read_many(resource.name for resource in resources)
+        """All in one look at the place, and some lists of Airflow.
+
+        Raises:
+            TransientError: The place or Airflow is away.
+        """
+        found, service = place_of(ctx).read_many(resource.name for resource in resources), service_of(ctx)
+        if service is not None:
+            return states_with(service, resources, found, ctx)
         states = {name: None if deployed is None else state_of(deployed) for name, deployed in found.items()}
         return {resource.key: states[resource.name] for resource in resources}
 
     def get_revisions(self, resources: Sequence[Resource], ctx: Context) -> Mapping[ResourceKey, str] | None:
-        """Of the files alone, without reading them."""
-        revisions = place_of(ctx).revisions(resource.name for resource in resources)
+        """Of the files, without reading them, and of what Airflow has read.
+
+        Raises:
+            TransientError: The place or Airflow is away.
+        """
+        revisions, service = place_of(ctx).revisions(resource.name for resource in resources), service_of(ctx)
+        if service is not None:
+            return revisions_with(service, resources, revisions, ctx)
         return {resource.key: revisions[resource.name] for resource in resources if resource.name in revisions}
 
     def compare(self, resource: Resource, desired: State | None, actual: State | None) -> tuple[FieldChange, ...]:
-        """Field by field; when only the text differs, what happened to it in words."""
+        """Field by field; when only the text differs, what happened to it in words; and what Airflow is behind with."""
         if desired is None:
             return ()
+        airflow = () if actual is None else changes_in_airflow(resource, actual)
+        if actual is not None and not actual.values and airflow:
+            return airflow
         changes = planning.compare_values(desired.values, actual.values if actual else {})
         fields = tuple(change for change in changes if change.field != DIGEST)
         if actual is None:
             return tuple(change for change in fields if change.desired not in (None, [], {}))
         if fields or not changes:
-            return fields
-        return (FieldChange("content", happened_to(actual), "as the manifest says"),)
+            return fields + airflow
+        return (FieldChange("content", happened_to(actual), "as the manifest says"), *airflow)
 
     def create(self, resource: Resource, desired: State, ctx: Context) -> None:
-        """Deploy the file.
+        """Deploy the DAG; with an Airflow to ask, wait until it has read it.
 
         Raises:
-            ConflictError: Another file is there by now.
-            TransientError: The disk is full or away.
+            ConflictError: Another file is there by now, or Airflow has a DAG of that name from elsewhere.
+            PermanentError: Airflow cannot read it, and it is gone again; or has not read it in ``wait_s`` seconds.
+            TransientError: The place or Airflow is away.
         """
         place = place_of(ctx)
-        found = _deployed(place, resource)
+        found = _deployed(place, resource, ctx)
         if found is not None and found.digest != desired.digest:
             raise ConflictError(f"{place.describe(resource.name)} was created by somebody else meanwhile")
         _deploy(place, resource, ctx)
 
     def update(self, resource: Resource, desired: State, actual: State, ctx: Context) -> None:
-        """Replace the file in one step.
+        """Replace the DAG in one step; with an Airflow to ask, wait until it has read it.
 
         Raises:
             ConflictError: The file is not as ``actual`` says any more, or is gone.
-            TransientError: The disk is full or away.
+            PermanentError: Airflow cannot read it, and what was there before is back; or has not read it in ``wait_s``
+                seconds.
+            TransientError: The place or Airflow is away.
         """
         place = place_of(ctx)
-        found = _deployed(place, resource)
-        if found is None:
+        found = _deployed(place, resource, ctx)
+        if found is None and not actual.info.get(GONE):
             raise ConflictError(f"{place.describe(resource.name)} is gone", hint="plan again")
-        if found.digest not in (actual.digest, desired.digest):
+        if found is not None and found.digest not in (actual.digest, desired.digest):
             raise ConflictError(
                 f"{place.describe(resource.name)} was changed by somebody else meanwhile", hint="plan again"
             )
         _deploy(place, resource, ctx)
 
     def delete(self, resource: Resource, ctx: Context) -> None:
-        """Take the file away.
+        """Take the DAG away; with an Airflow to ask, end what runs of it and have it forget the DAG and its runs.
 
         Raises:
             ConflictError: It carries the mark of somebody else.
+            PermanentError: Airflow still has it after a while; deleting it again goes on.
+            TransientError: The place or Airflow is away; so it does.
         """
-        place = place_of(ctx)
-        found = _deployed(place, resource)
+        place, service = place_of(ctx), service_of(ctx)
+        found = _deployed(place, resource, ctx)
         owner = found.owner if found is not None else None
         if owner is not None and owner != owner_of(resource):
             raise ConflictError(
                 f"DAG {resource.name} belongs to {owner.manifest_id} in {owner.environment}; it is not deleted"
             )
-        place.remove(resource.name)
+        if service is None:
+            place.remove(resource.name)
+        else:
+            _following(place, service, ctx).remove(expected_now(resource, "", ctx))
 
     def pause(self, resource: Resource, ctx: Context) -> bool:
-        """Deploy the file without its schedule, now and at every update; Airflow takes it up when it next reads it.
+        """Use Airflow's own switch; with no Airflow to ask, deploy the DAG without its schedule.
 
-        Airflow's own switch is not touched: it is in its database, which a folder does not lead to.
+        A mark beside the DAG remembers it, so that one which is deleted and made again is paused too.
 
         Raises:
             ConflictError: The file was changed by somebody else.
-            TransientError: The disk is full or away.
+            TransientError: The place or Airflow is away.
         """
         return self._set_paused(resource, True, ctx)
 
     def resume(self, resource: Resource, ctx: Context) -> bool:
-        """Deploy the file with its schedule again.
+        """Undo ``pause``; in Airflow, what was paused there by hand, or at its creation, goes on too.
 
         Raises:
             ConflictError: The file was changed by somebody else.
-            TransientError: The disk is full or away.
+            TransientError: The place or Airflow is away.
         """
         return self._set_paused(resource, False, ctx)
 
+    def start(self, resource: Resource, params: Mapping[str, str], idempotency_key: str, ctx: Context) -> Execution:
+        """Begin a run of the DAG in Airflow, with its retries and timeouts; the same key again gives the same run.
+
+        Raises:
+            NotSupportedError: The settings name no Airflow.
+            NotFoundError: Airflow has no such DAG, or cannot read it.
+            ConflictError: It is paused in Airflow.
+            TransientError: Airflow is away.
+        """
+        service = service_of(ctx)
+        if service is None:
+            raise NotSupportedError(
+                "a DAG is started through Airflow's REST API, and the settings name none", hint="set url in [airflow]"
+            )
+        return Runs(service, resource).begin(params, idempotency_key)
+
+    def stop(self, resource: Resource, ctx: Context) -> tuple[Execution, ...]:
+        """End all runs that are not final; their tasks stop the jobs that they wait for.
+
+        Raises:
+            TransientError: Airflow is away.
+        """
+        service = service_of(ctx)
+        return () if service is None else Runs(service, resource).stop(ctx.user)
+
+    def get_status(self, resource: Resource, execution_id: str | None, ctx: Context) -> Execution | None:
+        """One run of the DAG, or the newest that is not final; None when there is none."""
+        service = service_of(ctx)
+        return None if service is None else Runs(service, resource).find(execution_id)
+
+    def get_executions(self, resource: Resource, limit: int, before: str | None, ctx: Context) -> tuple[Execution, ...]:
+        """Runs of the DAG, whoever or whatever began them.
+
+        Raises:
+            NotFoundError: ``before`` is not among the newest thousand.
+            TransientError: Airflow is away.
+        """
+        service = service_of(ctx)
+        return () if service is None else Runs(service, resource).listed(limit, before)
+
+    def get_logs(self, resource: Resource, execution_id: str, ctx: Context) -> str | None:
+        """What all tries of the run's tasks said.
+
+        Raises:
+            NotFoundError: The DAG has no such run.
+            TransientError: Airflow is away.
+        """
+        service = service_of(ctx)
+        return None if service is None else Runs(service, resource).logs(execution_id)
+
     def _set_paused(self, resource: Resource, paused: bool, ctx: Context) -> bool:
-        place = place_of(ctx)
+        place, service = place_of(ctx), service_of(ctx)
+        if service is not None:
+            return _switch(place, service, resource, paused, ctx)
         if values_of(resource)["schedule"] is None and not place.is_paused(resource.name):
             return False
         found = place.read(resource.name)
@@ -151,13 +233,45 @@ class AirflowDagPrimitive(Primitive):
         return True
 
 
-def _deployed(place: DagPlace, resource: Resource) -> State | None:
+def _deployed(place: DagPlace, resource: Resource, ctx: Context) -> State | None:
+    """What is there, whatever Airflow makes of it."""
     found = place.read(resource.name)
-    return None if found is None else state_of(found)
+    if found is None:
+        return None
+    return state_of(found if service_of(ctx) is None else evolve(found, is_paused=False))
 
 
 def _deploy(place: DagPlace, resource: Resource, ctx: Context) -> None:
-    paused = place.is_paused(resource.name)
-    text = render(values_of(resource), owner_of(resource), paused=paused, layout=Layout.of(ctx))
-    place.write(resource.name, text)
-    ctx.log.info("deployed DAG %s to %s", resource.name, place.describe(resource.name))
+    service = service_of(ctx)
+    values, owner, layout = values_of(resource), owner_of(resource), Layout.of(ctx)
+    is_paused = place.is_paused(resource.name)
+    if service is None:
+        place.write(resource.name, render(values, owner, paused=is_paused, layout=layout))
+        ctx.log.info("deployed DAG %s to %s", resource.name, place.describe(resource.name))
+        return
+    steps = [values]
+    if is_paused and not service.switch(resource.name, paused=True):
+        # Airflow does not know it yet, so it has no switch: it is born paused, before it gets what may run at once.
+        steps = [{**values, "paused_on_creation": True}, values]
+    for each in steps:
+        digest = str(desired_state(each, owner, layout).values[DIGEST])
+        text = render(each, owner, layout=layout)
+        _following(place, service, ctx).deploy(expected_now(resource, digest, ctx), text)
+        if not settings_of(ctx).wait_s:
+            return  # the next apply finds it born, and does the rest
+
+
+def _switch(place: DagPlace, service: AirflowService, resource: Resource, paused: bool, ctx: Context) -> bool:
+    place.mark_paused(resource.name, paused)
+    is_there = service.switch(resource.name, paused=paused)
+    found = place.read(resource.name)
+    if not paused and found is not None:
+        standing = render(values_of(resource), owner_of(resource), paused=True, layout=Layout.of(ctx))
+        if found.text == standing:  # paused before there was an Airflow to ask
+            _deploy(place, resource, ctx)
+    ctx.log.info("DAG %s %s in Airflow", resource.name, "is paused" if paused else "goes on")
+    return is_there or values_of(resource)["schedule"] is not None
+
+
+def _following(place: DagPlace, service: AirflowService, ctx: Context) -> Following:
+    return Following(place, service, settings_of(ctx), ctx)

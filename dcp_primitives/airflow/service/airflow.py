@@ -18,6 +18,7 @@ from dcp_primitives.airflow.service.views import DagView, Health, ImportProblem,
 PAGE = 100
 """What Airflow gives at most in one answer, unless it was configured otherwise."""
 _QUERY_CHARACTERS = 4000
+_NOTE_CHARACTERS = 1000
 
 
 @frozen
@@ -50,8 +51,8 @@ class AirflowService:
                     found[row["dag_id"]] = DagView.read(row)
         return found
 
-    def import_problems(self, bundle: str, file: str | None = None) -> dict[str, ImportProblem]:
-        """What of a bundle could not be read, by file; of one file alone where that is enough."""
+    def import_problems(self, bundle: str, file: str | None = None) -> tuple[ImportProblem, ...]:
+        """What of a bundle could not be read; of one file alone where that is enough."""
         query: dict[str, Any] = {"bundle_name": bundle, "order_by": "import_error_id"}
         if file is not None:
             query["filename"] = file
@@ -59,7 +60,7 @@ class AirflowService:
         # An Airflow that is too old for the filters gives the errors of all files.
         told = [row for row in rows if row.get("bundle_name") in (bundle, None)]
         problems = [ImportProblem.read(row) for row in told]
-        return {each.file: each for each in problems if file in (None, each.file)}
+        return tuple(each for each in problems if file in (None, each.file))
 
     def parse(self, file_token: str) -> None:
         """Ask it to read a file now, and what is new in the file's bundle."""
@@ -112,9 +113,10 @@ class AirflowService:
         rows = self._pages(f"/dags/{_quoted(dag_id)}/dagRuns", "dag_runs", query, limit)
         return tuple(Run.read(row) for row in rows)
 
-    def fail(self, dag_id: str, run_id: str) -> None:
-        """End a run as failed; its tasks are told to end."""
-        self.api.call("PATCH", _run(dag_id, run_id), {"update_mask": "state"}, {"state": "failed"})
+    def fail(self, dag_id: str, run_id: str, note: str) -> Run | None:
+        """End a run as failed, with the reason as a note; its tasks are told to end. None when there is none."""
+        row = self.api.call("PATCH", _run(dag_id, run_id), body={"state": "failed", "note": note[:_NOTE_CHARACTERS]})
+        return None if row is None else Run.read(row)
 
     def tasks(self, dag_id: str, run_id: str) -> tuple[Task, ...]:
         """Of one run."""

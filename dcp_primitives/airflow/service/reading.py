@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import frozen
 
+from dcp_primitives.airflow.deploying import Deployment
 from dcp_primitives.airflow.service.airflow import AirflowService
 from dcp_primitives.airflow.service.views import DagView, ImportProblem
 
@@ -16,14 +17,14 @@ class Expected:
 
     Args:
         dag_id: Of which DAG.
-        version: In the deployed file; None of a file that has none.
-        file: Where it is, in the bundle.
+        version: Of what is deployed; None when nothing is, or what was edited by hand.
+        at: Where it is, in the bundle.
         bundle: Airflow's name of the bundle.
     """
 
     dag_id: str
     version: str | None
-    file: str
+    at: Deployment
     bundle: str
 
 
@@ -90,11 +91,17 @@ def read(service: AirflowService, expected: Iterable[Expected]) -> Mapping[str, 
     wanted = {each.dag_id: each for each in expected}
     views = service.dags(wanted) if wanted else {}
     behind = [each for each in wanted.values() if not is_current(views.get(each.dag_id), each)]
-    problems: dict[tuple[str, str], ImportProblem] = {}
-    for bundle in {each.bundle for each in behind}:
-        files = {each.file for each in behind if each.bundle == bundle}
-        one = next(iter(files)) if len(files) == 1 else None
-        found = service.import_problems(bundle, one)
-        problems |= {(bundle, file): problem for file, problem in found.items()}
-    by_place = {each.dag_id: problems.get((each.bundle, each.file)) for each in behind}
-    return {id: Reading(each, views.get(id), by_place.get(id)) for id, each in wanted.items()}
+    problems = {bundle: _problems(service, bundle, behind) for bundle in {each.bundle for each in behind}}
+    by_dag = {each.dag_id: _problem(each, problems[each.bundle]) for each in behind}
+    return {id: Reading(each, views.get(id), by_dag.get(id)) for id, each in wanted.items()}
+
+
+def _problems(service: AirflowService, bundle: str, behind: Iterable[Expected]) -> Sequence[ImportProblem]:
+    """Of the whole bundle, unless one file is all that matters."""
+    of_bundle = [each.at for each in behind if each.bundle == bundle]
+    files = {name for each in of_bundle for name in (each.file, each.checker) if name}
+    return service.import_problems(bundle, next(iter(files)) if len(files) == 1 else None)
+
+
+def _problem(expected: Expected, problems: Sequence[ImportProblem]) -> ImportProblem | None:
+    return next((each for each in problems if expected.at.concerns(each.file, each.text)), None)

@@ -164,6 +164,7 @@ class Run:
         started_at: When its first task was looked at.
         finished_at: When it became final.
         run_type: ``manual``, ``scheduled``, ``backfill``, ``asset_triggered``.
+        note: What somebody wrote beside it.
     """
 
     id: str
@@ -175,6 +176,7 @@ class Run:
     started_at: datetime | None
     finished_at: datetime | None
     run_type: str
+    note: str
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> Run:
@@ -189,6 +191,7 @@ class Run:
             started_at=moment(told.get("start_date")),
             finished_at=moment(told.get("end_date")),
             run_type=str(told.get("run_type") or ""),
+            note=str(told.get("note") or ""),
         )
 
     @property

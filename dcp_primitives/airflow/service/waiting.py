@@ -26,6 +26,8 @@ AWAY_S = 30.0
 REMOVAL_S = 60.0
 """How long a removal waits at least, since nobody comes back to finish it."""
 SETTLED_S = 2.0
+STOPPED = "stopped by DCP"
+"""How the note of a run begins that was ended on purpose."""
 
 
 @define
@@ -165,7 +167,7 @@ class Waiting:
                 if run.id not in ended:
                     ended.add(run.id)
                     self.log.info("ending run %s of DAG %s, which is being deleted", run.id, dag_id)
-                    self.service.fail(dag_id, run.id)
+                    self.service.fail(dag_id, run.id, f"{STOPPED}: the DAG is being deleted")
             self.service.delete(dag_id)
         except ConflictError as error:
             return f"a task of it still ends ({error.message})"
@@ -194,7 +196,7 @@ class Waiting:
             at = f" at {view.last_parsed_at:%Y-%m-%d %H:%M:%S} UTC" if view.last_parsed_at else ""
             last = f"it has read version {view.version}{at}" + (", which it counts as gone" if view.is_stale else "")
         return PermanentError(
-            f"Airflow has not read version {expected.version} of {expected.file} in {self.wait_s:.0f} s: "
+            f"Airflow has not read version {expected.version} of {expected.at.file} in {self.wait_s:.0f} s: "
             f"{last}; {words}",
             where=f"airflow_dag:{expected.dag_id}",
             hint=f"{hint}; the file stays, and applying again goes on waiting",

@@ -1,0 +1,151 @@
+"""A deployment that is followed: until Airflow has read it, and undone when Airflow cannot.
+
+What a crash leaves is a file that Airflow has read, cannot read, or has not looked at yet. The next apply finds it as
+it is wanted, so nothing is written; what Airflow makes of it is waited for all the same, and undone the same way. The
+text before it is then Airflow's own copy of what it could read last.
+
+Source: design.md section 11.
+"""
+
+from __future__ import annotations
+
+from attrs import evolve, frozen
+
+from dcp_core.context import Context
+from dcp_core.errors import ConflictError, DcpError, PermanentError, TransientError
+from dcp_primitives.airflow.deploying import DagPlace, Deployment
+from dcp_primitives.airflow.rendering import owner_in
+from dcp_primitives.airflow.service.airflow import AirflowService
+from dcp_primitives.airflow.service.reading import Expected
+from dcp_primitives.airflow.service.views import DagView, ImportProblem
+from dcp_primitives.airflow.service.waiting import Before, Waiting
+from dcp_primitives.airflow.settings import AirflowSettings
+
+UNDOING_S = 60.0
+"""How long it is waited until Airflow has read what was put back."""
+
+
+@frozen
+class Following:
+    """Deploys DAGs to one place, under the eyes of the Airflow that reads it.
+
+    Args:
+        place: Where to.
+        service: Who reads it.
+        settings: Section ``[airflow]``.
+        ctx: For the log.
+    """
+
+    place: DagPlace
+    service: AirflowService
+    settings: AirflowSettings
+    ctx: Context
+
+    def deploy(self, expected: Expected, text: str) -> None:
+        """Put the text there unless it is there, and wait until Airflow has read it.
+
+        Raises:
+            ConflictError: Airflow has a DAG of that name from elsewhere.
+            PermanentError: Airflow cannot read it: it is as it was before. Or the time is over: the file stays.
+            TransientError: Airflow, or the place, is away.
+        """
+        before = Before.of(self.service, expected)
+        check_not_elsewhere(before.reading.view, expected)
+        there = self.place.read(expected.dag_id)
+        done: Deployment | None = None
+        if there is None or there.text != text:
+            done = self.place.write(expected.dag_id, text)
+            where = self.place.describe(expected.dag_id)
+            self.ctx.log.info("deployed version %s of DAG %s to %s", expected.version, expected.dag_id, where)
+        if not self.settings.wait_s:
+            return
+        problem = self._waiting(self.settings.wait_s).until_read(before, rewritten=done is not None)
+        if problem is not None:
+            raise self._undone(expected, problem, before.reading.view, done)
+        self.ctx.log.info("Airflow has read version %s of DAG %s", expected.version, expected.dag_id)
+        self._warn_of_what_waits()
+
+    def remove(self, expected: Expected) -> None:
+        """Take the file away, and have Airflow forget the DAG with its runs.
+
+        Raises:
+            PermanentError: Airflow still has it when the time is over; removing it again goes on.
+            TransientError: Airflow, or the place, is away; so it does.
+        """
+        self.place.remove(expected.dag_id)
+        self._waiting(self.settings.wait_s).until_gone(expected.dag_id, expected.bundle)
+
+    def _undone(
+        self, expected: Expected, problem: ImportProblem, view: DagView | None, done: Deployment | None
+    ) -> PermanentError:
+        """What Airflow says, after things are as they were before, where that is known."""
+        self.ctx.log.info("Airflow cannot read %s:\n%s", problem.file, problem.text.rstrip())
+        dag_id = expected.dag_id
+        told = f"Airflow cannot read DAG {dag_id}: {problem}"
+        is_back = done is not None and done.previous is not None
+        try:
+            if done is not None:
+                self.place.restore(dag_id, done)
+            else:
+                earlier = self._last_read(dag_id) if view is not None else None
+                if earlier is not None:
+                    self.place.write(dag_id, earlier)
+                    is_back = True
+                elif view is None:
+                    self.place.remove(dag_id)
+                else:
+                    return PermanentError(f"{told}; the file stays, since what was before it is not known")
+        except DcpError as error:
+            return PermanentError(f"{told}; it could not be undone: {error.message}", hint=error.hint)
+        if not is_back:
+            return PermanentError(f"{told}; the file was taken away again")
+        version = view.version if view is not None else None
+        self._see_it_back(evolve(expected, version=version))
+        return PermanentError(f"{told}; what was there before is back" + (f" (version {version})" if version else ""))
+
+    def _last_read(self, dag_id: str) -> str | None:
+        """Airflow's copy of the file that it could read last, when that was a whole DAG of ours."""
+        source = self.service.source(dag_id)
+        return source if source and owner_in(source) is not None else None
+
+    def _see_it_back(self, expected: Expected) -> None:
+        """Wait until Airflow schedules what was put back; that it takes longer is no error of its own."""
+        try:
+            before = Before.of(self.service, expected)
+            waiting = self._waiting(min(self.settings.wait_s, UNDOING_S))
+            waiting.until_read(before, rewritten=True)
+        except (PermanentError, TransientError) as error:
+            self.ctx.log.warning("Airflow has not read what was put back: %s", error.message)
+
+    def _warn_of_what_waits(self) -> None:
+        if not self.settings.deferrable:
+            return
+        triggerer = self.service.health().triggerer
+        if not triggerer.is_healthy:
+            self.ctx.log.warning(
+                "%s: tasks wait for their jobs in a triggerer; start `airflow triggerer`, or set deferrable = false in "
+                "[airflow]",
+                triggerer,
+            )
+
+    def _waiting(self, wait_s: float) -> Waiting:
+        return Waiting(self.service, wait_s, self.ctx.log)
+
+
+def check_not_elsewhere(view: DagView | None, expected: Expected) -> None:
+    """Whether the name is free for us.
+
+    Raises:
+        ConflictError: Airflow has a DAG of that name from elsewhere.
+    """
+    if is_elsewhere(view, expected):
+        assert view is not None, "what is nowhere is not elsewhere"
+        raise ConflictError(
+            f"Airflow has a DAG {expected.dag_id} from {view.file} in the bundle {view.bundle}",
+            hint="another name; or bundle in [airflow], if that is where its DAGs are deployed to",
+        )
+
+
+def is_elsewhere(view: DagView | None, expected: Expected) -> bool:
+    """Whether Airflow has, and goes by, a DAG of that name that was not deployed to where we deploy."""
+    return view is not None and not view.is_stale and (not view.is_ours or view.bundle != expected.bundle)

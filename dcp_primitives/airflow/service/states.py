@@ -1,0 +1,130 @@
+"""What is deployed and what Airflow makes of it, as one state.
+
+Airflow's part is in the state's ``info``: it moves by itself, so that no plan is stale for it; ``compare`` shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from attrs import evolve
+
+from dcp_core.context import Context
+from dcp_core.model import Effect, FieldChange, Resource, ResourceKey, State
+from dcp_core.planning import owner_of
+from dcp_primitives.airflow.deploying import Deployed
+from dcp_primitives.airflow.layouts import Layout
+from dcp_primitives.airflow.rendering import DIGEST, EDITED, FAULTS, owner_in, state_of, version_of
+from dcp_primitives.airflow.service.airflow import AirflowService
+from dcp_primitives.airflow.service.following import is_elsewhere
+from dcp_primitives.airflow.service.opening import expected_of, settings_of
+from dcp_primitives.airflow.service.reading import Expected, Reading, read
+
+BEHIND = "airflow"
+"""In a state's ``info``: why Airflow does not go by what is deployed, in words."""
+GONE = "gone"
+"""In a state's ``info``: the file is gone, and Airflow still has the DAG."""
+ELSEWHERE = "elsewhere"
+"""In a state's ``info``: where Airflow has a DAG of this name from that we did not deploy."""
+
+
+def states_with(
+    service: AirflowService, resources: Sequence[Resource], found: Mapping[str, Deployed | None], ctx: Context
+) -> dict[ResourceKey, State | None]:
+    """Each with what Airflow makes of it.
+
+    Args:
+        service: Airflow.
+        resources: Which DAGs.
+        found: What is deployed of them, by name.
+        ctx: For the settings.
+
+    Raises:
+        TransientError: Airflow cannot be reached.
+    """
+    deployed = {name: None if each is None else _scheduled(each) for name, each in found.items()}
+    states = {name: None if each is None else state_of(each) for name, each in deployed.items()}
+    settings, layout = settings_of(ctx), Layout.of(ctx)
+    expected = []
+    for name, each in deployed.items():
+        file = each.file if each is not None else layout.file(name)
+        expected.append(expected_of(name, file, _version(states[name]), settings))
+    readings = read(service, expected)
+    return {each.key: _state(service, each, states[each.name], readings[each.name]) for each in resources}
+
+
+def revisions_with(
+    service: AirflowService, resources: Sequence[Resource], revisions: Mapping[str, str], ctx: Context
+) -> dict[ResourceKey, str]:
+    """Tokens that move when what is deployed does, and when Airflow's view of it does.
+
+    Raises:
+        TransientError: Airflow cannot be reached.
+    """
+    settings, layout = settings_of(ctx), Layout.of(ctx)
+    # Which version is deployed is not known without reading it, nor needed: the file's own token moves with it.
+    names = dict.fromkeys(each.name for each in resources)
+    readings = read(service, [expected_of(name, layout.file(name), None, settings) for name in names])
+    tokens = {name: _token(revisions.get(name), readings[name]) for name in names}
+    there = {name for name in names if name in revisions or readings[name].view is not None}
+    return {each.key: tokens[each.name] for each in resources if each.name in there}
+
+
+def changes_in_airflow(resource: Resource, actual: State) -> tuple[FieldChange, ...]:
+    """What is to be done about Airflow's part."""
+    elsewhere, behind = actual.info.get(ELSEWHERE), actual.info.get(BEHIND)
+    if elsewhere:
+        why = f"Airflow has a DAG of this name from {elsewhere}, which was not deployed from here"
+        return (FieldChange("dag_id", elsewhere, resource.name, Effect.REFUSED, why),)
+    if actual.info.get(GONE):
+        return (FieldChange("file", "gone", "deployed"),)
+    return (FieldChange("airflow", behind, "reads what is deployed"),) if behind else ()
+
+
+def _state(service: AirflowService, resource: Resource, deployed: State | None, reading: Reading) -> State | None:
+    if deployed is None:
+        return _left_over(service, resource, reading)
+    info = dict(deployed.info)
+    if reading.expected.version is not None and not reading.is_read:
+        info[BEHIND] = str(reading)
+    return evolve(deployed, revision=_token(deployed.revision, reading), info=info)
+
+
+def _left_over(service: AirflowService, resource: Resource, reading: Reading) -> State | None:
+    """What Airflow has of a DAG that is not deployed; None when that is nothing, or nothing that anybody goes by."""
+    view, mine = reading.view, owner_of(resource)
+    if view is None:
+        return None
+    token = _token(None, reading)
+    if is_elsewhere(view, reading.expected):
+        return State({}, None, token, {ELSEWHERE: f"{view.file} in the bundle {view.bundle}"})
+    if not view.is_ours:
+        return None
+    # A loader says nothing of a single DAG; its tags do, nearly as well.
+    owner = owner_in(service.source(resource.name) or "")
+    if owner is None and view.environment == resource.environment:
+        owner = mine
+    if view.is_stale and owner != mine:
+        return None
+    return State({}, owner, token, {GONE: True})
+
+
+def _scheduled(deployed: Deployed) -> Deployed:
+    """Where Airflow's own switch is used, a file without a schedule is not as it should be."""
+    return evolve(deployed, is_paused=False)
+
+
+def _version(state: State | None) -> str | None:
+    """Of what is deployed as it was rendered; what was edited is deployed again anyway."""
+    if state is None or state.owner is None or state.info.get(EDITED) or state.info.get(FAULTS):
+        return None
+    return version_of(str(state.values[DIGEST]))
+
+
+def _token(revision: str | None, reading: Reading) -> str:
+    return f"{revision or ''}|{reading.token}"
+
+
+def expected_now(resource: Resource, digest: str, ctx: Context) -> Expected:
+    """What Airflow should have read once a DAG of this content is deployed as the settings say."""
+    return expected_of(resource.name, Layout.of(ctx).file(resource.name), version_of(digest), settings_of(ctx))
