@@ -16,10 +16,13 @@ from dcp_core.model import FieldChange, Resource, ResourceKey, State
 from dcp_core.planning import owner_of
 from dcp_primitives.kafka.settings import KafkaSettings
 from dcp_primitives.kafka.spec import (
+    COMPATIBILITIES,
     FOREVER_MS,
     KIND,
     MAX_NAME_LENGTH,
     OPERATIONS,
+    SCHEMA_PARTS,
+    SCHEMA_TYPES,
     KafkaTopic,
     TopicAcl,
     TopicSchema,
@@ -31,10 +34,13 @@ from dcp_primitives.kafka.spec import (
 )
 
 __all__ = [
+    "COMPATIBILITIES",
     "FOREVER_MS",
     "KIND",
     "MAX_NAME_LENGTH",
     "OPERATIONS",
+    "SCHEMA_PARTS",
+    "SCHEMA_TYPES",
     "KafkaSettings",
     "KafkaTopic",
     "KafkaTopicPrimitive",

@@ -64,7 +64,7 @@ def starting_offsets(
         shown = "; ".join(list(problems.values())[:5]) + (
             f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
         )
-        raise JobError(f"messages of topic {topic} were lost before they were read: {shown}. {_WAY_OUT}")
+        raise JobError(f"messages of topic {topic} were lost before they were read: {shown}; {_WAY_OUT}")
     for partition, problem in problems.items():
         log(f"{problem}: going on at offset {start[partition]} ({ACCEPT_LOSS})")
     return start

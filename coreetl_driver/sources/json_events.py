@@ -2,9 +2,10 @@
 
 A member that nobody declares is left out; one that is not there is NULL. What is a number, a text, a truth value or a
 time stays one: only decimals and whole numbers may be written as text too, since JSON's own numbers lose their digits
-in many programs.
+in many programs. The five bytes that serializers of a schema registry put before a value are passed over: no JSON
+begins with a zero.
 
-Source: RFC 8259; ``exact_values`` for what each type takes.
+Source: RFC 8259; ``exact_values`` for what each type takes; Confluent documentation, "Wire format".
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ NO_VALUE, ENCODING, SYNTAX, DUPLICATE, DEPTH, NOT_OBJECT, MISSING, NULL, TYPE, V
     "field.missing", "field.null", "field.type", "field.value",
 )  # fmt: skip
 _MAX_SHOWN = 80
+_FRAME, _FRAME_BYTES = b"\0", 5  # a zero, and the number of a schema
 _MAX_EXPONENT = 400  # more than a double or a decimal(38) has: an int of such a number would fill the memory
 _WHOLE = ("tinyint", "smallint", "int", "long")
 _FLOATING = ("float", "double")
@@ -69,6 +71,8 @@ def row_of(value: bytes | None, columns: Sequence[ReadColumn]) -> list[Any]:
 def _object(value: bytes | None) -> Mapping[str, Any]:
     if value is None:
         raise UnreadableMessageError(NO_VALUE, "the message has no value (a tombstone), and a row cannot be taken back")
+    if value[:1] == _FRAME and len(value) >= _FRAME_BYTES:
+        value = value[_FRAME_BYTES:]
     try:
         found = json.loads(
             value.decode("utf-8"), object_pairs_hook=_members, parse_float=decimal.Decimal, parse_constant=_refuse
@@ -167,7 +171,8 @@ def _text(value: str, path: str) -> str:
 
 
 def _wrong_type(value: Any, of: ColumnType, path: str) -> UnreadableMessageError:
-    return UnreadableMessageError(TYPE, f'member "{path}" is {_named(value)}, not a {of.spark}')
+    article = "an" if of.spark[0] in "aeiou" else "a"
+    return UnreadableMessageError(TYPE, f'member "{path}" is {_named(value)}, not {article} {of.spark}')
 
 
 def _named(value: Any) -> str:

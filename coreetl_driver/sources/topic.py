@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from coreetl_driver.kafka_probing import is_refused
 from coreetl_driver.kafka_settings import KafkaSettings, quieten
 from dcp_core.errors import DcpError, NotFoundError, PermanentError, TransientError
 
@@ -179,10 +180,9 @@ class TopicReader:
                     hint="retention has deleted them while the run was reading; run it again to be told how many",
                 )
             case kafka_errors.SaslAuthenticationFailedError() | kafka_errors.UnsupportedSaslMechanismError():
-                return PermanentError(
-                    f"Kafka at {servers} does not let us in: {said}",
-                    hint="see sasl_mechanism, sasl_username and sasl_password in [kafka]",
-                )
+                return self._not_let_in(said)
+            case kafka_errors.KafkaTimeoutError() if is_refused(self._settings):  # it tries again, and gives up
+                return self._not_let_in("it does not take the user and password")
             case kafka_errors.AuthorizationError():
                 return PermanentError(
                     f"Kafka at {servers} does not let us read topic {self._topic}: {said}",
@@ -193,6 +193,12 @@ class TopicReader:
             case kafka_errors.CorruptRecordError() | kafka_errors.UnsupportedCodecError():
                 return PermanentError(f"a message of topic {self._topic} cannot be unpacked: {said}")
         return TransientError(f"Kafka at {servers} cannot be reached: {said}")
+
+    def _not_let_in(self, said: str) -> DcpError:
+        return PermanentError(
+            f"Kafka at {self._settings.servers} does not let {self._settings.sasl_username} in: {said}",
+            hint="see sasl_mechanism, sasl_username and sasl_password in [kafka]",
+        )
 
 
 def _words(error: Exception) -> str:

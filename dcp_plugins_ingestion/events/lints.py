@@ -18,7 +18,7 @@ from dcp_core.model import Environment, LogicalPlan
 from dcp_plugins_base.lints.running import lint_dataset
 from dcp_plugins_base.lints.subject import Lint, Subject, error, warning
 from dcp_plugins_base.neighbours import of_the_call
-from dcp_plugins_ingestion.events.spec import CHECKPOINT, DEAD_LETTER_SUFFIX, RETENTION, EventTable
+from dcp_plugins_ingestion.events.spec import CHECKPOINT, DEAD_LETTER_SUFFIX, DEFAULT_SCHEMA_TYPE, RETENTION, EventTable
 from dcp_primitives.kafka_topic import FOREVER_MS, MAX_NAME_LENGTH, check_topic_name, collides
 
 _NAME = ("topic", "name")
@@ -158,6 +158,18 @@ def json_types(subject: Subject) -> Iterator[Diagnostic]:
             yield error("stream.json_type", f'"{field.name}" is {of}: {problem}', path, hint="declare it as string")
 
 
+def value_schema(subject: Subject) -> Iterator[Diagnostic]:
+    """What producers are told to write is what the stream reads."""
+    found = (_events(subject).topic.schemas or {}).get("value")
+    if found is not None and found.type != DEFAULT_SCHEMA_TYPE:
+        yield error(
+            "stream.schema_type",
+            f"the value's schema is {found.type}, and the stream reads messages of format {_events(subject).format}",
+            ("topic", "schemas", "value", "type"),
+            hint=f"type: {DEFAULT_SCHEMA_TYPE}",
+        )
+
+
 def dead_letter_name(subject: Subject) -> Iterator[Diagnostic]:
     """A table is not named like the dead letters of another."""
     if subject.dataset.table_name.endswith(DEAD_LETTER_SUFFIX):
@@ -222,7 +234,15 @@ def _events(subject: Subject) -> EventTable:
     return cast(EventTable, subject.dataset)
 
 
-OF_THE_STRUCTURE: tuple[Lint, ...] = (topic_name, checkpoint, retention, managed_config, replicas, json_types)
+OF_THE_STRUCTURE: tuple[Lint, ...] = (
+    topic_name,
+    checkpoint,
+    retention,
+    managed_config,
+    replicas,
+    json_types,
+    value_schema,
+)
 """Compiling the manifest refuses their errors."""
 
 OF_THE_EVENTS: tuple[Lint, ...] = (

@@ -14,10 +14,11 @@ from dcp_plugins_ingestion.events.spec import (
     DEAD_LETTER_SUFFIX,
     DEFAULT_CHECKPOINT_S,
     DEFAULT_MAINTENANCE,
+    DEFAULT_SCHEMA_TYPE,
     FOREVER,
     EventTable,
 )
-from dcp_primitives.kafka_topic import MAX_NAME_LENGTH, OPERATIONS
+from dcp_primitives.kafka_topic import COMPATIBILITIES, MAX_NAME_LENGTH, OPERATIONS, SCHEMA_PARTS, SCHEMA_TYPES
 
 _MAX_TABLE_NAME = 63 - len(DEAD_LETTER_SUFFIX)
 _DURATION = PATTERN.strip("^$")
@@ -96,7 +97,30 @@ def _topic() -> schema.Schema:
             "maxItems": 200,
             "items": _acl(),
         },
+        "schemas": {
+            "description": "Of the messages' keys and values, for the registry of [kafka]. Left out: not managed.",
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": False,
+            "properties": {part: _schema(part) for part in SCHEMA_PARTS},
+        },
     }
+
+
+def _schema(part: str) -> schema.Schema:
+    properties = {
+        "file": schema.text(f"The schema of a message's {part}: a file beside the manifest.", maxLength=1024),
+        "type": {
+            "description": f"What the schema is written in. A value's is {DEFAULT_SCHEMA_TYPE}, since events are JSON.",
+            "enum": list(SCHEMA_TYPES),
+            "default": DEFAULT_SCHEMA_TYPE,
+        },
+        "compatibility": {
+            "description": "What the registry demands of the next version. Left out: as the registry does.",
+            "enum": list(COMPATIBILITIES),
+        },
+    }
+    return schema.mapping(f"What a message's {part} looks like.", properties, "file")
 
 
 def _acl() -> schema.Schema:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,10 +19,12 @@ from dcp_plugins_ingestion.events.spec import (
     CHECKPOINT,
     DEFAULT_CHECKPOINT_S,
     DEFAULT_MAINTENANCE,
+    DEFAULT_SCHEMA_TYPE,
     FOREVER,
     RETENTION,
     Acl,
     EventTable,
+    Schema,
     Topic,
 )
 from dcp_primitives.kafka_topic import FOREVER_MS
@@ -51,7 +54,7 @@ class GrIngestion(Plugin):
         findings: list[Diagnostic] = []
         interval_s = _span_s(workflow.get("checkpoint_interval"), CHECKPOINT, findings)
         events = EventTable(
-            topic=_topic(data["topic"], findings),
+            topic=_topic(manifest, findings),
             format=workflow.get("format", "json"),
             checkpoint_interval_s=DEFAULT_CHECKPOINT_S if interval_s is None else interval_s,
             **reading.table_values(data["dataset"]),
@@ -110,9 +113,34 @@ def _read(reading: Callable[[str], int], text: str | None, path: FieldPath, find
         return None
 
 
-def _topic(data: Mapping[str, Any], findings: list[Diagnostic]) -> Topic:
+def _schemas(manifest: Manifest, findings: list[Diagnostic]) -> Mapping[str, Schema] | None:
+    """The texts of the files that the manifest names; what cannot be read goes to ``findings``."""
+    given = manifest.data["topic"].get("schemas")
+    if given is None:
+        return None
+    found = {}
+    for part, each in given.items():
+        path = ("topic", "schemas", part, "file")
+        try:
+            text = manifest.read(each["file"], path=path)
+        except InvalidManifestError as refused:
+            findings.extend(refused.diagnostics)
+            continue
+        type_ = each.get("type", DEFAULT_SCHEMA_TYPE)
+        if type_ != "PROTOBUF":
+            try:
+                json.loads(text)
+            except ValueError as error:
+                message = f'"{each["file"]}" is not JSON, in which {type_} schemas are written: {error}'
+                findings.append(Diagnostic(Severity.ERROR, "topic.schema", message, path))
+        found[part] = Schema(text, type_, each.get("compatibility"))
+    return found
+
+
+def _topic(manifest: Manifest, findings: list[Diagnostic]) -> Topic:
     from dcp_plugins_base.reading import text
 
+    data = manifest.data["topic"]
     retention = data.get("retention")
     acls = data.get("acls")
     return Topic(
@@ -124,4 +152,5 @@ def _topic(data: Mapping[str, Any], findings: list[Diagnostic]) -> Topic:
         acls=None
         if acls is None
         else tuple(Acl(each["principal"], tuple(each["operations"]), each.get("host", "*")) for each in acls),
+        schemas=_schemas(manifest, findings),
     )

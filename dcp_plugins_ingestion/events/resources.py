@@ -59,7 +59,7 @@ def event_lineage(events: EventTable, logical_plan: LogicalPlan) -> tuple[Column
 
 
 def _topic(events: EventTable, logical_plan: LogicalPlan) -> Resource:
-    from dcp_primitives.kafka_topic import KafkaTopic, TopicAcl
+    from dcp_primitives.kafka_topic import KafkaTopic, TopicAcl, TopicSchema
 
     topic = events.topic
     spec = KafkaTopic(
@@ -71,6 +71,9 @@ def _topic(events: EventTable, logical_plan: LogicalPlan) -> Resource:
         acls=None
         if topic.acls is None
         else tuple(TopicAcl(acl.principal, acl.operations, acl.host) for acl in topic.acls),
+        schemas=None
+        if topic.schemas is None
+        else {part: TopicSchema(each.text, each.type, each.compatibility) for part, each in topic.schemas.items()},
     )
     return spec.resource(logical_plan, protect=events.protect, path=("topic",))
 

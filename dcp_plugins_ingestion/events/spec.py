@@ -17,6 +17,7 @@ from dcp_plugins_base.dataset import Dataset
 FOREVER = "forever"
 DEFAULT_CHECKPOINT_S = 60
 DEFAULT_MAINTENANCE = "0 3 * * *"
+DEFAULT_SCHEMA_TYPE = "JSON"
 DEAD_LETTER_SUFFIX = "_dead_letter"
 RETENTION: FieldPath = ("topic", "retention")
 CHECKPOINT: FieldPath = ("workflow", "checkpoint_interval")
@@ -32,6 +33,21 @@ class Acl:
 
 
 @attrs.frozen
+class Schema:
+    """What the keys or the values of messages look like, for the schema registry.
+
+    Args:
+        text: Of the file that the manifest names.
+        type: As the registry calls it.
+        compatibility: What it demands of the next version; None leaves that to it.
+    """
+
+    text: str
+    type: str = DEFAULT_SCHEMA_TYPE
+    compatibility: str | None = None
+
+
+@attrs.frozen
 class Topic:
     """The topic that events come through.
 
@@ -40,6 +56,7 @@ class Topic:
         retention_ms: How long events are kept, in milliseconds; -1 for ever, None as the broker does.
         config: More of the topic's configuration.
         acls: Who may do what; None leaves that alone.
+        schemas: Of ``key`` and ``value``; None leaves the registry alone.
     """
 
     name: str
@@ -48,6 +65,7 @@ class Topic:
     retention_ms: int | None = None
     config: Mapping[str, str] = attrs.Factory(dict)
     acls: tuple[Acl, ...] | None = None
+    schemas: Mapping[str, Schema] | None = None
 
 
 @attrs.frozen(kw_only=True)

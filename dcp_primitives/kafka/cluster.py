@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define, field, frozen
 
+from coreetl_driver.kafka_probing import is_refused
 from coreetl_driver.kafka_settings import quieten
 from dcp_core.context import Context
 from dcp_core.errors import ConflictError, PermanentError, TransientError
-from dcp_primitives.kafka.probing import is_refused
 from dcp_primitives.kafka.reaching import NOT_AUTHENTICATED, reaching, refused
 from dcp_primitives.kafka.settings import KafkaSettings, kafka_settings
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from coreetl_driver.kafka_probing import is_refused
 from dcp_core.context import Context
 from dcp_core.errors import (
     ConflictError,
@@ -21,7 +22,6 @@ from dcp_core.errors import (
 )
 from dcp_core.model import LogicalPlan, Metadata, Source
 from dcp_primitives.kafka.marks import Mark, _decode, _encode
-from dcp_primitives.kafka.probing import is_refused
 from dcp_primitives.kafka.reaching import typed
 from dcp_primitives.kafka.settings import BrokerMissingError, KafkaSettings, kafka_settings
 from dcp_primitives.kafka.spec import KafkaTopic, TopicSchema, check_environment, colliding, values_of

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from attrs import define, field
-from kafka import KafkaAdminClient, KafkaProducer
-from kafka.admin import NewPartitions
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from kafka.admin import ACL, ACLOperation, ACLPermissionType, NewPartitions, NewTopic, ResourcePattern, ResourceType
 
 from tests.end_to_end.projects import PLAYGROUND, Answer, Project
 from tests.services.kafka_broker import Kafka
 
+_LONGEST = 20_000_000
 FILE = "manifests/ingestion/{name}.yaml"
 MANIFEST = """\
 manifest_type: gr_ingestion
@@ -101,6 +104,29 @@ class Stream:
         document: dict[str, Any] = answer.document
         return document
 
+    def start_running(self, **params: str) -> subprocess.Popen[bytes]:
+        """One run in a process group of its own, which goes on."""
+        given = [word for name, value in params.items() for word in ("--param", f"{name}={value}")]
+        return subprocess.Popen(
+            self.project.command("run", self.file, *given, "-e", self.environment),
+            cwd=self.project.root,
+            env=self.project.process_environ(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def wait_for(self, true: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + 60
+        while not true():
+            assert time.monotonic() < deadline, what
+            time.sleep(0.2)
+
+    def commits(self) -> int:
+        """To the events' table."""
+        return len(self.project.catalog().load_table(f"events.{self.name}").metadata.snapshots)
+
     def failure(self) -> str:
         """Why a run fails."""
         answer = self.pretzel("run")
@@ -108,7 +134,7 @@ class Stream:
         return str(answer.document["error"])
 
     def produce(self, *values: bytes | None, partition: int | None = None, **message: Any) -> None:
-        producer = KafkaProducer(**self.kafka.client(), acks="all")
+        producer = KafkaProducer(**self.kafka.client(), acks="all", max_request_size=_LONGEST)
         try:
             for value in values:
                 producer.send(self.topic, value=value, partition=partition, **message)
@@ -118,6 +144,44 @@ class Stream:
 
     def events(self, numbers: Iterable[int], partition: int | None = None) -> None:
         self.produce(*map(event, numbers), partition=partition)
+
+    def in_transaction(self, values: Sequence[bytes], *, commit: bool) -> None:
+        producer = KafkaProducer(**self.kafka.client(), acks="all", transactional_id=f"{self.name}-producer")
+        try:
+            producer.init_transactions()
+            producer.begin_transaction()
+            for value in values:
+                producer.send(self.topic, value=value)
+            producer.flush(30)
+            (producer.commit_transaction if commit else producer.abort_transaction)()
+        finally:
+            producer.close()
+
+    def delete_records(self, before: int, partition: int = 0) -> None:
+        """As retention does."""
+        with KafkaAdminClient(**self.kafka.client()) as admin:
+            admin.delete_records({TopicPartition(self.topic, partition): before})
+
+    def make_topic_again(self) -> None:
+        """By hand."""
+        with KafkaAdminClient(**self.kafka.client()) as admin:
+            admin.delete_topics([self.topic])
+            self.wait_for(lambda: self.topic not in self.kafka.topics(), "the end of the topic")
+            admin.create_topics([NewTopic(self.topic, num_partitions=self.partitions, replication_factor=1)])
+            self.wait_for(lambda: self.topic in self.kafka.topics(), "the topic")
+
+    def sign_in(self, user: str, **more: str) -> None:
+        """From now on the project is this user of the broker."""
+        section = {**self.kafka.signing_in(user)["kafka"], **{f"sasl_{name}": value for name, value in more.items()}}
+        lines = "".join(f"{name} = {json.dumps(value)}\n" for name, value in section.items())
+        self.project.write("dcp.toml", f"[kafka]\n{lines}")
+
+    def allow(self, user: str, *operations: str) -> None:
+        pattern = ResourcePattern(ResourceType.TOPIC, self.topic)
+        with KafkaAdminClient(**self.kafka.client()) as admin:
+            admin.create_acls(
+                [ACL(f"User:{user}", "*", ACLOperation[each], ACLPermissionType.ALLOW, pattern) for each in operations]
+            )
 
     def grow(self, partitions: int) -> None:
         with KafkaAdminClient(**self.kafka.client()) as admin:

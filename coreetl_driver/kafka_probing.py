@@ -12,7 +12,7 @@ import socket
 import ssl
 import struct
 
-from dcp_primitives.kafka.settings import KafkaSettings
+from coreetl_driver.kafka_settings import KafkaSettings
 
 _API_VERSIONS = 18
 _NO_CLIENT_ID = -1
