@@ -1,8 +1,8 @@
 """The template of DAG files: the shipped one or a platform team's own, and the files that are made of it.
 
 A template is a Python file that runs inside Airflow. It has the lines ``DAG_SPEC = {}`` and ``DAG_VERSION = ""`` once
-each, a pure function ``make_dag(spec, version) -> DAG``, and ends with ``dag = make_dag(DAG_SPEC, DAG_VERSION)``. One
-whose ``schedule`` is None must not run by itself: that is what a paused DAG is handed.
+each, a pure function ``make_dag(spec, version) -> DAG``, and ends with ``dag = make_dag(DAG_SPEC, DAG_VERSION)``. A
+paused DAG is handed a spec with ``schedule`` None and the key ``paused``, and must not run by itself.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ SPEC_LINE = "DAG_SPEC = {}\n"
 VERSION_LINE = 'DAG_VERSION = ""\n'
 LAST_LINE = "dag = make_dag(DAG_SPEC, DAG_VERSION)\n"
 STANDING_LINE = (
-    'dag = make_dag(DAG_SPEC | {"schedule": None}, DAG_VERSION)'
-    '  # paused: "pretzel ops resume" gives it its schedule back\n'
+    'dag = make_dag(DAG_SPEC | {"schedule": None, "paused": True}, DAG_VERSION)'
+    '  # "pretzel ops resume" gives it its schedule back\n'
 )
 FOLDER = "dcp"
 """Where loaders and documents are; no DAG's own file is in a folder, so none can be taken for another."""
@@ -99,7 +99,7 @@ def dag_of(file) -> DAG:
     if spec["dag_id"] != file.stem:
         raise ValueError(f"the document is of another DAG, {spec['dag_id']}")
     if document["paused"]:  # "pretzel ops resume" gives it its schedule back
-        spec = spec | {"schedule": None}
+        spec = spec | {"schedule": None, "paused": True}
     return make_dag(spec, document["version"])
 
 

@@ -18,7 +18,7 @@ from dcp_primitives.airflow_dag import AirflowDag, AirflowDagPrimitive
 from dcp_primitives.job_intervals import AT_MOST, intervals
 
 PRIMITIVE = AirflowDagPrimitive()
-SCHEDULED, STANDING = "dag = make_dag(DAG_SPEC, DAG_VERSION)\n", 'dag = make_dag(DAG_SPEC | {"schedule": None}'
+SCHEDULED, STANDING = "dag = make_dag(DAG_SPEC, DAG_VERSION)\n", 'dag = make_dag(DAG_SPEC | {"schedule": None,'
 
 
 @pytest.fixture

@@ -58,7 +58,9 @@ class FolderTree:
         found = ((path, self._revision(path)) for path in paths)
         return {path: revision for path, revision in found if revision is not None}
 
-    def change(self, make: Callable[[Snapshot], Changes], message: str, *, shared: bool) -> tuple[str | None, Changes]:
+    def change(
+        self, make: Callable[[Snapshot], Changes], message: Callable[[], str], *, shared: bool
+    ) -> tuple[str | None, Changes]:
         """File by file: all are written beside their places first, so that what follows takes no time."""
         with self._failing(), self._alone(shared):
             changes = make(self)
@@ -131,10 +133,10 @@ class FolderTree:
     @contextmanager
     def _alone(self, shared: bool) -> Iterator[None]:
         """Keep other processes and threads from files that several DAGs share. A lock ends with who holds it."""
-        if not shared:
+        folder = self.root / FOLDER
+        if not shared and not folder.is_dir():
             yield
             return
-        folder = self.root / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
         try:

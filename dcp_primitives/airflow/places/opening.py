@@ -26,6 +26,14 @@ def place_of(ctx: Context) -> DagPlace:
 
 def _tree(ctx: Context) -> Tree:
     settings = ctx.settings.section(SECTION, AirflowSettings)
+    if settings.repository:
+        from dcp_primitives.airflow.places.git import GitTree
+
+        # A path is the project's, as dags_folder is; anything else is for git to understand.
+        local = ctx.settings.root / settings.repository
+        url = str(local) if local.is_dir() else settings.repository
+        told = f"Environment: {ctx.environment.name}\nFor: {ctx.user}"
+        return GitTree.opened(ctx.settings.state, url, settings.branch, settings.path, settings.author, told)
     return FolderTree(ctx.settings.root / settings.dags_folder)
 
 

@@ -9,6 +9,7 @@ from hashlib import sha256
 
 from attrs import define, frozen
 
+from dcp_core.errors import ConflictError
 from dcp_primitives.airflow.deploying import Deployed, Deployment
 from dcp_primitives.airflow.layouts import LOADER_NAME, Layout, checker_file, document_of, loader_file
 from dcp_primitives.airflow.places.tree import Blob, Changes, Snapshot, Tree
@@ -52,23 +53,28 @@ class Place:
         def changes(there: Snapshot) -> Changes:
             return {} if (mark in there.revisions([mark])) is paused else {mark: b"" if paused else None}
 
-        self.tree.change(changes, f"{'pause' if paused else 'resume'} {dag_id}", shared=False)
+        self.tree.change(changes, lambda: f"{'Pause' if paused else 'Resume'} DAG {dag_id}", shared=False)
 
     def write(self, dag_id: str, text: str) -> Deployment:
         file = self._file_for(check_dag_id(dag_id), text)
-        was: list[str | None] = []
+        seen: list[str | None] = []
 
         def changes(there: Snapshot) -> Changes:
             look = _Look(there, self.layout, self.told)
             found, strays = look.find(dag_id)
-            was[:] = [_text(found[1]) if found else None]
+            seen.append(_text(found[1]) if found else None)
+            if seen[-1] not in (seen[0], text):
+                raise ConflictError(
+                    f"{self.describe(dag_id)} was changed by somebody else meanwhile", hint="plan again"
+                )
             old = [path for path in ([found[0]] if found else []) + strays if path != file]
-            shared = self._shared_files(there, file)
-            return {**shared, **dict.fromkeys(old), file: text.encode(), **look.unneeded(old, file)}
+            readers = {path: data for path, data in _readers(self.layout, file).items() if _data(there, path) != data}
+            return {**readers, **dict.fromkeys(old), file: text.encode(), **look.unneeded(old, file)}
 
-        commit, before = self.tree.change(changes, f"deploy {dag_id}", shared=self._is_shared(dag_id, file))
-        document = file if loader_file(file) else None
-        return Deployment(loader_file(file) or file, was[0], commit, document, checker_file(file), before)
+        is_document = loader_file(file) is not None
+        commit, before = self.tree.change(changes, lambda: _title("Deploy", dag_id, text), shared=is_document)
+        document = file if is_document else None
+        return Deployment(loader_file(file) or file, seen[0], commit, document, checker_file(file), before)
 
     def restore(self, dag_id: str, deployment: Deployment) -> None:
         check_dag_id(dag_id)
@@ -82,19 +88,25 @@ class Place:
             look = _Look(there, self.layout, self.told)
             return {**(absent if kept else {}), **own, **look.unneeded(gone, *kept)}
 
-        self.tree.change(changes, f"restore {dag_id}", shared=any(map(loader_file, own)))
+        self.tree.change(
+            changes, lambda: _title("Restore", dag_id, deployment.previous), shared=any(map(loader_file, own))
+        )
 
     def remove(self, dag_id: str) -> None:
         check_dag_id(dag_id)
+        seen: list[str | None] = [None]
 
         def changes(there: Snapshot) -> Changes:
             look = _Look(there, self.layout, self.told)
             found, strays = look.find(dag_id)
-            old = ([found[0]] if found else []) + strays
+            seen[:] = [_text(found[1]) if found else None]
             # A deployment that crashed may have left something beside a file that is not there.
-            return {**dict.fromkeys(old), **({} if old else look.nothing(dag_id)), **look.unneeded(old)}
+            old = [found[0], *strays] if found else [self.layout.file(dag_id)] if there.names("") else []
+            return {**dict.fromkeys(old), **look.unneeded(old)}
 
-        self.tree.change(changes, f"remove {dag_id}", shared=self._is_shared(dag_id, self.layout.file(dag_id)))
+        self.tree.change(
+            changes, lambda: _title("Remove", dag_id, seen[0]), shared=loader_file(self.layout.file(dag_id)) is not None
+        )
 
     def describe(self, dag_id: str) -> str:
         return self.tree.describe(self.layout.file(dag_id))
@@ -105,13 +117,6 @@ class Place:
             return f"{dag_id}.py"
         loader = str(json.loads(text)["loader"])
         return document_of(loader, dag_id) if LOADER_NAME.fullmatch(loader) else self.layout.file(dag_id)
-
-    def _is_shared(self, dag_id: str, file: str) -> bool:
-        return loader_file(file) is not None or bool(self.tree.snapshot().names(FOLDER))
-
-    def _shared_files(self, there: Snapshot, file: str) -> Changes:
-        """The loader and the checker that ``file`` needs and that are not as they should be."""
-        return {path: data for path, data in _readers(self.layout, file).items() if _data(there, path) != data}
 
 
 @define(slots=False, frozen=True)
@@ -169,9 +174,6 @@ class _Look:
         kept = {checker_file(path) for path in [*(_document_beside(each) for each in left), *coming]}
         checkers = {checker_file(_document_beside(path)) for path in empty} - kept
         return dict.fromkeys([*empty, *sorted(path for path in checkers if path)])
-
-    def nothing(self, dag_id: str) -> Changes:
-        return {self.layout.file(dag_id): None} if self.snapshot.names("") else {}
 
     def _deployed(
         self, dag_id: str, candidates: list[str], blobs: Mapping[str, Blob], is_paused: bool, revision: str
@@ -238,6 +240,11 @@ def _document_beside(loader: str) -> str:
 
 def _is_of(path: str, dag_id: str) -> bool:
     return path.rpartition("/")[2] in (f"{dag_id}.py", f"{dag_id}.json")
+
+
+def _title(verb: str, dag_id: str, text: str | None) -> str:
+    owner = owner_in(text) if text else None
+    return f"{verb} DAG {dag_id}" + (f" of {owner.manifest_id}" if owner else "")
 
 
 def _data(there: Snapshot, path: str) -> bytes | None:

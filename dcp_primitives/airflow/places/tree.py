@@ -52,12 +52,14 @@ class Tree(Protocol):
         """
         ...
 
-    def change(self, make: Callable[[Snapshot], Changes], message: str, *, shared: bool) -> tuple[str | None, Changes]:
+    def change(
+        self, make: Callable[[Snapshot], Changes], message: Callable[[], str], *, shared: bool
+    ) -> tuple[str | None, Changes]:
         """Change files by what is there; nothing when ``make`` gives nothing.
 
         Args:
-            make: Pure: called again with what is there by then when somebody else was quicker.
-            message: What it is for.
+            make: Called again with what is there by then when somebody else was quicker; may raise.
+            message: What it is for; asked when ``make`` has been called.
             shared: Whether it touches files that others may change at the same time.
 
         Returns:
