@@ -1,0 +1,283 @@
+"""``airflow_dag`` with a real Airflow to ask: applied is what Airflow has read, and gone is what it has forgotten."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import define
+
+from tests.end_to_end.projects import MANIFEST, PLAYGROUND, Answer, Project, order, orders_schema
+from tests.services import airflow_server, servers
+from tests.services.airflow_server import API, PROCESSOR, SCHEDULER, USER, AirflowServer
+from tests.services.conftest import require
+
+DAG = f"{PLAYGROUND}__daily_orders_dag"
+DAG_KIND = "airflow_dag"
+CONFIG = """\
+[airflow]
+url = "{url}"
+username = "{user}"
+password = "${{AIRFLOW_PASSWORD}}"
+wait_s = {wait_s}
+template = "{template}"
+deferrable = false
+"""
+SCHEDULES = ("15 6 * * *", "45 7 * * *")
+
+
+@define
+class Platform:
+    """A playground whose DAGs a real Airflow reads."""
+
+    project: Project
+    airflow: AirflowServer
+
+    def configure(self, *, url: str = "", user: str = USER, wait_s: int = 60, template: str = "") -> None:
+        text = CONFIG.format(url=url or self.airflow.url, user=user, wait_s=wait_s, template=template)
+        self.project.write("dcp.toml", text)
+
+    def dataset(self, name: str = "daily_orders", schedule: str = "30 4 * * *") -> Path:
+        return self.project.dataset(name, MANIFEST.replace("0 * * * *", schedule))
+
+    def apply(self, manifest: Path) -> Answer:
+        return self.project.pretzel("apply", str(manifest), timeout_s=200)
+
+    def applied(self, manifest: Path) -> None:
+        answer = self.apply(manifest)
+        assert answer.status == 0, answer.out + answer.err
+
+    def action(self, manifest: Path) -> Any:
+        """What a plan would do about the DAG."""
+        answer = self.project.pretzel("plan", str(manifest), "-o", "json")
+        assert answer.status == 0, answer.out + answer.err
+        (row,) = [row for row in answer.document["manifests"][0]["actions"] if row["primitive"] == DAG_KIND]
+        return row
+
+    def file(self, dag_id: str = DAG) -> Path:
+        return self.project.root / ".dcp" / "dags" / f"{dag_id}.py"
+
+    def has_dropped(self, dag_id: str = DAG) -> bool:
+        return self.airflow.dag(dag_id) is None
+
+    @contextmanager
+    def running(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A command that goes on by itself, and can be killed."""
+        process = subprocess.Popen(
+            self.project.command(*arguments),
+            cwd=self.project.root,
+            env=self.project.process_environ(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowServer]:
+    require("airflow")
+    home = tmp_path_factory.mktemp("airflow")
+    with airflow_server.started(home, dags=home / "dags", parts=(API, SCHEDULER, PROCESSOR)) as running:
+        yield running
+
+
+@pytest.fixture
+def platform(airflow: AirflowServer, tmp_path: Path) -> Iterator[Platform]:
+    airflow.start()
+    project = Project(tmp_path, {"AIRFLOW_PASSWORD": airflow_server.PASSWORD})
+    project.write("dcp.toml", "")
+    project.source("raw.orders", [order("a", 1)], orders_schema())
+    (tmp_path / ".dcp").mkdir(exist_ok=True)
+    dags = airflow.home / "dags"
+    dags.mkdir(exist_ok=True)
+    (tmp_path / ".dcp" / "dags").symlink_to(dags, target_is_directory=True)
+    it = Platform(project, airflow)
+    it.configure()
+    yield it
+    airflow.start()
+    for file in dags.glob("*.py"):
+        file.unlink()
+    servers.wait_until(lambda: not airflow.dags(), "the end of the test's DAGs", airflow.log)
+    if it.airflow.dag(DAG) is not None:
+        airflow.call("DELETE", f"/api/v2/dags/{DAG}")
+
+
+def test_what_is_applied_is_what_airflow_has_read(platform: Platform) -> None:
+    manifest = platform.dataset()
+    platform.applied(manifest)
+    assert platform.airflow.dags()[DAG]["timetable_summary"] == "30 4 * * *"
+    assert platform.action(manifest)["action"] == "noop"
+    for schedule in SCHEDULES:
+        platform.applied(platform.dataset(schedule=schedule))
+        assert platform.airflow.dags()[DAG]["timetable_summary"] == schedule, "no waiting is left to the user"
+    assert platform.airflow.dags()[DAG]["is_paused"], "a playground's DAG runs when somebody wants it"
+
+
+def test_a_template_that_airflow_cannot_import_is_undone_and_told_with_airflows_own_words(platform: Platform) -> None:
+    manifest = platform.dataset()
+    platform.applied(manifest)
+    before = platform.file().read_bytes()
+    text = Path(__file__).parents[2].joinpath("dcp_primitives", "airflow", "dag.py.txt").read_text()
+    broken = text.replace("import json\n", "import json\nimport a_library_of_the_team\n", 1)
+    line = broken.splitlines().index("import a_library_of_the_team") + 1
+    platform.project.write("team.py.txt", broken)
+    platform.configure(template="team.py.txt")
+    answer = platform.apply(manifest)
+    assert answer.status == 1
+    said = " ".join((answer.out + answer.err).split())
+    assert "ModuleNotFoundError: No module named 'a_library_of_the_team'" in said
+    in_file = platform.file().read_text().splitlines()
+    # A line of header, and the literal of the spec, stand before what the template has there.
+    assert f"{DAG}.py:{line + 1}: ModuleNotFoundError" in said
+    assert platform.file().read_bytes() == before
+    assert "import a_library_of_the_team" not in in_file
+    assert platform.airflow.import_errors() == {}
+    assert platform.airflow.dags()[DAG]["is_stale"] is False
+    again = platform.dataset("new_orders")
+    answer = platform.apply(again)
+    assert answer.status == 1
+    assert "a_library_of_the_team" in answer.out + answer.err
+    assert not platform.file(f"{PLAYGROUND}__new_orders_dag").exists(), "there was nothing before it"
+    platform.configure()
+    platform.applied(manifest)
+    assert platform.action(manifest)["action"] == "noop"
+
+
+def test_an_apply_that_died_before_airflow_gave_its_verdict_is_finished_by_the_next(platform: Platform) -> None:
+    manifest = platform.dataset()
+    platform.applied(manifest)
+    good = platform.file().read_bytes()
+    text = Path(__file__).parents[2].joinpath("dcp_primitives", "airflow", "dag.py.txt").read_text()
+    platform.project.write("team.py.txt", text.replace("import json\n", "import json\nimport not_here\n", 1))
+    platform.configure(template="team.py.txt")
+    platform.airflow.stop(PROCESSOR)
+    with platform.running("apply", str(manifest)) as apply:
+        servers.wait_until(lambda: platform.file().read_bytes() != good, "the deployment", platform.airflow.log)
+        apply.send_signal(signal.SIGKILL)
+        apply.wait()
+    platform.airflow.start()
+    changes = platform.action(manifest)["changes"]
+    assert [change["field"] for change in changes] == ["airflow"], "the file is as wanted, and Airflow is behind"
+    answer = platform.apply(manifest)
+    assert answer.status == 1
+    assert "No module named 'not_here'" in answer.out + answer.err
+    assert platform.file().read_bytes() == good, "Airflow had a copy of what it could read"
+
+
+def test_without_a_dag_processor_it_says_so_and_the_next_apply_goes_on(platform: Platform) -> None:
+    manifest = platform.dataset()
+    platform.airflow.stop(PROCESSOR)
+    platform.configure(wait_s=3)
+    answer = platform.apply(manifest)
+    assert answer.status == 1
+    said = " ".join((answer.out + answer.err).split())
+    assert "in 3 s: it has no DAG of that name" in said
+    assert "the file stays, and applying again goes on waiting" in said
+    assert platform.file().exists()
+    action = platform.action(manifest)
+    assert (action["action"], action["changes"][0]["field"]) == ("update", "airflow")
+    assert action["changes"][0]["actual"] == "not read yet"
+    platform.configure()
+    with platform.running("apply", str(manifest)) as apply:
+        time.sleep(3)
+        assert apply.poll() is None, "it waits"
+        platform.airflow.start()
+        assert apply.wait(120) == 0
+    assert platform.action(manifest)["action"] == "noop"
+
+
+def test_an_airflow_that_is_away_for_a_moment_is_waited_for(platform: Platform) -> None:
+    manifest = platform.dataset()
+    platform.airflow.stop(PROCESSOR)
+    with platform.running("apply", str(manifest)) as apply:
+        servers.wait_until(platform.file().exists, "the deployment", platform.airflow.log)
+        platform.airflow.stop()
+        refused = platform.project.pretzel("plan", str(manifest))
+        assert refused.status == 1
+        assert "Airflow cannot be reached" in refused.err
+        platform.airflow.start()
+        assert apply.wait(120) == 0
+    assert DAG in platform.airflow.dags()
+
+
+def test_a_wrong_password_and_a_wrong_address_are_told_and_no_secret_is(platform: Platform) -> None:
+    manifest = platform.dataset()
+    platform.configure(user="nobody")
+    answer = platform.apply(manifest)
+    assert answer.status == 1
+    said = answer.out + answer.err
+    assert "Airflow does not know nobody" in said
+    assert airflow_server.PASSWORD not in said
+    platform.configure(url=f"{platform.airflow.url}/wrong")
+    answer = platform.apply(manifest)
+    assert answer.status == 1
+    assert "there is no REST API v2 of Airflow 3" in answer.out + answer.err
+    assert not platform.file().exists()
+
+
+def test_pause_and_resume_are_airflows_own_switch(platform: Platform) -> None:
+    manifest = platform.dataset()
+    platform.applied(manifest)
+    name = "derived_dataset/daily_orders"
+    text = platform.file().read_bytes()
+    assert platform.project.pretzel("ops", "resume", name).status == 0
+    assert not platform.airflow.dags()[DAG]["is_paused"]
+    assert platform.project.pretzel("ops", "pause", name, "--reason", "a test").status == 0
+    assert platform.airflow.dags()[DAG]["is_paused"]
+    assert platform.file().read_bytes() == text
+    assert platform.action(manifest)["action"] == "noop"
+    platform.applied(platform.dataset(schedule=SCHEDULES[0]))
+    assert platform.airflow.dags()[DAG]["is_paused"]
+    assert platform.project.pretzel("ops", "resume", name).status == 0
+    assert not platform.airflow.dags()[DAG]["is_paused"]
+
+
+def test_what_is_destroyed_is_forgotten_with_its_runs(platform: Platform) -> None:
+    manifest = platform.dataset()
+    platform.applied(manifest)
+    platform.airflow.trigger(DAG, "waits")
+    answer = platform.project.pretzel("destroy", str(manifest), "--yes", timeout_s=200)
+    assert answer.status == 0, answer.out + answer.err
+    assert platform.airflow.dag(DAG) is None
+    time.sleep(3)
+    assert platform.airflow.dag(DAG) is None, "it does not come back"
+
+
+def test_a_destruction_that_died_in_the_middle_is_finished_by_the_next(platform: Platform) -> None:
+    manifest = platform.dataset()
+    platform.applied(manifest)
+    platform.airflow.stop(PROCESSOR)
+    with platform.running("destroy", str(manifest), "--yes") as destruction:
+        servers.wait_until(lambda: not platform.file().exists(), "the file's end", platform.airflow.log)
+        destruction.send_signal(signal.SIGKILL)
+        destruction.wait()
+    platform.airflow.start()
+    assert platform.airflow.dag(DAG) is not None
+    answer = platform.project.pretzel("destroy", str(manifest), "--yes", "-o", "json", timeout_s=200)
+    assert answer.status == 0, answer.out + answer.err
+    assert json.loads(answer.out)["status"] == "SUCCEEDED"
+    assert platform.airflow.dag(DAG) is None
+
+
+def test_a_dag_of_somebody_else_keeps_its_name(platform: Platform) -> None:
+    other = platform.airflow.home / "dags" / "somebody_elses.py"
+    other.write_text(f'from airflow.sdk import DAG\nwith DAG(dag_id="{DAG}", schedule=None) as dag:\n    pass\n')
+    platform.airflow.wait_for_dag(DAG)
+    manifest = platform.dataset()
+    action = platform.action(manifest)
+    assert (action["action"], action["reason"]) == ("blocked", "not_owned")
+    adopting = platform.project.pretzel("plan", str(manifest), "--adopt", "-o", "json").document
+    (row,) = [row for row in adopting["manifests"][0]["actions"] if row["primitive"] == DAG_KIND]
+    assert (row["action"], row["reason"]) == ("blocked", "refused")
