@@ -19,6 +19,7 @@ from dcp_core.diagnostics import FieldPath
 from dcp_core.documents import from_json, to_json
 from dcp_core.errors import InvalidSpecError
 from dcp_core.model import LogicalPlan
+from dcp_plugins_base import upstream
 
 CASE_DATE = "2026-01-01"
 """The day for which a test case runs that names none: a test gives the same whenever it runs."""
@@ -139,6 +140,7 @@ class Dataset:
         grants: Privileges on production's table by principal.
         mode: How rows reach the table, a ``SinkMode``.
         start_date: ISO date.
+        timeout: How long a try of the DAG may take, ``2h``; None for any time.
     """
 
     manifest_type: ClassVar[str]
@@ -161,6 +163,7 @@ class Dataset:
     start_date: str | None = None
     catchup: bool = False
     retries: int = 2
+    timeout: str | None = None
     compute: Mapping[str, Any] = attrs.Factory(dict)
     lint: LintOptions = LintOptions()
 
@@ -242,6 +245,9 @@ class QueryDataset(Dataset):
         params: Values for ``:name`` in the SQL; they may have run dates in them, ``{{ ds }}``.
         reads: The SQL's sources, ``raw.orders``, worked out once so that ``decompose`` need not parse SQL.
         read_overlay: Whether reads prefer the playground's own copy of a source where there is one.
+        upstream: What a run has to do with these sources: ``none``, ``assets`` or ``sensors``.
+        upstream_tables: The sources that this is about; () for those that ``upstream.waited_for`` chooses.
+        upstream_timeout: How long a run waits for them, with sensors.
     """
 
     sql_path: ClassVar[FieldPath] = ("workflow", "sql")
@@ -253,6 +259,9 @@ class QueryDataset(Dataset):
     checks: tuple[Check, ...] = ()
     reads: tuple[str, ...] = ()
     read_overlay: bool = False
+    upstream: str = upstream.NONE
+    upstream_tables: tuple[str, ...] = ()
+    upstream_timeout: str = "1d"
 
 
 def _is_worth_saying(attribute: attrs.Attribute[Any], value: Any) -> bool:

@@ -14,7 +14,9 @@ from typing import Any
 from coreetl_driver.api import Column, SinkMode
 from coreetl_driver.column_types import parse_type
 from dcp_core.model import Environment, LogicalPlan, Resource
+from dcp_plugins_base import upstream
 from dcp_plugins_base.dataset import Dataset, QueryDataset
+from dcp_plugins_base.durations import whole_seconds
 from dcp_plugins_base.layout import parse_partition, parse_sort
 
 
@@ -39,12 +41,24 @@ def query_resources(
         reads=[name for name in dataset.reads if name.lower() != dataset.table],
         sql=dataset.sql if sql is None else sql,
         params=params,
-        # Only the dates of a run need it, which whoever runs the job may give any parameter: another job need not be
-        # updated when its schedule is.
-        schedule=dataset.schedule if params else None,
+        # For the dates of a run, and for those who want to know up to when the table is complete.
+        schedule=dataset.schedule,
         read_overlay=dataset.read_overlay,
     )
-    return (table, job, *dag_resources(dataset, logical_plan, job, params=params))
+    return (table, job, *dag_resources(dataset, logical_plan, job, params=params, following=_following(dataset, job)))
+
+
+def _following(dataset: QueryDataset, job: Resource) -> dict[str, Any]:
+    """How the DAG of a query follows what this reads: attributes of ``AirflowDag``."""
+    environment = Environment.named(job.environment, overlay=dataset.read_overlay)
+    assets = {table: upstream.assets_of(table, environment) for table in job.reads}
+    reads = {table: names for table, names in assets.items() if names}
+    return {
+        "reads": reads,
+        "upstream": dataset.upstream,
+        "waits_for": upstream.waited_for(dataset.upstream, dataset.upstream_tables, reads),
+        "upstream_timeout_s": whole_seconds(dataset.upstream_timeout),
+    }
 
 
 def table_resource(dataset: Dataset, logical_plan: LogicalPlan) -> Resource:
@@ -126,12 +140,23 @@ def job_resource(
 
 
 def dag_resources(
-    dataset: Dataset, logical_plan: LogicalPlan, job: Resource, *, params: Mapping[str, str] | None = None
+    dataset: Dataset,
+    logical_plan: LogicalPlan,
+    job: Resource,
+    *,
+    params: Mapping[str, str] | None = None,
+    following: Mapping[str, Any] | None = None,
 ) -> tuple[Resource, ...]:
-    """The Airflow DAG ``dataset.dag_name`` that runs ``job``; none without a schedule."""
+    """The Airflow DAG ``dataset.dag_name`` that runs ``job``; none when nothing would ever start it.
+
+    Args:
+        params: Handed to the job.
+        following: How it follows the tables that the job reads: attributes of ``AirflowDag``.
+    """
     from dcp_primitives.airflow_dag import AirflowDag
 
-    if dataset.schedule is None:
+    following = following or {}
+    if dataset.schedule is None and following.get("upstream") != upstream.ASSETS:
         return ()
     environment = Environment.named(logical_plan.environment)
     metadata = logical_plan.metadata
@@ -142,12 +167,16 @@ def dag_resources(
         start_date=_date(dataset.start_date),
         catchup=dataset.catchup,
         retries=dataset.retries,
+        timeout_s=None if dataset.timeout is None else whole_seconds(dataset.timeout),
         owner=metadata.technical_owner,
         tier=metadata.tier,
         description=dataset.description or metadata.description or f"Fills {dataset.table}",
         tags=(dataset.manifest_type, f"owner:{metadata.technical_owner}"),
         params=params or {},
         paused_on_creation=not environment.is_production,
+        # A job that never ends fills its table all the time: no run of the DAG completes it.
+        writes=None if job.spec["kind"] == "stream" else upstream.asset_name(dataset.table, environment.catalog),
+        **following,
     )
     return (spec.resource(logical_plan, depends_on=(job.key,), path=dataset.schedule_path),)
 

@@ -31,9 +31,10 @@ from dcp_plugins_base.dataset import (
     QueryDataset,
 )
 from dcp_plugins_base.layout import parse_partition, parse_sort
-from dcp_plugins_base.lints.running import ALL_OF_A_QUERY, STRUCTURAL, fitting, lint_all
+from dcp_plugins_base.lints.running import ALL_OF_A_QUERY, STRUCTURAL, STRUCTURAL_OF_A_QUERY, fitting, lint_all
 from dcp_plugins_base.lints.subject import Lint, QueryLint, QuerySubject, Subject
 from dcp_plugins_base.queries import parse_query
+from dcp_plugins_base.upstream import NONE
 
 
 def compile_dataset(
@@ -82,7 +83,7 @@ def compile_query(
         query=parse_query(dataset.sql),
         sql_file=next(iter(manifest.source().files), None),
     )
-    errors = _errors(lint_all(subject, (*fitting(STRUCTURAL, without), *more)))
+    errors = _errors(lint_all(subject, (*fitting((*STRUCTURAL, *STRUCTURAL_OF_A_QUERY), without), *more)))
     if errors and not unread:
         errors = _errors(lint_all(subject, (*fitting(ALL_OF_A_QUERY, without), *more)))
     if errors or unread:
@@ -145,15 +146,20 @@ def workflow_values(data: Mapping[str, Any]) -> dict[str, Any]:
         "start_date": workflow.get("start_date"),
         "catchup": workflow.get("catchup", False),
         "retries": workflow.get("retries", 2),
+        "timeout": workflow.get("timeout"),
         "compute": dict(workflow.get("compute", {})),
         "lint": LintOptions(tuple(Ignored(**each) for each in data.get("lint", {}).get("ignore", ()))),
     }
 
 
 def query_values(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes of ``QueryDataset`` from a whole manifest: parameters, tests and checks."""
+    """Attributes of ``QueryDataset`` from a whole manifest: parameters, upstream tables, tests and checks."""
+    workflow = data.get("workflow", {})
     return {
-        "params": params(data.get("workflow", {})),
+        "params": params(workflow),
+        "upstream": workflow.get("upstream", NONE),
+        "upstream_tables": tuple(workflow.get("upstream_tables", ())),
+        "upstream_timeout": workflow.get("upstream_timeout", "1d"),
         "tests": tuple(_case(each) for each in data.get("tests", ())),
         "checks": tuple(_check(each) for each in data.get("checks", ())),
     }

@@ -12,7 +12,8 @@ from typing import Any
 
 from coreetl_driver.column_types import EXPECTED_TYPES
 from coreetl_driver.cron import PRESETS
-from dcp_plugins_base.dataset import CASE_DATE
+from dcp_plugins_base import durations
+from dcp_plugins_base.upstream import FILLED
 
 Schema = dict[str, Any]
 FIELD_NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
@@ -62,9 +63,15 @@ def text(description: str, **more: Any) -> Schema:
     return {"description": description, "type": "string", "minLength": 1, "maxLength": 4096, **more}
 
 
-def _date(description: str) -> Schema:
+def date(description: str) -> Schema:
+    """A day."""
     hint = {"x-hint": "a date as YYYY-MM-DD: 2026-01-31"}
     return text(description, pattern=r"^\d{4}-\d{2}-\d{2}$", maxLength=10, **hint)
+
+
+def duration(description: str, **more: Any) -> Schema:
+    """A span of time."""
+    return text(description, pattern=durations.PATTERN, maxLength=16, **{"x-hint": durations.EXPECTED}, **more)
 
 
 def field_name(description: str) -> Schema:
@@ -240,7 +247,7 @@ def schedule_properties() -> Schema:
             "minLength": 1,
             "maxLength": 256,
         },
-        "start_date": _date("The first day that the schedule counts from (UTC)."),
+        "start_date": date("The first day that the schedule counts from (UTC)."),
         "catchup": {
             "description": "Whether the DAG runs for the intervals between start_date and now.",
             "type": "boolean",
@@ -253,7 +260,35 @@ def schedule_properties() -> Schema:
             "maximum": 20,
             "default": 2,
         },
+        "timeout": duration("How long a try of the DAG may take: 2h. The job is stopped when it is over."),
         "compute": compute(),
+    }
+
+
+def upstream_properties() -> Schema:
+    """What a run has to do with the datasets that the query reads."""
+    return {
+        "upstream": {
+            "description": (
+                "How the DAG follows the tables that the query reads. none: Airflow shows them, no more. assets: it "
+                "runs when all of them have been updated, and by its schedule, where it has one. sensors: it runs by "
+                "its schedule, and waits until each is complete up to the run's moment."
+            ),
+            "enum": ["none", "assets", "sensors"],
+            "default": "none",
+        },
+        "upstream_tables": {
+            "description": (
+                "Those that upstream is about, as the SQL names them. Left out: with assets, those in "
+                f"{' and '.join(FILLED)}, for nobody may ever update any other; with sensors, all, for the driver "
+                "knows which of them a job fills."
+            ),
+            "type": "array",
+            "minItems": 1,
+            "uniqueItems": True,
+            "items": text("A table, as the SQL names it: derived_datasets.orders.", maxLength=256),
+        },
+        "upstream_timeout": duration("How long a run waits for them, with sensors.", default="1d"),
     }
 
 
@@ -275,27 +310,6 @@ def params() -> Schema:
     }
 
 
-def tests_and_checks() -> Schema:
-    """The sections ``tests`` and ``checks`` of a manifest with a query."""
-    return {
-        "tests": {
-            "description": "Source rows in, expected rows out; `pretzel test` runs each on the engine.",
-            "type": "array",
-            "maxItems": 200,
-            "items": case(),
-        },
-        "checks": {
-            "description": (
-                "What must hold for every output. `pretzel test` evaluates them on the output of each test "
-                "case; they are not evaluated in production runs, where only types and NOT NULL are enforced."
-            ),
-            "type": "array",
-            "maxItems": 200,
-            "items": check(),
-        },
-    }
-
-
 def compute() -> Schema:
     """What the job runs on."""
     properties = {
@@ -312,74 +326,6 @@ def compute() -> Schema:
         },
     }
     return mapping("What the job runs on.", properties)
-
-
-def rows(description: str) -> Schema:
-    """Rows of a test."""
-    return {
-        "description": description,
-        "type": "array",
-        "maxItems": 1000,
-        "items": {"type": "object", "description": "Values by column; a column left out is NULL."},
-    }
-
-
-def case() -> Schema:
-    """One item of ``tests``."""
-    spelled_out = mapping(
-        "Rows with the types of their columns.",
-        {
-            "columns": {
-                "description": "Types by column. Without it: those of the real table, else guessed from the values.",
-                "type": "object",
-                "additionalProperties": text("A type, as the fields have them."),
-            },
-            "rows": rows("The table's rows."),
-        },
-        "rows",
-    )
-    properties = {
-        "name": text("What the case shows.", maxLength=200),
-        "inputs": {
-            "description": "Rows by source table, as the SQL names it: raw.orders. Every source needs an entry.",
-            "type": "object",
-            "additionalProperties": {
-                "description": "A list of rows, or {columns, rows}.",
-                "anyOf": [rows("The table's rows."), spelled_out],
-                "x-hint": "a list of rows, or {columns: {id: long}, rows: [...]}",
-            },
-        },
-        "params": {
-            "description": "Values for this case; they override workflow.params.",
-            "type": "object",
-            "additionalProperties": {"type": ["string", "number", "boolean"]},
-        },
-        "expected": rows("The rows that the query must return. A column that no row names is not compared."),
-        "date": _date(f"The day (UTC) that the case runs for, for dates of the run in parameters; else {CASE_DATE}."),
-        "ordered": {"description": "Whether the order of rows counts.", "type": "boolean", "default": False},
-    }
-    return mapping("One test case.", properties, "name", "inputs", "expected")
-
-
-def check() -> Schema:
-    """One item of ``checks``."""
-    accepted = mapping(
-        "A field and its values; NULL is always accepted.",
-        {
-            "field": field_name("A declared field."),
-            "values": {"description": "All it may be.", "type": "array", "minItems": 1},
-        },
-        "field",
-        "values",
-    )
-    properties = {
-        "name": text("How reports call it.", maxLength=200),
-        "not_null": field_names("Fields that are never NULL."),
-        "unique": field_names("Fields that together are different in every row."),
-        "accepted_values": accepted,
-        "expression": text("A SQL condition over the output, true for every row: total_amount >= 0."),
-    }
-    return mapping("One check; all parts that it has must hold.", properties, minProperties=1)
 
 
 def lint() -> Schema:

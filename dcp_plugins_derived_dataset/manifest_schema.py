@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from dcp_plugins_base import schema
+from dcp_plugins_base import case_schema, schema
 
 
 @cache
@@ -29,6 +29,7 @@ def manifest_schema() -> schema.Schema:
         },
         "params": schema.params(),
         **schema.schedule_properties(),
+        **schema.upstream_properties(),
     }
     return schema.manifest(
         "derived dataset",
@@ -37,7 +38,7 @@ def manifest_schema() -> schema.Schema:
         {
             "dataset": schema.mapping("The table.", table, "name", "fields"),
             "workflow": schema.mapping("The job that fills the table, and when.", workflow, "sql"),
-            **schema.tests_and_checks(),
+            **case_schema.tests_and_checks(),
         },
         "dataset",
         "workflow",

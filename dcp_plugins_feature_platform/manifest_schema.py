@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from coreetl_driver.column_types import EXPECTED_TYPES
-from dcp_plugins_base import durations, schema
+from dcp_plugins_base import case_schema, durations, schema
 from dcp_plugins_feature_platform.backfill import SINCE
 
 
@@ -14,6 +14,7 @@ def manifest_schema() -> schema.Schema:
     """The schema; constant, so that it is compiled once."""
     workflow = {
         **schema.schedule_properties(),
+        **schema.upstream_properties(),
         "params": schema.params(),
         "backfill_window": _duration(
             "How far back a run computes, by the event timestamp, in whole seconds: 30d. Left out: everything. "
@@ -28,7 +29,7 @@ def manifest_schema() -> schema.Schema:
             "feature_view": _feature_view(),
             "source": _source(),
             "workflow": schema.mapping("The job that fills the table, and when.", workflow),
-            **schema.tests_and_checks(),
+            **case_schema.tests_and_checks(),
         },
         "feature_view",
         "source",

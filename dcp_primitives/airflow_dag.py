@@ -15,6 +15,7 @@ from attrs import evolve
 
 from dcp_core import planning
 from dcp_core.context import Context
+from dcp_core.digests import JsonValue
 from dcp_core.errors import ConflictError, NotSupportedError
 from dcp_core.interfaces import Primitive
 from dcp_core.model import FieldChange, Resource, ResourceKey, State
@@ -30,7 +31,7 @@ from dcp_primitives.airflow.service.opening import service_of, settings_of
 from dcp_primitives.airflow.service.runs import Runs
 from dcp_primitives.airflow.service.states import GONE, changes_in_airflow, expected_now, revisions_with, states_with
 from dcp_primitives.airflow.settings import AirflowSettings
-from dcp_primitives.airflow.spec import KIND, AirflowDag, values_of
+from dcp_primitives.airflow.spec import KIND, AirflowDag, runs_by_itself, values_of
 
 __all__ = ["AirflowDag", "AirflowDagPrimitive", "AirflowSettings"]
 
@@ -46,7 +47,7 @@ class AirflowDagPrimitive(Primitive):
         Raises:
             InvalidSpecError: The spec contradicts itself, or the id is not a plain file name.
         """
-        return desired_state(values_of(resource), owner_of(resource), Layout.of(ctx))
+        return desired_state(_values(resource, ctx), owner_of(resource), Layout.of(ctx))
 
     def get_actual_state(self, resource: Resource, ctx: Context) -> State | None:
         return self.get_actual_states((resource,), ctx)[resource.key]
@@ -216,7 +217,7 @@ class AirflowDagPrimitive(Primitive):
         place, service = place_of(ctx), service_of(ctx)
         if service is not None:
             return _switch(place, service, resource, paused, ctx)
-        if values_of(resource)["schedule"] is None and not place.is_paused(resource.name):
+        if not runs_by_itself(_values(resource, ctx)) and not place.is_paused(resource.name):
             return False
         found = place.read(resource.name)
         # Whichever of the two it is: a crash may have left the mark without the file that goes with it.
@@ -233,6 +234,11 @@ class AirflowDagPrimitive(Primitive):
         return True
 
 
+def _values(resource: Resource, ctx: Context) -> dict[str, JsonValue]:
+    """What the manifest wants, and what the platform's settings say of every DAG."""
+    return values_of(resource, deferrable=settings_of(ctx).deferrable)
+
+
 def _deployed(place: DagPlace, resource: Resource, ctx: Context) -> State | None:
     """What is there, whatever Airflow makes of it."""
     found = place.read(resource.name)
@@ -243,7 +249,7 @@ def _deployed(place: DagPlace, resource: Resource, ctx: Context) -> State | None
 
 def _deploy(place: DagPlace, resource: Resource, ctx: Context) -> None:
     service = service_of(ctx)
-    values, owner, layout = values_of(resource), owner_of(resource), Layout.of(ctx)
+    values, owner, layout = _values(resource, ctx), owner_of(resource), Layout.of(ctx)
     is_paused = place.is_paused(resource.name)
     if service is None:
         place.write(resource.name, render(values, owner, paused=is_paused, layout=layout))
@@ -266,11 +272,11 @@ def _switch(place: DagPlace, service: AirflowService, resource: Resource, paused
     is_there = service.switch(resource.name, paused=paused)
     found = place.read(resource.name)
     if not paused and found is not None:
-        standing = render(values_of(resource), owner_of(resource), paused=True, layout=Layout.of(ctx))
+        standing = render(_values(resource, ctx), owner_of(resource), paused=True, layout=Layout.of(ctx))
         if found.text == standing:  # paused before there was an Airflow to ask
             _deploy(place, resource, ctx)
     ctx.log.info("DAG %s %s in Airflow", resource.name, "is paused" if paused else "goes on")
-    return is_there or values_of(resource)["schedule"] is not None
+    return is_there or runs_by_itself(_values(resource, ctx))
 
 
 def _following(place: DagPlace, service: AirflowService, ctx: Context) -> Following:

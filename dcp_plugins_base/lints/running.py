@@ -39,8 +39,11 @@ STRUCTURAL: tuple[Lint, ...] = (
     table_layout.mode,
     workflow.schedule,
     workflow.start_date,
+    workflow.timeout,
 )
 """What must hold before anything can be made of the manifest; compiling it refuses their errors."""
+
+STRUCTURAL_OF_A_QUERY: tuple[QueryLint, ...] = (workflow.upstream, workflow.upstream_tables, workflow.upstream_timeout)
 
 ALL_OF_A_DATASET: tuple[Lint, ...] = (*STRUCTURAL, fields.snake_case, workflow.owner_name, workflow.catchup)
 
@@ -99,7 +102,7 @@ OF_THE_QUERY: tuple[QueryLint, ...] = (
     engine_gaps.order_by_all,
 )
 
-ALL_OF_A_QUERY: tuple[QueryLint, ...] = (*ALL_OF_A_DATASET, *OF_THE_QUERY)
+ALL_OF_A_QUERY: tuple[QueryLint, ...] = (*ALL_OF_A_DATASET, *STRUCTURAL_OF_A_QUERY, *OF_THE_QUERY)
 
 
 def lint_dataset(dataset: Dataset, logical_plan: LogicalPlan, more: Sequence[Lint] = ()) -> tuple[Diagnostic, ...]:

@@ -1,4 +1,4 @@
-"""Schedule, start date and owner.
+"""Schedule, start date, times, upstream tables and owner.
 
 Source: design.md section 12; ``coreetl_driver.cron`` for schedules.
 """
@@ -11,7 +11,11 @@ from collections.abc import Iterator
 
 from coreetl_driver.cron import check_cron
 from dcp_core.diagnostics import Diagnostic
-from dcp_plugins_base.lints.subject import Subject, error, warning
+from dcp_core.errors import InvalidSpecError
+from dcp_core.model import Environment
+from dcp_plugins_base.durations import whole_seconds
+from dcp_plugins_base.lints.subject import QuerySubject, Subject, error, nearest, warning
+from dcp_plugins_base.upstream import FILLED, NONE, SENSORS, assets_of, waited_for
 
 _OWNER = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -53,6 +57,61 @@ def catchup(subject: Subject) -> Iterator[Diagnostic]:
             ("workflow", "catchup"),
             hint=f"add workflow.{lacking}, or remove catchup",
         )
+
+
+def timeout(subject: Subject) -> Iterator[Diagnostic]:
+    """The time that a try may take is whole seconds."""
+    yield from _span(subject.dataset.timeout, "timeout")
+
+
+def upstream_timeout(subject: QuerySubject) -> Iterator[Diagnostic]:
+    """So is the time that a run waits for what it reads."""
+    yield from _span(subject.dataset.upstream_timeout, "upstream_timeout")
+
+
+def _span(text: str | None, name: str) -> Iterator[Diagnostic]:
+    if text is None:
+        return
+    try:
+        whole_seconds(text)
+    except InvalidSpecError as refused:
+        yield error("workflow.duration", refused.message, ("workflow", name), hint=refused.hint)
+
+
+def upstream(subject: QuerySubject) -> Iterator[Diagnostic]:
+    """A run that waits has something to wait for, and a moment that it waits for it."""
+    dataset, path = subject.dataset, ("workflow", "upstream")
+    if dataset.upstream == NONE:
+        if dataset.upstream_tables:
+            path = ("workflow", "upstream_tables")
+            yield warning("upstream.unused", "upstream_tables say nothing without upstream", path, hint="add upstream")
+        return
+    if dataset.upstream == SENSORS and dataset.schedule is None:
+        message = "with sensors the DAG runs by its schedule, and it has none"
+        yield error("upstream.no_schedule", message, path, hint="add workflow.schedule, or write upstream: assets")
+    if subject.query.tree is not None and not waited_for(dataset.upstream, dataset.upstream_tables, _reads(subject)):
+        message = f"with upstream: {dataset.upstream} the query has to read a table that another dataset fills"
+        hint = f"only tables in {' and '.join(FILLED)} certainly are: name others in workflow.upstream_tables"
+        yield error("upstream.nothing", message, path, hint=None if dataset.upstream == SENSORS else hint)
+
+
+def upstream_tables(subject: QuerySubject) -> Iterator[Diagnostic]:
+    """What a run depends on is what the query reads."""
+    if subject.query.tree is None:
+        return
+    known = _reads(subject)
+    for index, table in enumerate(subject.dataset.upstream_tables):
+        if table.lower() not in {each.lower() for each in known}:
+            hint = nearest(table, known) or (f"it reads: {', '.join(known)}" if known else "it reads nothing")
+            path = ("workflow", "upstream_tables", index)
+            yield error("upstream.not_read", f"the query does not read {table}", path, hint=hint)
+
+
+def _reads(subject: QuerySubject) -> tuple[str, ...]:
+    """The tables that can be depended on: those of others, that have a name without quotes."""
+    environment = Environment.named(subject.environment)
+    names = (name for name in subject.query.source_names if name.lower() != subject.dataset.table)
+    return tuple(name for name in names if assets_of(name, environment))
 
 
 def owner_name(subject: Subject) -> Iterator[Diagnostic]:

@@ -65,7 +65,8 @@ class TauluIngestion(Plugin):
 
         dataset = IngestedTable.of(logical_plan)
         table = table_resource(dataset, logical_plan)
-        job = job_resource(dataset, logical_plan, table, kind="extract", sql="", source=dataset.source())
+        source, schedule = dataset.source(), dataset.schedule
+        job = job_resource(dataset, logical_plan, table, kind="extract", sql="", source=source, schedule=schedule)
         return (table, job, *dag_resources(dataset, logical_plan, job))
 
     def lint(self, logical_plan: LogicalPlan, ctx: Context) -> tuple[Diagnostic, ...]:

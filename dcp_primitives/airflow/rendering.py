@@ -168,8 +168,16 @@ def _literal(value: JsonValue, indent: str) -> str:
         entries = [f"{inner}{_literal(item, inner)},\n" for item in value]
         return "[\n" + "".join(entries) + indent + "]" if entries else "[]"
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        return _quoted(value)
     return repr(value)
+
+
+def _quoted(text: str) -> str:
+    """A string literal in the quotes that need fewer backslashes, as formatters choose them."""
+    written = json.dumps(text, ensure_ascii=False)
+    if text.count('"') <= text.count("'"):
+        return written
+    return "'" + written[1:-1].replace('\\"', '"').replace("'", "\\'") + "'"
 
 
 def _owner(mark: str) -> Owner | None:

@@ -7,7 +7,7 @@ import enum
 import re
 from collections.abc import Iterable, Mapping
 
-from attrs import Factory, frozen
+from attrs import Factory, field, frozen
 
 from dcp_core import documents
 from dcp_core.digests import JsonValue
@@ -74,7 +74,7 @@ class AirflowDag:
     paused_on_creation: bool = False
     writes: str | None = None
     reads: Mapping[str, tuple[str, ...]] = Factory(dict)
-    upstream: Upstream = Upstream.NONE
+    upstream: Upstream = field(default=Upstream.NONE, converter=Upstream)
     waits_for: tuple[str, ...] = ()
     upstream_timeout_s: int = 86_400
 
@@ -151,6 +151,11 @@ def values_of(resource: Resource, *, deferrable: bool = True) -> dict[str, JsonV
         "waits_for": sorted(dag.waits_for),
         "upstream_timeout_s": dag.upstream_timeout_s,
     }
+
+
+def runs_by_itself(values: Mapping[str, JsonValue]) -> bool:
+    """Whether a DAG of these values has anything that starts it, so that there is something to pause."""
+    return values["schedule"] is not None or values["upstream"] == Upstream.ASSETS
 
 
 def _check_schedule(dag: AirflowDag) -> None:

@@ -32,9 +32,9 @@ def test_a_macro_in_a_parameter_is_kept_as_it_is_and_the_job_knows_the_schedule(
     assert job.spec["schedule"] == "0 * * * *"
 
 
-def test_a_job_without_parameters_does_not_change_with_its_schedule(bench: Any) -> None:
+def test_every_job_knows_its_schedule_since_others_ask_up_to_when_its_table_is_complete(bench: Any) -> None:
     _, job, _ = bench.plugin.decompose(bench.plan())
-    assert job.spec["schedule"] is None
+    assert job.spec["schedule"] == "0 * * * *"
 
 
 def test_a_parameter_may_be_given_dates_for_one_run_so_that_its_job_knows_the_schedule_too(dated: Any) -> None:

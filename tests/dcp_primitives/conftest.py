@@ -137,13 +137,16 @@ def load_dag(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], tuple[Any, dic
 
         class BaseOperator:
             def __init__(self, **options: Any) -> None:
-                self.retries = options["retries"]
+                self.retries, self.execution_timeout = options["retries"], options["execution_timeout"]
                 self.dag_id = dags[-1]["dag_id"]
                 tasks.append(self)
 
         sdk, exceptions = types.ModuleType("airflow.sdk"), types.ModuleType("airflow.sdk.exceptions")
-        vars(sdk).update(DAG=Dag, BaseOperator=BaseOperator)
-        vars(exceptions).update(AirflowFailException=type("AirflowFailException", (Exception,), {}))
+        names = ("Asset", "AssetAll", "AssetAny", "AssetOrTimeSchedule", "CronTriggerTimetable")
+        vars(sdk).update(dict.fromkeys(names, types.SimpleNamespace))
+        vars(sdk).update(DAG=Dag, BaseOperator=BaseOperator, BaseSensorOperator=BaseOperator)
+        for name in ("AirflowFailException", "AirflowSensorTimeout", "AirflowTaskTimeout"):
+            setattr(exceptions, name, type(name, (Exception,), {}))
         monkeypatch.setitem(sys.modules, "airflow", types.ModuleType("airflow"))
         monkeypatch.setitem(sys.modules, "airflow.sdk", sdk)
         monkeypatch.setitem(sys.modules, "airflow.sdk.exceptions", exceptions)

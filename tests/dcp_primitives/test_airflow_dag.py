@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import datetime
 import json
+import subprocess
 import sys
 import threading
+import time
 import types
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,10 +17,14 @@ from typing import Any
 
 import pytest
 from attrs import define, evolve, field
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from dcp_core.context import Context
 from dcp_core.errors import ConflictError, InvalidSpecError, PermanentError
 from dcp_core.model import Owner, Resource
+from dcp_primitives.airflow.rendering import render
+from dcp_primitives.airflow.spec import values_of
 from dcp_primitives.airflow_dag import AirflowDag, AirflowDagPrimitive
 
 PRIMITIVE = AirflowDagPrimitive()
@@ -85,6 +91,17 @@ def test_the_same_dag_is_the_same_text(dag: Any, ctx: Context, folder: Path) -> 
     assert (folder / f"{DAG}.py").read_bytes() == first
 
 
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("\"'\\{}#\n\t"), max_size=12))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("width", [88, 120])
+def test_a_formatter_leaves_the_file_as_it_is(dag: Any, width: int, text: str) -> None:
+    wanted = dag(description=text, params={"a": text, "b": "{{ ds }}"}, tags=(text or "x",), timeout_s=60)
+    rendered = render(values_of(wanted), Owner("derived_dataset/daily_orders", "production"))
+    ruff = [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length", str(width), "-"]
+    formatted = subprocess.run(ruff, input=rendered.encode(), capture_output=True, check=True).stdout.decode()
+    assert formatted == rendered
+
+
 def test_the_file_imports_the_standard_library_and_the_airflow_sdk_only(dag: Any, ctx: Context, folder: Path) -> None:
     apply(dag(), ctx)
     imported = set()
@@ -94,7 +111,8 @@ def test_the_file_imports_the_standard_library_and_the_airflow_sdk_only(dag: Any
         elif isinstance(node, ast.ImportFrom):
             imported.add(node.module or "")
     foreign = {name for name in imported if name.partition(".")[0] not in sys.stdlib_module_names}
-    assert foreign == {"airflow.sdk", "airflow.sdk.exceptions"}
+    # Nothing has to be installed: Airflow itself needs the provider of triggers.
+    assert foreign == {"airflow.sdk", "airflow.sdk.exceptions", "airflow.providers.standard.triggers.temporal"}
 
 
 @pytest.mark.parametrize(
@@ -299,17 +317,19 @@ def fake_driver() -> Iterator[FakeDriver]:
 
 @pytest.fixture
 def operator(
-    dag: Any, ctx: Context, folder: Path, fake_driver: FakeDriver, load_dag: Any, monkeypatch: pytest.MonkeyPatch
+    dag: Any, context: Any, folder: Path, fake_driver: FakeDriver, load_dag: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Any:
-    """The task of a deployed DAG, with a clock on which nothing takes long."""
-    apply(dag(), ctx)
+    """The task of a deployed DAG, which waits in its worker, with a clock on which nothing takes long."""
+    apply(dag(), context(airflow={"deferrable": False}))
     task, namespace = load_dag(folder / f"{DAG}.py")
     assert namespace["dag_options"]["dag_id"] == DAG
     assert namespace["dag_options"]["start_date"] == datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     monkeypatch.setenv("COREETL_URL", fake_driver.url)
     monkeypatch.setenv("COREETL_TOKEN", "dag-token")
     ticks = iter(range(0, 10_000, 60))
-    namespace["globals"]["time"] = types.SimpleNamespace(monotonic=ticks.__next__, sleep=lambda _seconds: None)
+    namespace["globals"]["time"] = types.SimpleNamespace(
+        time=time.time, monotonic=ticks.__next__, sleep=lambda _seconds: None
+    )
     return task
 
 
@@ -412,9 +432,19 @@ def test_a_second_try_after_a_failure_starts_anew(operator: Any, fake_driver: Fa
 
 def test_a_cleared_task_runs_again_though_it_had_succeeded(operator: Any, fake_driver: FakeDriver) -> None:
     # Airflow counts on: after clearing, max_tries is the tries used up plus the retries.
-    fake_driver.answers = [(200, DONE)]
+    fake_driver.answers = [(200, {"executions": [{**DONE, "idempotency_key": KEY}]}), (200, DONE)]
     run(operator, try_number=2, max_tries=3)
     assert keys(fake_driver) == [f"{KEY}/2"]
+
+
+def test_what_a_cleared_try_left_running_is_stopped_first(operator: Any, fake_driver: FakeDriver) -> None:
+    others = {**RUNNING, "idempotency_key": f"{DAG}/manual__2"}
+    left = {**RUNNING, "idempotency_key": KEY}
+    fake_driver.answers = [(200, {"executions": [others, left]}), (200, {"executions": []}), (200, DONE)]
+    run(operator, try_number=2, max_tries=3)
+    asked = [(method, path.partition("?")[0]) for method, path, _, _ in fake_driver.requests]
+    job = "/v1/jobs/daily_orders_job"
+    assert asked == [("GET", "/v1/executions"), ("POST", f"{job}/stop"), ("POST", f"{job}/run")]
 
 
 def test_killing_the_task_stops_the_job_only_while_it_runs(operator: Any, fake_driver: FakeDriver) -> None:
