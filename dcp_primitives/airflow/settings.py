@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from attrs import field, frozen, validators
 
-from dcp_core.settings import Secret, masked
+from dcp_core.settings import MASK, Secret, masked
 
 SECTION = "airflow"
+_WHO = re.compile(r"^(https?://)(?!\$\{)[^/]*@", re.IGNORECASE)
 
 
-def _shown(url: str) -> str:
-    return repr(masked("", url))
+def shown_url(url: str) -> str:
+    """The URL of a repository as it may be shown: over http the name alone is often the token."""
+    return _WHO.sub(rf"\1{MASK}@", masked("", url))
 
 
 @frozen(kw_only=True)
@@ -52,7 +55,7 @@ class AirflowSettings:
     token: Secret = field(default=Secret(""), metadata={"secret": True})
     ca_file: str = ""
     wait_s: float = field(default=600.0, validator=validators.ge(0))
-    repository: str = field(default="", repr=_shown)
+    repository: str = field(default="", repr=lambda url: repr(shown_url(url)))
     branch: str = "main"
     path: str = ""
     author: str = ""

@@ -15,6 +15,7 @@ from attrs import field, frozen
 
 from dcp_core.errors import DcpError, PermanentError, TransientError
 from dcp_core.settings import MASK, masked
+from dcp_primitives.airflow.settings import shown_url
 
 _TIMEOUT_S = 120.0
 # Where a git hook or a worktree sets these, they lead to another repository than ours.
@@ -60,7 +61,7 @@ class Git:
     @property
     def remote(self) -> str:
         """The URL as it may be shown."""
-        return masked("", self.url)
+        return shown_url(self.url)
 
     def run(
         self,
@@ -148,9 +149,11 @@ class Git:
     def _shown(self, said: str) -> str:
         """Without the password, in whatever form git repeats it."""
         try:
-            secret = urlsplit(self.url).password
+            parts = urlsplit(self.url)
+            secrets = {parts.password, parts.username if parts.scheme.startswith("http") else None} - {None, ""}
         except ValueError:
-            secret = None
-        for hidden in sorted({secret, unquote(secret)} - {""} if secret else set(), key=len, reverse=True):
-            said = said.replace(str(hidden), MASK)
+            secrets = set()
+        told = {str(each) for each in secrets} | {unquote(str(each)) for each in secrets}
+        for hidden in sorted(told, key=len, reverse=True):
+            said = said.replace(hidden, MASK)
         return "\n".join(masked("", line) for line in said.splitlines())
