@@ -89,6 +89,14 @@ def paths_argument(*, required: bool = True) -> click.Argument:
     return click.Argument(["paths"], nargs=-1, required=required, metavar="PATH...")
 
 
+def primitive_option() -> click.Option:
+    """``--primitive``: what runs by itself, as a DAG does, instead of what a run starts."""
+    return click.Option(
+        ["--primitive"], default="", metavar="KIND",
+        help="Its resources of this kind instead of what a run starts: its DAG, say.",
+    )  # fmt: skip
+
+
 def _shared(declaration: list[str], **settings: Any) -> click.Option:
     return click.Option(declaration, expose_value=False, callback=_keep, **settings)
 

@@ -113,12 +113,21 @@ class ListVersionsAnswer:
 
 @attrs.frozen
 class ListExecutionsRequest:
-    """What a manifest's resources have run, the newest first."""
+    """What a manifest's resources have run, the newest first.
+
+    Args:
+        manifest_id: Whose.
+        environment: None means the playground in use.
+        limit: At most so many.
+        page_token: Where the page before ended.
+        primitive: Of resources of this kind; "" for those that ``run`` starts.
+    """
 
     manifest_id: str
     environment: str | None = None
     limit: int = 20
     page_token: str = ""
+    primitive: str = ""
 
 
 @attrs.frozen
@@ -140,6 +149,7 @@ class GetLogsRequest:
         execution_id: None means the newest.
         offset: How many characters are known already: only what follows is told.
         seen: The last of these, some hundred: the beginning of a long log may be left out meanwhile.
+        primitive: Of resources of this kind; "" for those that ``run`` starts.
     """
 
     manifest_id: str
@@ -147,6 +157,7 @@ class GetLogsRequest:
     execution_id: str | None = None
     offset: int = 0
     seen: str = ""
+    primitive: str = ""
 
 
 @attrs.frozen
@@ -242,7 +253,9 @@ def _list_executions(dcp: ControlPlane, request: ListExecutionsRequest) -> ListE
     from dcp_graph_runner.metadata.executions import list_executions
 
     environment = dcp.environment(request.environment)
-    found, token = list_executions(dcp, environment, request.manifest_id, request.limit, request.page_token)
+    found, token = list_executions(
+        dcp, environment, request.manifest_id, request.limit, request.page_token, request.primitive
+    )
     return ListExecutionsAnswer(environment.name, found, token)
 
 
@@ -250,7 +263,7 @@ def _get_logs(dcp: ControlPlane, request: GetLogsRequest) -> GetLogsAnswer:
     from dcp_graph_runner.metadata import executions
 
     environment = dcp.environment(request.environment)
-    execution, text = executions.logs_of(dcp, environment, request.manifest_id, request.execution_id)
+    execution, text = executions.logs_of(dcp, environment, request.manifest_id, request.execution_id, request.primitive)
     if text is None:
         return GetLogsAnswer(execution, None, 0)
     return GetLogsAnswer(execution, executions.after(text, request.offset, request.seen), len(text))

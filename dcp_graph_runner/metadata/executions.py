@@ -14,12 +14,18 @@ from dcp_core.settings import masked
 from dcp_graph_runner.metadata.applied import AppliedManifests
 from dcp_graph_runner.metadata.paging import bounded, place_of, token_of, wrong_token
 from dcp_graph_runner.metadata.views import ManifestExecution
+from dcp_graph_runner.ops.manifests import of_primitive
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def list_executions(
-    dcp: ControlPlane, environment: Environment, manifest_id: str, limit: int = 20, page_token: str = ""
+    dcp: ControlPlane,
+    environment: Environment,
+    manifest_id: str,
+    limit: int = 20,
+    page_token: str = "",
+    primitive: str = "",
 ) -> tuple[tuple[ManifestExecution, ...], str]:
     """One page of a manifest's executions, the newest first, and the token of the next.
 
@@ -36,7 +42,7 @@ def list_executions(
     reached: dict[str, str] = dict(place or {})
     ctx = dcp.context(environment)
     found: list[tuple[Resource, Execution]] = []
-    for resource in runnables(dcp, environment, manifest_id):
+    for resource in runnables(dcp, environment, manifest_id, primitive):
         before = reached.get(str(resource.key))
         executions: Sequence[Execution] = dcp.registry.primitive(
             resource.kind, "get_executions", resource=resource, limit=wanted + 1, before=before, ctx=ctx
@@ -50,7 +56,7 @@ def list_executions(
 
 
 def logs_of(
-    dcp: ControlPlane, environment: Environment, manifest_id: str, execution_id: str | None
+    dcp: ControlPlane, environment: Environment, manifest_id: str, execution_id: str | None, primitive: str = ""
 ) -> tuple[ManifestExecution, str | None]:
     """One execution and all that it has logged; of None the newest one. None where its platform keeps no logs.
 
@@ -59,9 +65,9 @@ def logs_of(
         TransientError: A platform cannot be reached.
     """
     ctx = dcp.context(environment)
-    resources = runnables(dcp, environment, manifest_id)
+    resources = runnables(dcp, environment, manifest_id, primitive)
     if execution_id is None:
-        newest, _ = list_executions(dcp, environment, manifest_id, 1)
+        newest, _ = list_executions(dcp, environment, manifest_id, 1, primitive=primitive)
         if not newest:
             raise NotFoundError(
                 f"nothing of {manifest_id} has run",
@@ -99,18 +105,21 @@ def after(text: str, offset: int, seen: str) -> str:
     return text if place < 0 else text[place + len(seen) :]
 
 
-def runnables(dcp: ControlPlane, environment: Environment, manifest_id: str) -> tuple[Resource, ...]:
-    """What runs of a manifest; of one that was destroyed as its last version had it.
+def runnables(
+    dcp: ControlPlane, environment: Environment, manifest_id: str, primitive: str = ""
+) -> tuple[Resource, ...]:
+    """What runs of a manifest, or its resources of one kind; of one that was destroyed as its last version had it.
 
     Raises:
         NotFoundError: It was never applied there.
+        UsageError: It has none of that kind.
     """
     entries = dcp.store.inventory(environment.name, [manifest_id])
     resources: Sequence[Resource] = [entry.resource for entry in entries]
     if not resources:
         newest = AppliedManifests.of(dcp.store).require(environment.name, manifest_id)
         resources = decompose(newest.logical_plan, dcp.registry)
-    return tuple(each for each in resources if each.runnable)
+    return of_primitive(manifest_id, resources, primitive)
 
 
 def told(execution: Execution) -> ManifestExecution:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import attrs
 
 from dcp_core.context import Context
 from dcp_core.control_plane import ControlPlane
-from dcp_core.errors import NotFoundError, UnauthorizedError
+from dcp_core.errors import NotFoundError, UnauthorizedError, UsageError
 from dcp_core.model import Environment, LogicalPlan, Resource
 from dcp_core.records import InventoryEntry
 from dcp_core.sandboxes import find_sandbox
@@ -86,6 +86,22 @@ class Applied:
         with recorded(self.dcp, subject) as deed:
             self.check_allowed(verb)
             yield deed
+
+
+def of_primitive(manifest_id: str, resources: Iterable[Resource], primitive: str) -> tuple[Resource, ...]:
+    """Those of one kind; for "" those that ``run`` starts.
+
+    Raises:
+        UsageError: There is none of that kind.
+    """
+    there = tuple(resources)
+    if not primitive:
+        return tuple(each for each in there if each.runnable)
+    chosen = tuple(each for each in there if each.kind == primitive)
+    if not chosen:
+        hint = nearest(primitive, sorted({each.kind for each in there}), "`pretzel metadata show` lists what it has")
+        raise UsageError(f"{manifest_id} has nothing of the primitive {primitive!r}", hint=hint)
+    return chosen
 
 
 def check_allowed(

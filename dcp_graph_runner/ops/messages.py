@@ -68,10 +68,15 @@ class ResumeAnswer:
 
 @attrs.frozen
 class StopRequest:
-    """Stop what runs of the manifest."""
+    """Stop what runs of the manifest.
+
+    Args:
+        primitive: Of resources of this kind; "" for those that ``run`` starts.
+    """
 
     environment: str
     manifest_id: str
+    primitive: str = ""
 
 
 @attrs.frozen
@@ -91,6 +96,7 @@ class StartRequest:
         params: Values for its parameters, the interval among them.
         wait: Whether the answer comes when they have ended.
         idempotency_key: The same key again gives the same executions; "" for a new one.
+        primitive: Start the resources of this kind instead; "" for those that ``run`` starts.
     """
 
     environment: str
@@ -98,6 +104,7 @@ class StartRequest:
     params: Mapping[str, str] = attrs.Factory(dict)
     wait: bool = False
     idempotency_key: str = ""
+    primitive: str = ""
 
 
 @attrs.frozen

@@ -24,7 +24,7 @@ from dcp_core.records import Execution, ExecutionStatus
 from dcp_core.records import Operation as CoreOperation
 from dcp_core.store import Holder, Lease
 from dcp_graph_runner.holder import current_holder
-from dcp_graph_runner.ops.manifests import Applied
+from dcp_graph_runner.ops.manifests import Applied, of_primitive
 from dcp_graph_runner.ops.messages import (
     RetryAnswer,
     RetryRequest,
@@ -88,6 +88,7 @@ def stop(dcp: ControlPlane, request: StopRequest) -> StopAnswer:
 
     Raises:
         NotFoundError: It is not applied there.
+        UsageError: It has nothing of that primitive; recorded.
         UnauthorizedError: Denied; recorded.
         TransientError: The platform is down.
     """
@@ -96,7 +97,7 @@ def stop(dcp: ControlPlane, request: StopRequest) -> StopAnswer:
     stopped: list[Execution] = []
     with applied.deed("stop") as deed:
         deed.begin()
-        for resource in applied.runnable:
+        for resource in of_primitive(applied.id, applied.resources, request.primitive):
             stopped += dcp.registry.primitive(resource.kind, "stop", resource=resource, ctx=ctx)
         deed.actions = tuple(f"STOP {each.resource.name} {each.id} {each.status}" for each in stopped)
     return StopAnswer(applied.environment.name, applied.id, tuple(stopped))
@@ -113,7 +114,11 @@ def start(dcp: ControlPlane, request: StartRequest) -> StartAnswer:
     """
     applied = Applied.find(dcp, request.environment, request.manifest_id)
     name = request.idempotency_key or dcp.caller.request_id or secrets.token_hex(8)
-    executions = begin(applied, RunKey("start", f"{applied.id}:{name}"), request.params, wait=request.wait)
+    key = RunKey("start", f"{applied.id}:{name}")
+    if request.primitive:
+        executions = begin_resources(applied, key, request.params, request.primitive, wait=request.wait)
+    else:
+        executions = begin(applied, key, request.params, wait=request.wait)
     return StartAnswer(applied.environment.name, applied.id, executions)
 
 
@@ -196,14 +201,39 @@ def begin(applied: Applied, key: RunKey, params: Mapping[str, str], *, wait: boo
     return operator.run(operator.new(key.kind, plan), params, KeyedJournal(key, operator))
 
 
+def begin_resources(
+    applied: Applied, key: RunKey, params: Mapping[str, str], primitive: str, *, wait: bool
+) -> tuple[Execution, ...]:
+    """Start the resources of one kind, whether or not a run would start them: a DAG, which runs the job in its way.
+
+    Raises:
+        UnauthorizedError: Denied; recorded.
+        UsageError: It has nothing of that primitive; recorded.
+        NotSupportedError: The primitive starts nothing; recorded.
+        InvalidSpecError: A parameter looks like a secret; recorded.
+    """
+    with applied.dcp.recording_refusal(key.kind, [ManifestPlan(applied.in_force, ())]):
+        refuse_secrets(params)
+    with applied.deed(key.kind) as deed:
+        resources = of_primitive(applied.id, applied.resources, primitive)
+        deed.begin()
+        executor = _executor(applied, key, JournalledExecutor if wait else StartingExecutor)
+        executions = tuple(executor.wait(each, executor.start(each, params)) for each in resources)
+        deed.actions = tuple(f"START {each.resource.name} {each.id} {each.status}" for each in executions)
+    return executions
+
+
 def _started(applied: Applied, key: RunKey, params: Mapping[str, str]) -> tuple[Execution, ...]:
-    dcp, operator, ctx = applied.dcp, applied.dcp.operator, applied.ctx
+    within = attrs.evolve(applied.ctx, executor=_executor(applied, key, StartingExecutor))
+    of = applied.in_force
+    return tuple(applied.dcp.registry.plugin(of.plugin_type, "run", logical_plan=of, params=params, ctx=within))
+
+
+def _executor(applied: Applied, key: RunKey, kind: type[JournalledExecutor]) -> JournalledExecutor:
+    dcp, operator = applied.dcp, applied.dcp.operator
     journal = KeyedJournal(key, operator)
     lease = journal.begin(operator.new(key.kind, ManifestPlan(applied.in_force, ())), current_holder(dcp.identity))
-    executor = StartingExecutor(lease, journal, dcp.registry, ctx, {}, operator.sleep)
-    within = attrs.evolve(ctx, executor=executor)
-    of = applied.in_force
-    return tuple(dcp.registry.plugin(of.plugin_type, "run", logical_plan=of, params=params, ctx=within))
+    return kind(lease, journal, dcp.registry, applied.ctx, {}, operator.sleep)
 
 
 def check_runnable(applied: Applied) -> None:

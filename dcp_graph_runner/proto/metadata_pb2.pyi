@@ -259,16 +259,18 @@ class ManifestFieldChange(_message.Message):
     def __init__(self, field: _Optional[str] = ..., before: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., after: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., diff: _Optional[str] = ...) -> None: ...
 
 class ListExecutionsRequest(_message.Message):
-    __slots__ = ("manifest_id", "environment", "limit", "page_token")
+    __slots__ = ("manifest_id", "environment", "limit", "page_token", "primitive")
     MANIFEST_ID_FIELD_NUMBER: _ClassVar[int]
     ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    PRIMITIVE_FIELD_NUMBER: _ClassVar[int]
     manifest_id: str
     environment: str
     limit: int
     page_token: str
-    def __init__(self, manifest_id: _Optional[str] = ..., environment: _Optional[str] = ..., limit: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    primitive: str
+    def __init__(self, manifest_id: _Optional[str] = ..., environment: _Optional[str] = ..., limit: _Optional[int] = ..., page_token: _Optional[str] = ..., primitive: _Optional[str] = ...) -> None: ...
 
 class ListExecutionsAnswer(_message.Message):
     __slots__ = ("environment", "executions", "next_page_token")
@@ -316,18 +318,20 @@ class ManifestExecution(_message.Message):
     def __init__(self, id: _Optional[str] = ..., kind: _Optional[str] = ..., resource: _Optional[str] = ..., environment: _Optional[str] = ..., status: _Optional[str] = ..., backend: _Optional[str] = ..., rows_written: _Optional[int] = ..., error: _Optional[str] = ..., params: _Optional[_Mapping[str, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class GetLogsRequest(_message.Message):
-    __slots__ = ("manifest_id", "environment", "execution_id", "offset", "seen")
+    __slots__ = ("manifest_id", "environment", "execution_id", "offset", "seen", "primitive")
     MANIFEST_ID_FIELD_NUMBER: _ClassVar[int]
     ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     SEEN_FIELD_NUMBER: _ClassVar[int]
+    PRIMITIVE_FIELD_NUMBER: _ClassVar[int]
     manifest_id: str
     environment: str
     execution_id: str
     offset: int
     seen: str
-    def __init__(self, manifest_id: _Optional[str] = ..., environment: _Optional[str] = ..., execution_id: _Optional[str] = ..., offset: _Optional[int] = ..., seen: _Optional[str] = ...) -> None: ...
+    primitive: str
+    def __init__(self, manifest_id: _Optional[str] = ..., environment: _Optional[str] = ..., execution_id: _Optional[str] = ..., offset: _Optional[int] = ..., seen: _Optional[str] = ..., primitive: _Optional[str] = ...) -> None: ...
 
 class GetLogsAnswer(_message.Message):
     __slots__ = ("execution", "text", "offset")

@@ -26,7 +26,7 @@ from dcp_graph_runner.proto import model_pb2 as dcp__graph__runner_dot_proto_dot
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n dcp_graph_runner/proto/ops.proto\x12\x06\x64\x63p.v1\x1a\"dcp_graph_runner/proto/model.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"H\n\x0cPauseRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xa4\x01\n\x0bPauseAnswer\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12\x12\n\nwas_paused\x18\x03 \x01(\x08\x12\x0c\n\x04user\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12&\n\x02\x61t\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tschedules\x18\x07 \x03(\t\"9\n\rResumeRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\"_\n\x0cResumeAnswer\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12\x12\n\nwas_paused\x18\x03 \x01(\x08\x12\x11\n\tschedules\x18\x04 \x03(\t\"7\n\x0bStopRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\"Z\n\nStopAnswer\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12\"\n\x07stopped\x18\x03 \x03(\x0b\x32\x11.dcp.v1.Execution\"\xc0\x01\n\x0cStartRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12\x30\n\x06params\x18\x03 \x03(\x0b\x32 .dcp.v1.StartRequest.ParamsEntry\x12\x0c\n\x04wait\x18\x04 \x01(\x08\x12\x17\n\x0fidempotency_key\x18\x05 \x01(\t\x1a-\n\x0bParamsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"F\n\x0cRetryRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12\x0c\n\x04wait\x18\x03 \x01(\x08\"\x86\x02\n\x0f\x42\x61\x63kfillRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12)\n\x05start\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\treprocess\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x0f\n\x07\x64ry_run\x18\x06 \x01(\x08\x12\x19\n\x0cmax_parallel\x18\x07 \x01(\x05H\x01\x88\x01\x01\x12\x12\n\nkeep_going\x18\x08 \x01(\x08\x42\x0c\n\n_reprocessB\x0f\n\r_max_parallel\"I\n\x0c\x41\x64optRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\"M\n\x0eProtectRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12\x11\n\tresources\x18\x03 \x03(\t\"Q\n\nProtection\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\x14\n\x0cis_protected\x18\x02 \x01(\x08\x12\x0f\n\x07\x63hanged\x18\x03 \x01(\x08\x12\n\n\x02\x62y\x18\x04 \x01(\t\"`\n\rProtectAnswer\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12%\n\tresources\x18\x03 \x03(\x0b\x32\x12.dcp.v1.Protection\"O\n\x10UnprotectRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12\x11\n\tresources\x18\x03 \x03(\t\"b\n\x0fUnprotectAnswer\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12%\n\tresources\x18\x03 \x03(\x0b\x32\x12.dcp.v1.Protection\"\x89\x01\n\x0fRollbackRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12\x14\n\x07version\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0f\n\x07\x64ry_run\x18\x04 \x01(\x08\x12\x19\n\x11\x61llow_destructive\x18\x05 \x01(\x08\x42\n\n\x08_version\"H\n\rUnlockRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12\r\n\x05\x66orce\x18\x03 \x01(\x08\"\x81\x01\n\x0cUnlockAnswer\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12$\n\toperation\x18\x03 \x01(\x0b\x32\x11.dcp.v1.Operation\x12\x0e\n\x06holder\x18\x04 \x01(\t\x12\x11\n\twas_alive\x18\x05 \x01(\x08\x32\xf1\x04\n\x03Ops\x12\x32\n\x05Pause\x12\x14.dcp.v1.PauseRequest\x1a\x13.dcp.v1.PauseAnswer\x12\x35\n\x06Resume\x12\x15.dcp.v1.ResumeRequest\x1a\x14.dcp.v1.ResumeAnswer\x12/\n\x04Stop\x12\x13.dcp.v1.StopRequest\x1a\x12.dcp.v1.StopAnswer\x12\x35\n\x05Start\x12\x14.dcp.v1.StartRequest\x1a\x16.dcp.v1.OperationState\x12\x35\n\x05Retry\x12\x14.dcp.v1.RetryRequest\x1a\x16.dcp.v1.OperationState\x12;\n\x08\x42\x61\x63kfill\x12\x17.dcp.v1.BackfillRequest\x1a\x16.dcp.v1.OperationState\x12\x35\n\x05\x41\x64opt\x12\x14.dcp.v1.AdoptRequest\x1a\x16.dcp.v1.OperationState\x12\x38\n\x07Protect\x12\x16.dcp.v1.ProtectRequest\x1a\x15.dcp.v1.ProtectAnswer\x12>\n\tUnprotect\x12\x18.dcp.v1.UnprotectRequest\x1a\x17.dcp.v1.UnprotectAnswer\x12;\n\x08Rollback\x12\x17.dcp.v1.RollbackRequest\x1a\x16.dcp.v1.OperationState\x12\x35\n\x06Unlock\x12\x15.dcp.v1.UnlockRequest\x1a\x14.dcp.v1.UnlockAnswerb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n dcp_graph_runner/proto/ops.proto\x12\x06\x64\x63p.v1\x1a\"dcp_graph_runner/proto/model.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"H\n\x0cPauseRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xa4\x01\n\x0bPauseAnswer\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12\x12\n\nwas_paused\x18\x03 \x01(\x08\x12\x0c\n\x04user\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12&\n\x02\x61t\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tschedules\x18\x07 \x03(\t\"9\n\rResumeRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\"_\n\x0cResumeAnswer\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12\x12\n\nwas_paused\x18\x03 \x01(\x08\x12\x11\n\tschedules\x18\x04 \x03(\t\"J\n\x0bStopRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12\x11\n\tprimitive\x18\x03 \x01(\t\"Z\n\nStopAnswer\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12\"\n\x07stopped\x18\x03 \x03(\x0b\x32\x11.dcp.v1.Execution\"\xd3\x01\n\x0cStartRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12\x30\n\x06params\x18\x03 \x03(\x0b\x32 .dcp.v1.StartRequest.ParamsEntry\x12\x0c\n\x04wait\x18\x04 \x01(\x08\x12\x17\n\x0fidempotency_key\x18\x05 \x01(\t\x12\x11\n\tprimitive\x18\x06 \x01(\t\x1a-\n\x0bParamsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"F\n\x0cRetryRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12\x0c\n\x04wait\x18\x03 \x01(\x08\"\x86\x02\n\x0f\x42\x61\x63kfillRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12)\n\x05start\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\treprocess\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x0f\n\x07\x64ry_run\x18\x06 \x01(\x08\x12\x19\n\x0cmax_parallel\x18\x07 \x01(\x05H\x01\x88\x01\x01\x12\x12\n\nkeep_going\x18\x08 \x01(\x08\x42\x0c\n\n_reprocessB\x0f\n\r_max_parallel\"I\n\x0c\x41\x64optRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\"M\n\x0eProtectRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12\x11\n\tresources\x18\x03 \x03(\t\"Q\n\nProtection\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\x14\n\x0cis_protected\x18\x02 \x01(\x08\x12\x0f\n\x07\x63hanged\x18\x03 \x01(\x08\x12\n\n\x02\x62y\x18\x04 \x01(\t\"`\n\rProtectAnswer\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12%\n\tresources\x18\x03 \x03(\x0b\x32\x12.dcp.v1.Protection\"O\n\x10UnprotectRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12\x11\n\tresources\x18\x03 \x03(\t\"b\n\x0fUnprotectAnswer\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12%\n\tresources\x18\x03 \x03(\x0b\x32\x12.dcp.v1.Protection\"\x89\x01\n\x0fRollbackRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12\x14\n\x07version\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0f\n\x07\x64ry_run\x18\x04 \x01(\x08\x12\x19\n\x11\x61llow_destructive\x18\x05 \x01(\x08\x42\n\n\x08_version\"H\n\rUnlockRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12\r\n\x05\x66orce\x18\x03 \x01(\x08\"\x81\x01\n\x0cUnlockAnswer\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0bmanifest_id\x18\x02 \x01(\t\x12$\n\toperation\x18\x03 \x01(\x0b\x32\x11.dcp.v1.Operation\x12\x0e\n\x06holder\x18\x04 \x01(\t\x12\x11\n\twas_alive\x18\x05 \x01(\x08\x32\xf1\x04\n\x03Ops\x12\x32\n\x05Pause\x12\x14.dcp.v1.PauseRequest\x1a\x13.dcp.v1.PauseAnswer\x12\x35\n\x06Resume\x12\x15.dcp.v1.ResumeRequest\x1a\x14.dcp.v1.ResumeAnswer\x12/\n\x04Stop\x12\x13.dcp.v1.StopRequest\x1a\x12.dcp.v1.StopAnswer\x12\x35\n\x05Start\x12\x14.dcp.v1.StartRequest\x1a\x16.dcp.v1.OperationState\x12\x35\n\x05Retry\x12\x14.dcp.v1.RetryRequest\x1a\x16.dcp.v1.OperationState\x12;\n\x08\x42\x61\x63kfill\x12\x17.dcp.v1.BackfillRequest\x1a\x16.dcp.v1.OperationState\x12\x35\n\x05\x41\x64opt\x12\x14.dcp.v1.AdoptRequest\x1a\x16.dcp.v1.OperationState\x12\x38\n\x07Protect\x12\x16.dcp.v1.ProtectRequest\x1a\x15.dcp.v1.ProtectAnswer\x12>\n\tUnprotect\x12\x18.dcp.v1.UnprotectRequest\x1a\x17.dcp.v1.UnprotectAnswer\x12;\n\x08Rollback\x12\x17.dcp.v1.RollbackRequest\x1a\x16.dcp.v1.OperationState\x12\x35\n\x06Unlock\x12\x15.dcp.v1.UnlockRequest\x1a\x14.dcp.v1.UnlockAnswerb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,35 +44,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESUMEANSWER']._serialized_start=413
   _globals['_RESUMEANSWER']._serialized_end=508
   _globals['_STOPREQUEST']._serialized_start=510
-  _globals['_STOPREQUEST']._serialized_end=565
-  _globals['_STOPANSWER']._serialized_start=567
-  _globals['_STOPANSWER']._serialized_end=657
-  _globals['_STARTREQUEST']._serialized_start=660
-  _globals['_STARTREQUEST']._serialized_end=852
-  _globals['_STARTREQUEST_PARAMSENTRY']._serialized_start=807
-  _globals['_STARTREQUEST_PARAMSENTRY']._serialized_end=852
-  _globals['_RETRYREQUEST']._serialized_start=854
-  _globals['_RETRYREQUEST']._serialized_end=924
-  _globals['_BACKFILLREQUEST']._serialized_start=927
-  _globals['_BACKFILLREQUEST']._serialized_end=1189
-  _globals['_ADOPTREQUEST']._serialized_start=1191
-  _globals['_ADOPTREQUEST']._serialized_end=1264
-  _globals['_PROTECTREQUEST']._serialized_start=1266
-  _globals['_PROTECTREQUEST']._serialized_end=1343
-  _globals['_PROTECTION']._serialized_start=1345
-  _globals['_PROTECTION']._serialized_end=1426
-  _globals['_PROTECTANSWER']._serialized_start=1428
-  _globals['_PROTECTANSWER']._serialized_end=1524
-  _globals['_UNPROTECTREQUEST']._serialized_start=1526
-  _globals['_UNPROTECTREQUEST']._serialized_end=1605
-  _globals['_UNPROTECTANSWER']._serialized_start=1607
-  _globals['_UNPROTECTANSWER']._serialized_end=1705
-  _globals['_ROLLBACKREQUEST']._serialized_start=1708
-  _globals['_ROLLBACKREQUEST']._serialized_end=1845
-  _globals['_UNLOCKREQUEST']._serialized_start=1847
-  _globals['_UNLOCKREQUEST']._serialized_end=1919
-  _globals['_UNLOCKANSWER']._serialized_start=1922
-  _globals['_UNLOCKANSWER']._serialized_end=2051
-  _globals['_OPS']._serialized_start=2054
-  _globals['_OPS']._serialized_end=2679
+  _globals['_STOPREQUEST']._serialized_end=584
+  _globals['_STOPANSWER']._serialized_start=586
+  _globals['_STOPANSWER']._serialized_end=676
+  _globals['_STARTREQUEST']._serialized_start=679
+  _globals['_STARTREQUEST']._serialized_end=890
+  _globals['_STARTREQUEST_PARAMSENTRY']._serialized_start=845
+  _globals['_STARTREQUEST_PARAMSENTRY']._serialized_end=890
+  _globals['_RETRYREQUEST']._serialized_start=892
+  _globals['_RETRYREQUEST']._serialized_end=962
+  _globals['_BACKFILLREQUEST']._serialized_start=965
+  _globals['_BACKFILLREQUEST']._serialized_end=1227
+  _globals['_ADOPTREQUEST']._serialized_start=1229
+  _globals['_ADOPTREQUEST']._serialized_end=1302
+  _globals['_PROTECTREQUEST']._serialized_start=1304
+  _globals['_PROTECTREQUEST']._serialized_end=1381
+  _globals['_PROTECTION']._serialized_start=1383
+  _globals['_PROTECTION']._serialized_end=1464
+  _globals['_PROTECTANSWER']._serialized_start=1466
+  _globals['_PROTECTANSWER']._serialized_end=1562
+  _globals['_UNPROTECTREQUEST']._serialized_start=1564
+  _globals['_UNPROTECTREQUEST']._serialized_end=1643
+  _globals['_UNPROTECTANSWER']._serialized_start=1645
+  _globals['_UNPROTECTANSWER']._serialized_end=1743
+  _globals['_ROLLBACKREQUEST']._serialized_start=1746
+  _globals['_ROLLBACKREQUEST']._serialized_end=1883
+  _globals['_UNLOCKREQUEST']._serialized_start=1885
+  _globals['_UNLOCKREQUEST']._serialized_end=1957
+  _globals['_UNLOCKANSWER']._serialized_start=1960
+  _globals['_UNLOCKANSWER']._serialized_end=2089
+  _globals['_OPS']._serialized_start=2092
+  _globals['_OPS']._serialized_end=2717
 # @@protoc_insertion_point(module_scope)

@@ -59,12 +59,14 @@ class ResumeAnswer(_message.Message):
     def __init__(self, environment: _Optional[str] = ..., manifest_id: _Optional[str] = ..., was_paused: bool = ..., schedules: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StopRequest(_message.Message):
-    __slots__ = ("environment", "manifest_id")
+    __slots__ = ("environment", "manifest_id", "primitive")
     ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
     MANIFEST_ID_FIELD_NUMBER: _ClassVar[int]
+    PRIMITIVE_FIELD_NUMBER: _ClassVar[int]
     environment: str
     manifest_id: str
-    def __init__(self, environment: _Optional[str] = ..., manifest_id: _Optional[str] = ...) -> None: ...
+    primitive: str
+    def __init__(self, environment: _Optional[str] = ..., manifest_id: _Optional[str] = ..., primitive: _Optional[str] = ...) -> None: ...
 
 class StopAnswer(_message.Message):
     __slots__ = ("environment", "manifest_id", "stopped")
@@ -77,7 +79,7 @@ class StopAnswer(_message.Message):
     def __init__(self, environment: _Optional[str] = ..., manifest_id: _Optional[str] = ..., stopped: _Optional[_Iterable[_Union[_model_pb2.Execution, _Mapping]]] = ...) -> None: ...
 
 class StartRequest(_message.Message):
-    __slots__ = ("environment", "manifest_id", "params", "wait", "idempotency_key")
+    __slots__ = ("environment", "manifest_id", "params", "wait", "idempotency_key", "primitive")
     class ParamsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -90,12 +92,14 @@ class StartRequest(_message.Message):
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     WAIT_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    PRIMITIVE_FIELD_NUMBER: _ClassVar[int]
     environment: str
     manifest_id: str
     params: _containers.ScalarMap[str, str]
     wait: bool
     idempotency_key: str
-    def __init__(self, environment: _Optional[str] = ..., manifest_id: _Optional[str] = ..., params: _Optional[_Mapping[str, str]] = ..., wait: bool = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+    primitive: str
+    def __init__(self, environment: _Optional[str] = ..., manifest_id: _Optional[str] = ..., params: _Optional[_Mapping[str, str]] = ..., wait: bool = ..., idempotency_key: _Optional[str] = ..., primitive: _Optional[str] = ...) -> None: ...
 
 class RetryRequest(_message.Message):
     __slots__ = ("environment", "manifest_id", "wait")

@@ -9,7 +9,7 @@ import click
 
 from pretzel import exits
 from pretzel.groups import Lazy, LazyGroup
-from pretzel.options import command, given, shared_options
+from pretzel.options import command, given, primitive_option, shared_options
 from pretzel.output import TEXT
 
 if TYPE_CHECKING:
@@ -106,12 +106,13 @@ def _history(session: Session, manifest: str, limit: int, page_token: str, diffs
     return _told(session, answer, "version", answer.versions, render)
 
 
-def _executions(session: Session, manifest: str, limit: int, page_token: str) -> int:
+def _executions(session: Session, manifest: str, limit: int, page_token: str, primitive: str) -> int:
     """List what a manifest's jobs have run, the newest first, whoever started it."""
     from dcp_graph_runner.api.metadata import LIST_EXECUTIONS, ListExecutionsRequest
     from pretzel.rendering.metadata import render_executions
 
-    request = ListExecutionsRequest(session.manifest_id(manifest), session.environment_name, limit, page_token)
+    environment = session.environment_name
+    request = ListExecutionsRequest(session.manifest_id(manifest), environment, limit, page_token, primitive)
     answer = session.call(LIST_EXECUTIONS, request)
 
     def render(screen: Screen) -> None:
@@ -123,7 +124,7 @@ def _executions(session: Session, manifest: str, limit: int, page_token: str) ->
     return _told(session, answer, "execution", answer.executions, render)
 
 
-def _logs(session: Session, manifest: str, execution: str | None, follow: bool) -> int:
+def _logs(session: Session, manifest: str, execution: str | None, follow: bool, primitive: str) -> int:
     """Show what an execution of a manifest has logged: the newest one, or the one named.
 
     With --follow the command goes on until the execution has ended; its exit status is 1 when that failed.
@@ -133,7 +134,7 @@ def _logs(session: Session, manifest: str, execution: str | None, follow: bool) 
     from dcp_core.errors import NotSupportedError
     from dcp_graph_runner.api.metadata import GET_LOGS, GetLogsRequest
 
-    request = GetLogsRequest(session.manifest_id(manifest), session.environment_name, execution)
+    request = GetLogsRequest(session.manifest_id(manifest), session.environment_name, execution, primitive=primitive)
     parts: list[str] = []
     unfinished = ""  # a line that has no end yet
     while True:
@@ -243,13 +244,14 @@ history_command = command(
         click.Option(["--diff/--no-diff", "diffs"], default=True, help="Whether changed texts are shown line by line."),
     ],
 )
-executions_command = command(_executions, [_manifest(), *_pages(20)])
+executions_command = command(_executions, [_manifest(), *_pages(20), primitive_option()])
 logs_command = command(
     _logs,
     [
         _manifest(),
         click.Option(["--execution"], metavar="ID", help="This one; by default the newest."),
         click.Option(["--follow", "-f"], is_flag=True, help="Go on until it has ended."),
+        primitive_option(),
     ],
 )
 lineage_command = command(

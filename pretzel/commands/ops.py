@@ -8,7 +8,7 @@ import click
 
 from pretzel import exits
 from pretzel.groups import Lazy, LazyGroup
-from pretzel.options import command, shared_options
+from pretzel.options import command, primitive_option, shared_options
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -45,29 +45,31 @@ def _resume(session: Session, manifest: str) -> int:
     return _tell(session, answer, lambda screen: render_resume(screen, answer))
 
 
-def _stop(session: Session, manifest: str) -> int:
+def _stop(session: Session, manifest: str, primitive: str) -> int:
     """Stop what runs of a manifest, and wait until it has stopped; its tables are as before or as after."""
     from dcp_graph_runner.api.ops import STOP
     from dcp_graph_runner.ops.messages import StopRequest
     from pretzel.rendering.ops import render_executions
 
-    answer = session.call(STOP, StopRequest(*_target(session, manifest)))
+    answer = session.call(STOP, StopRequest(*_target(session, manifest), primitive))
     return _tell(
         session, answer, lambda screen: render_executions(screen, answer.manifest_id, answer.stopped, "nothing runs")
     )
 
 
-def _start(session: Session, manifest: str, param: tuple[str, ...], wait: bool, key: str) -> int:
+def _start(session: Session, manifest: str, param: tuple[str, ...], wait: bool, key: str, primitive: str) -> int:
     """Run a manifest's jobs as they were last applied.
 
     Without --wait it ends as soon as they are accepted; where the driver lives in this process, it waits all the same.
+    With --primitive its resources of that kind are started instead: a DAG, which runs the job with its retries.
     """
     from dcp_graph_runner.api.ops import START
     from dcp_graph_runner.ops.messages import StartRequest
     from pretzel.commands.running import parameters
 
     environment, id = _target(session, manifest)
-    request = StartRequest(environment, id, parameters(param), _waits(session, wait), key)
+    waits = wait if primitive else _waits(session, wait)
+    request = StartRequest(environment, id, parameters(param), waits, key, primitive)
     with session.progress:
         answer = session.call(START, request)
     return _tell_started(session, answer, answer.executions)
@@ -262,7 +264,7 @@ pause_command = command(
     _pause, [_manifest(), click.Option(["--reason"], default="", metavar="WORDS", help="For whoever wonders why.")]
 )
 resume_command = command(_resume, [_manifest()])
-stop_command = command(_stop, [_manifest()])
+stop_command = command(_stop, [_manifest(), primitive_option()])
 start_command = command(
     _start,
     [
@@ -270,6 +272,7 @@ start_command = command(
         click.Option(["--param"], multiple=True, metavar="KEY=VALUE", help="A value for a parameter; repeatable."),
         _wait(),
         click.Option(["--key"], default="", metavar="TEXT", help="The same key again gives the same execution."),
+        primitive_option(),
     ],
 )
 retry_command = command(_retry, [_manifest(), _wait()])

@@ -18,6 +18,7 @@ from dcp_core.settings import masked
 from dcp_primitives.airflow.service.airflow import AirflowService
 from dcp_primitives.airflow.service.views import Run
 from dcp_primitives.airflow.service.waiting import STOPPED
+from dcp_primitives.airflow.spec import KIND
 
 BACKEND = "airflow"
 REACHABLE = 1000
@@ -151,7 +152,7 @@ class Runs:
 
     def _why(self, run: Run) -> str:
         bad = [each.id for each in self.service.tasks(self.resource.name, run.id) if each.state in _BAD]
-        logs = f"`pretzel metadata logs {self.resource.manifest_id} {run.id}`"
+        logs = f"`pretzel metadata logs {self.resource.manifest_id} --primitive {KIND} --execution {run.id}`"
         return f"task {', '.join(bad)} failed; {logs} shows what it said" if bad else "somebody set it to failed"
 
 
