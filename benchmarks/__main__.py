@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import controller, driver, ingestion, operations, run, server, start_up, tpch
+from benchmarks import controller, dags, driver, ingestion, operations, run, server, start_up, tpch
 
 BENCHMARKS = {
     "start_up": start_up.main,
@@ -15,6 +15,7 @@ BENCHMARKS = {
     "controller": controller.main,
     "server": server.main,
     "operations": operations.main,
+    "dags": dags.main,
 }
 
 
