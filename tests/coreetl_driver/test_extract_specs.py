@@ -87,7 +87,8 @@ def test_what_can_be_extracted_passes() -> None:
         ({"mode": "overwrite_partitions"}, "mode overwrite_partitions replaces rows"),
         ({"source": evolve(SOURCE, chunk_rows=0)}, "chunk_rows is 0"),
         ({"kind": "query"}, "has no source"),
-        ({"kind": "stream"}, "job kind 'stream' is not supported by this driver"),
+        ({"kind": "stream"}, "a job of kind 'stream' needs a source topic"),
+        ({"kind": "copy"}, "job kind 'copy' is not supported by this driver"),
     ],
 )
 def test_what_contradicts_itself_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -99,8 +100,8 @@ def test_what_contradicts_itself_is_refused(changes: dict[str, Any], message: st
 
 def test_a_kind_that_the_driver_does_not_know_is_told_with_those_it_does() -> None:
     with pytest.raises(InvalidSpecError) as refused:
-        check_spec(spec(source=SourceTopic("clicks"), kind="stream"))
-    assert refused.value.hint == "it knows: query, extract"
+        check_spec(spec(source=SourceTopic("clicks"), kind="copy"))
+    assert refused.value.hint == "it knows: query, extract, stream"
 
 
 def test_a_run_takes_full_refresh_and_no_other_parameter() -> None:

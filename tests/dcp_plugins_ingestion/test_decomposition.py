@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coreetl_driver import SourceTable, SourceTopic
+from coreetl_driver.job.stream_table import DEAD_LETTER_COLUMNS
 from dcp_core.documents import from_json
 from dcp_core.errors import InvalidSpecError
 from dcp_core.model import LogicalPlan, Metadata, Source
@@ -115,6 +116,8 @@ def test_a_stream_wants_topic_two_tables_job_and_dag_each_after_what_it_needs(
     spec = from_json(job.spec, CoreetlJob)
     assert spec.kind == "stream"
     assert spec.source == SourceTopic(topic.name, "json", dead_letter.name, stream.checkpoint_interval_s)
+    columns = [(each["name"], each["type"], each["required"]) for each in dead_letter.spec["columns"]]
+    assert columns == [(each.name, str(each.type), each.required) for each in DEAD_LETTER_COLUMNS]
     if stream.schedule:
         assert resources[4].name == f"{prefix}{stream.table_name}_maintenance_dag"
         assert resources[4].depends_on == (job.key,)

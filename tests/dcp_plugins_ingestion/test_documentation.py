@@ -17,7 +17,7 @@ from tests.end_to_end.projects import Project
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "manifests" / "ingestion"
-PLANNED = ROOT / "examples" / "planned"
+KAFKA = ROOT / "examples" / "kafka"
 PAGE = (ROOT / "docs" / "ingestion.md").read_text()
 
 
@@ -42,7 +42,7 @@ def test_every_key_is_in_the_page(plugin: Plugin) -> None:
 def test_the_page_shows_the_examples() -> None:
     shown = re.findall(r"```yaml\n# (\S+)\n(.*?)```", PAGE, re.S)
     assert sorted(file for file, _ in shown) == sorted(
-        str(each.relative_to(ROOT)) for each in (*EXAMPLES.glob("*.yaml"), *PLANNED.glob("*.yaml"))
+        str(each.relative_to(ROOT)) for each in (*EXAMPLES.glob("*.yaml"), *KAFKA.glob("*.yaml"))
     )
     for file, text in shown:
         assert (ROOT / file).read_text() == text
@@ -52,7 +52,7 @@ def test_the_page_shows_the_examples() -> None:
 def project(tmp_path: Path) -> Project:
     """The examples of ingestion in a project of their own, with the examples' settings."""
     shutil.copytree(EXAMPLES, tmp_path / "manifests" / "ingestion")
-    shutil.copytree(PLANNED, tmp_path / "manifests" / "planned")
+    shutil.copytree(KAFKA, tmp_path / "manifests" / "kafka")
     shutil.copy(ROOT / "examples" / "dcp.toml", tmp_path)
     return Project(tmp_path)
 

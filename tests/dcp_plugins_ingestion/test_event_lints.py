@@ -124,3 +124,36 @@ def test_what_json_can_carry_is_a_type_of_a_field(stream: Workbench, of: str) ->
 def test_what_json_cannot_carry_is_refused(stream: Workbench, of: str) -> None:
     found = stream.replace("{name: view_id, type: string,", f"{{name: view_id, type: '{of}',").told()
     assert (found["stream.json_type"].line, found["stream.json_type"].column) == (13, 29)
+
+
+SCHEMAS = "  config: {min.insync.replicas: 2}\n  schemas:\n    value: {file: view.json, compatibility: BACKWARD}\n"
+
+
+def with_schema(stream: Workbench, text: str, more: str = "") -> Workbench:
+    (stream.file.parent / "view.json").write_text(text)
+    return stream.replace("  config: {min.insync.replicas: 2}\n", SCHEMAS + more)
+
+
+def test_a_schema_is_read_from_the_file_beside_the_manifest(stream: Workbench) -> None:
+    with_schema(stream, '{"type": "object"}')
+    assert stream.findings() == ()
+    (topic, *_) = stream.plugin.decompose(stream.plan())
+    assert topic.spec["schemas"] == {
+        "value": {"schema": '{"type": "object"}', "type": "JSON", "compatibility": "BACKWARD"}
+    }
+
+
+def test_a_schema_that_is_no_json_or_not_there_is_refused_at_its_place(stream: Workbench) -> None:
+    with_schema(stream, "{", "    key: {file: nope.avsc, type: AVRO}\n")
+    with pytest.raises(InvalidManifestError) as refused:
+        stream.plan()
+    assert {each.code for each in refused.value.diagnostics} == {"topic.schema", "file.missing"}
+    assert all(each.line for each in refused.value.diagnostics)
+
+
+def test_values_of_another_format_than_the_stream_reads_are_refused(stream: Workbench) -> None:
+    with_schema(stream, "{}")
+    stream.replace("compatibility: BACKWARD", "type: AVRO")
+    with pytest.raises(InvalidManifestError) as refused:
+        stream.plan()
+    assert [each.code for each in refused.value.diagnostics] == ["stream.schema_type"]

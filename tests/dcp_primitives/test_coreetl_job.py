@@ -13,7 +13,7 @@ from attrs import evolve
 
 from coreetl_driver import Column, SinkMode, SourceTable, SourceTopic
 from dcp_core.context import Context, SharedObjects
-from dcp_core.errors import ConflictError, InvalidSpecError, NotFoundError
+from dcp_core.errors import ConflictError, InvalidSpecError, NotFoundError, SettingsError
 from dcp_core.intervals import Interval
 from dcp_core.model import Effect, Owner, Resource
 from dcp_core.records import ExecutionStatus
@@ -25,6 +25,7 @@ from tests.coreetl_driver.certifying import Authority
 
 TABLE = "derived_datasets.daily_orders"
 JOB = "playground_alice__daily_orders_job"
+CLICKS = SourceTopic("clicks", dead_letter_table="ingestion.clicks_dead")
 ORDERS = SourceTable("shop", "orders", {"order_id": "id", "qty": "qty"})
 PRIMITIVE = CoreetlJobPrimitive()
 
@@ -135,6 +136,8 @@ def test_a_job_says_which_backend_it_will_run_on_and_why(
         ({"routes": [{"backend": "locl"}]}, {}, "[[coreetl.routes]] 1 is 'locl', and no such", '"local"?'),
         ({"backend": "emr"}, {"kind": "extract", "source": ORDERS, "sql": ""},
          "compute backend 'emr' runs no job of kind 'extract'", "workflow.compute.backend in the manifest"),
+        ({"backend": "emr"}, {"kind": "stream", "source": CLICKS, "sql": "", "mode": SinkMode.APPEND},
+         "compute backend 'emr' runs no job of kind 'stream'", "streams run on backend local"),
         ({"backend": "sk8"}, {"read_overlay": True}, "'sk8' reads production only", "choose another backend"),
     ],
 )  # fmt: skip
@@ -380,7 +383,6 @@ def test_the_rendered_dag_runs_the_job_over_http(
 
 
 ORDERS = SourceTable("shop", "public.orders", {"order_id": "id", "qty": "quantity"}, cursor="qty")
-CLICKS = SourceTopic("clicks", dead_letter_table="ingestion.clicks_dead")
 
 
 @pytest.fixture
@@ -424,14 +426,30 @@ def test_a_source_survives_the_way_through_a_plan(job: Any, source: Any) -> None
 def test_a_kind_that_no_driver_knows_is_planned_in_full_and_refused_when_it_is_created(
     job: Any, alice: Context
 ) -> None:
-    resource = job(sql="", kind="stream", source=CLICKS, mode=SinkMode.APPEND)
+    resource = job(sql="", kind="copy", source=CLICKS, mode=SinkMode.APPEND)
     desired = PRIMITIVE.get_desired_state(resource, alice)
     assert desired.values["source"]["dead_letter_table"] == "ingestion.clicks_dead"
     assert PRIMITIVE.get_actual_state(resource, alice) is None
     assert PRIMITIVE.compare(resource, desired, None)
-    with pytest.raises(InvalidSpecError, match="job kind 'stream' is not supported by this driver") as refused:
+    with pytest.raises(InvalidSpecError, match="job kind 'copy' is not supported by this driver") as refused:
         PRIMITIVE.create(resource, desired, alice)
-    assert refused.value.hint == "it knows: query, extract"
+    assert refused.value.hint == "it knows: query, extract, stream"
+
+
+def test_a_stream_needs_a_broker_that_the_driver_knows(job: Any, here: Context) -> None:
+    resource = job(sql="", kind="stream", source=CLICKS, mode=SinkMode.APPEND)
+    desired = PRIMITIVE.get_desired_state(resource, here)
+    with pytest.raises(SettingsError, match="the driver knows no broker: set bootstrap_servers"):
+        PRIMITIVE.create(resource, desired, here)
+    kafka = {"kafka": {"bootstrap_servers": ["127.0.0.1:1"]}}
+    known = evolve(
+        here, settings=evolve(here.settings, values={**here.settings.values, **kafka}), shared_objects=SharedObjects()
+    )
+    PRIMITIVE.create(resource, desired, known)
+    actual = PRIMITIVE.get_actual_state(resource, known)
+    assert actual is not None
+    assert PRIMITIVE.compare(resource, desired, actual) == ()
+    known.shared_objects.close()
 
 
 def test_a_job_whose_connection_is_not_configured_is_refused_with_the_nearest(job: Any, shop: Context) -> None:
