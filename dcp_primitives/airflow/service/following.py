@@ -53,7 +53,7 @@ class Following:
         check_not_elsewhere(before.reading.view, expected)
         there = self.place.read(expected.dag_id)
         done: Deployment | None = None
-        if there is None or there.text != text:
+        if there is None or there.text != text or there.faults:
             done = self.place.write(expected.dag_id, text)
             where = self.place.describe(expected.dag_id)
             self.ctx.log.info("deployed version %s of DAG %s to %s", expected.version, expected.dag_id, where)
