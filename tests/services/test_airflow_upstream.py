@@ -1,0 +1,237 @@
+"""Datasets that read each other on a real Airflow: its graph, runs that updates start, runs that wait deferred."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from attrs import define
+
+from coreetl_driver.server import DriverServer
+from dcp_core.settings import Settings
+from tests.end_to_end.projects import Project, order, orders_schema
+from tests.services import airflow_server, servers
+from tests.services.airflow_server import AirflowServer
+from tests.services.conftest import require
+
+TOKEN = "a-token-of-the-services"
+CLEAN, STARTED, WAITING = "clean_orders_dag", "started_totals_dag", "waiting_totals_dag"
+LONG, LIMITED, FAILING = "long_orders_dag", "limited_orders_dag", "failing_orders_dag"
+COPY = "playground_alice__waiting_totals_dag"
+PRODUCTION, MINE = "pedregal.derived_datasets", "pedregal-playground-alice.derived_datasets"
+MANIFEST = """\
+metadata:
+  technical_owner: logistics-de
+  tier: 1
+dataset:
+  name: {name}
+  fields:
+    - {{name: order_id, type: string, nullable: {nullable}}}
+    - {{name: amount, type: long}}
+workflow:
+  sql: {name}.sql
+"""
+TODAY = datetime.now(UTC)
+# Half a year away from now: nothing but these tests starts a run.
+SCHEDULED = MANIFEST + f'  schedule: "0 4 1 {(TODAY.month + 5) % 12 + 1} *"\n  start_date: "{TODAY:%Y-%m-%d}"\n'
+ORDERS = "SELECT order_id, amount FROM raw.orders"
+TOTALS = "SELECT order_id, amount FROM derived_datasets.clean_orders"
+# Some seconds of the engine, and as many rows as there are orders.
+SLOW = " WHERE (SELECT sum(a.n * b.n % 7) FROM raw.numbers a, raw.numbers b) >= 0"
+NUMBERS = 45_000
+# What a platform team would write into a template of its own. Not quicker still: Airflow's scheduler takes a task for
+# killed that comes back before it has heard that the worker is through with it, and tries it again.
+QUICK = {"POLL_S = 10": "POLL_S = 1", "DEFERRED_S = 20": "DEFERRED_S = 6", "UPSTREAM_S = 30": "UPSTREAM_S = 6"}
+
+
+@define
+class Platform:
+    """Production, filled through a driver that is a service, and an Airflow that reads its DAGs."""
+
+    project: Project
+    driver: DriverServer
+    airflow: AirflowServer
+
+    def executions(self, job_id: str) -> list[Any]:
+        """The oldest first."""
+        request = urllib.request.Request(
+            f"{self.driver.http_url}/v1/executions?job_id={job_id}", headers={"authorization": f"Bearer {TOKEN}"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            found: list[Any] = json.load(answer)["executions"]
+        return found[::-1]
+
+    def task(self, dag_id: str, run_id: str, task_id: str = "run_job") -> Any:
+        return self.airflow.call("GET", f"{self._task(dag_id, run_id)}/{task_id}")
+
+    def wait_for_state(self, dag_id: str, run_id: str, state: str, task_id: str = "run_job") -> None:
+        def has_come() -> bool:
+            return bool(self.task(dag_id, run_id, task_id)["state"] == state)
+
+        servers.wait_until(has_come, f"{task_id} of {dag_id} to be {state}", self.airflow.log)
+
+    def mark(self, dag_id: str, run_id: str, state: str) -> None:
+        """As a user does in Airflow's pages."""
+        self.airflow.call("PATCH", f"{self._task(dag_id, run_id)}/run_job", {"new_state": state})
+
+    def clear(self, dag_id: str, run_id: str) -> None:
+        body = {"dry_run": False, "dag_run_id": run_id, "task_ids": ["run_job"], "only_failed": False}
+        self.airflow.call("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", body)
+
+    def assets(self) -> dict[str, dict[str, set[str]]]:
+        """By name: the DAGs that are started by an asset, that fill it and that read it."""
+        found = self.airflow.call("GET", "/api/v2/assets?limit=100")["assets"]
+        parts = ("scheduled_dags", "producing_tasks", "consuming_tasks")
+        return {one["name"]: {part: {each["dag_id"] for each in one[part]} for part in parts} for one in found}
+
+    def runs(self, dag_id: str) -> list[Any]:
+        found: list[Any] = self.airflow.call("GET", f"/api/v2/dags/{dag_id}/dagRuns")["dag_runs"]
+        return found
+
+    def _task(self, dag_id: str, run_id: str) -> str:
+        return f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances"
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    require("airflow")
+    import pyarrow as pa
+
+    root = tmp_path_factory.mktemp("project")
+    project = Project(root, {"COREETL_TOKEN": TOKEN})
+    template = files("dcp_primitives.airflow").joinpath("dag.py.txt").read_text()
+    for shipped, quick in QUICK.items():
+        assert template.count(f"\n{shipped} ") == 1
+        template = template.replace(shipped, quick)
+    project.write("dag_template.py", template)
+    project.write("dcp.toml", "")
+    project.source("raw.orders", [order("a", 1), order("b", 2)], orders_schema())
+    numbers = pa.table({"n": pa.array(range(NUMBERS), pa.int64())})
+    project.catalog("pedregal").create_table("raw.numbers", schema=numbers.schema).append(numbers)
+    project.dataset("clean_orders", with_(SCHEDULED), ORDERS)
+    project.dataset("started_totals", with_(MANIFEST + "  upstream: assets\n"), TOTALS)
+    project.dataset("waiting_totals", with_(SCHEDULED + "  upstream: sensors\n"), TOTALS)
+    project.dataset("long_orders", with_(SCHEDULED + "  retries: 0\n"), ORDERS + SLOW)
+    project.dataset("limited_orders", with_(SCHEDULED + "  retries: 0\n  timeout: 4s\n"), ORDERS + SLOW)
+    nothing = ORDERS.replace("order_id", "nullif(order_id, order_id) AS order_id") + SLOW
+    project.dataset("failing_orders", with_(SCHEDULED, nullable=False), nothing)
+    callers = {"airflow": {"token": TOKEN, "environments": ["production", "playground_*"]}}
+    driver = DriverServer(Settings(root, {"coreetl_tokens": callers}, {}))
+    try:
+        told = f'url = "{driver.grpc_url}"\ntoken = "${{COREETL_TOKEN}}"\n'
+        project.write("dcp.toml", f'[coreetl]\n{told}[airflow]\ntemplate = "dag_template.py"\n')
+        for arguments in (["manifests", "-e", "production"], ["manifests/derived_dataset/waiting_totals.yaml"]):
+            answer = project.pretzel("apply", *arguments, timeout_s=200)
+            assert answer.status == 0, answer.out + answer.err
+        home, environ = tmp_path_factory.mktemp("airflow"), {"COREETL_URL": driver.http_url, "COREETL_TOKEN": TOKEN}
+        with airflow_server.started(home, dags=root / ".dcp" / "dags", environ=environ) as airflow:
+            airflow.wait_for_dag(CLEAN, STARTED, WAITING, LONG, LIMITED, FAILING, COPY)
+            yield Platform(project, driver, airflow)
+    finally:
+        driver.stop()
+
+
+def with_(manifest: str, *, nullable: bool = True) -> str:
+    return manifest.replace("{nullable}", str(nullable).lower())
+
+
+def test_the_files_are_loaded_without_errors_and_warnings(platform: Platform) -> None:
+    assert platform.airflow.import_errors() == {}
+    assert platform.airflow.call("GET", "/api/v2/dagWarnings")["dag_warnings"] == []
+    said = platform.airflow.call("GET", f"/api/v2/dags/{CLEAN}/details")["doc_md"]
+    assert "derived_dataset/clean_orders" in said
+    assert f"`{PRODUCTION}.clean_orders`" in said
+
+
+def test_airflows_graph_shows_who_fills_and_who_reads_a_table(platform: Platform) -> None:
+    assets = platform.assets()
+    orders = assets[f"{PRODUCTION}.clean_orders"]
+    assert orders["producing_tasks"] == {CLEAN}
+    assert orders["consuming_tasks"] == {STARTED, WAITING, COPY}, "a playground reads production's table"
+    assert orders["scheduled_dags"] == {STARTED}
+    assert assets[f"{MINE}.waiting_totals"]["producing_tasks"] == {COPY}
+    assert assets["pedregal.raw.orders"]["consuming_tasks"] == {CLEAN, LONG, LIMITED, FAILING}
+
+
+def test_a_run_waits_without_a_worker_until_what_it_reads_is_complete(platform: Platform) -> None:
+    airflow = platform.airflow
+    airflow.trigger(WAITING, "waits")
+    platform.wait_for_state(WAITING, "waits", "deferred", "wait_for_upstream")
+    assert platform.executions("waiting_totals_job") == []
+    airflow.trigger(CLEAN, "by_hand")
+    assert airflow.finished(CLEAN, "by_hand") == "success", airflow.task_log(CLEAN, "by_hand")
+    assert airflow.finished(WAITING, "waits") == "success", airflow.task_log(WAITING, "waits")
+    waited = airflow.task_log(WAITING, "waits", "wait_for_upstream")
+    assert f"{PRODUCTION}.clean_orders: not complete up to" in waited
+    assert f"{PRODUCTION}.clean_orders: complete up to" in waited
+    (filled,), (ran,) = platform.executions("clean_orders_job"), platform.executions("waiting_totals_job")
+    assert filled["finished_at"] < ran["created_at"]
+    rows = platform.project.rows("derived_datasets.waiting_totals", "pedregal")
+    assert {row["order_id"] for row in rows} == {"a", "b"}
+
+
+def test_the_update_of_a_table_starts_the_run_of_who_reads_it(platform: Platform) -> None:
+    servers.wait_until(lambda: bool(platform.runs(STARTED)), "the run that the update starts", platform.airflow.log)
+    (run,) = platform.runs(STARTED)
+    assert run["run_type"] == "asset_triggered"
+    assert platform.airflow.finished(STARTED, run["dag_run_id"]) == "success"
+    rows = platform.project.rows("derived_datasets.started_totals", "pedregal")
+    assert sorted((row["order_id"], row["amount"]) for row in rows) == [("a", 1), ("b", 2)]
+
+
+def test_a_job_that_takes_longer_is_waited_for_without_a_worker(platform: Platform) -> None:
+    platform.airflow.trigger(LONG, "long")
+    platform.wait_for_state(LONG, "long", "deferred")
+    assert platform.airflow.finished(LONG, "long") == "success", platform.airflow.task_log(LONG, "long")
+    (ran,) = platform.executions("long_orders_job")
+    assert (ran["status"], ran["idempotency_key"]) == ("SUCCEEDED", f"{LONG}/long")
+    assert "rows written: 2" in platform.airflow.task_log(LONG, "long")
+
+
+def test_a_job_that_takes_longer_than_it_may_is_stopped(platform: Platform) -> None:
+    platform.airflow.trigger(LIMITED, "limited")
+    assert platform.airflow.finished(LIMITED, "limited") == "failed"
+    (ran,) = platform.executions("limited_orders_job")
+    assert ran["status"] == "CANCELLED"
+    assert "took longer than 4 s" in platform.airflow.task_log(LIMITED, "limited")
+
+
+def test_a_job_that_fails_while_nobody_watches_is_tried_again(platform: Platform) -> None:
+    platform.airflow.trigger(FAILING, "fails")
+    platform.wait_for_state(FAILING, "fails", "deferred")
+    platform.wait_for_state(FAILING, "fails", "up_for_retry")
+    (ran,) = platform.executions("failing_orders_job")
+    assert ran["status"] == "FAILED"
+    platform.mark(FAILING, "fails", "failed")
+
+
+def test_a_deferred_task_that_a_user_ends_leaves_its_job_which_clearing_stops(platform: Platform) -> None:
+    platform.airflow.trigger(LONG, "ended")
+    platform.wait_for_state(LONG, "ended", "deferred")
+    platform.mark(LONG, "ended", "failed")
+    left = platform.executions("long_orders_job")[-1]
+    assert left["status"] == "RUNNING", "Airflow tells nobody"
+    platform.clear(LONG, "ended")
+    assert platform.airflow.finished(LONG, "ended") == "success"
+    *_, left, ran = platform.executions("long_orders_job")
+    assert (left["idempotency_key"], left["status"]) == (f"{LONG}/ended", "CANCELLED")
+    assert (ran["idempotency_key"], ran["status"]) == (f"{LONG}/ended/2", "SUCCEEDED")
+
+
+def test_a_triggerer_that_dies_holds_up_nothing_that_has_been_started(platform: Platform) -> None:
+    airflow = platform.airflow
+    airflow.trigger(LONG, "outlives")
+    platform.wait_for_state(LONG, "outlives", "deferred")
+    airflow.stop(airflow_server.TRIGGERER)
+    time.sleep(2)
+    airflow.start(airflow_server.TRIGGERER)
+    assert airflow.finished(LONG, "outlives") == "success", airflow.task_log(LONG, "outlives")
+    keys = [one["idempotency_key"] for one in platform.executions("long_orders_job")]
+    assert keys.count(f"{LONG}/outlives") == 1
