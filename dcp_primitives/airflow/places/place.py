@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from hashlib import sha256
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from dcp_core.errors import ConflictError
 from dcp_primitives.airflow.deploying import Deployed, Deployment
@@ -126,6 +126,7 @@ class _Look:
     snapshot: Snapshot
     layout: Layout
     told: Callable[[Snapshot], None] = lambda _snapshot: None
+    _shared: dict[str, Blob] = field(factory=dict, init=False)  # loaders and checkers, as far as anybody needs them
 
     def __attrs_post_init__(self) -> None:
         self.told(self.snapshot)
@@ -146,13 +147,14 @@ class _Look:
         own = {dag_id: [*self.candidates(dag_id), _mark(dag_id)] for dag_id in dag_ids}
         found = self.snapshot.revisions(path for paths in own.values() for path in paths)
         there = {each: [path for path in paths if path in found] for each, paths in own.items()}
+        there = {each: paths for each, paths in there.items() if paths and paths != [_mark(each)]}
+        readers = {each: list(_readers(self.layout, self.layout.file(each))) for each in there}
+        self._shared.update(self.snapshot.read({path for paths in readers.values() for path in paths}))
         revisions = {}
-        for dag_id, paths in there.items():
-            if paths and paths != [_mark(dag_id)]:
-                readers = _readers(self.layout, paths[0])
-                texts = [self._shared[path].data if path in self._shared else b"" for path in readers]
-                beside = [sha256(b"\0".join(texts)).hexdigest()[:12]] if texts else []
-                revisions[dag_id] = "+".join([*(found[path] for path in paths), *beside])
+        for each, paths in there.items():
+            texts = [self._shared[path].data if path in self._shared else b"" for path in readers[each]]
+            beside = [sha256(b"\0".join(texts)).hexdigest()[:12]] if texts else []
+            revisions[each] = "+".join([*(found[path] for path in paths), *beside])
         return revisions
 
     def find(self, dag_id: str) -> tuple[tuple[str, Blob] | None, list[str]]:
@@ -163,8 +165,7 @@ class _Look:
     def candidates(self, dag_id: str) -> list[str]:
         """Where a DAG may be, the likeliest place first."""
         wanted = self.layout.file(dag_id)
-        others = [f"{dag_id}.py", *(document_of(loader, dag_id) for loader in self._loaders)]
-        return list(dict.fromkeys([wanted, *others]))
+        return list(dict.fromkeys([wanted, f"{dag_id}.py", *self._listed.get(dag_id, ())]))
 
     def unneeded(self, gone: list[str], *coming: str) -> Changes:
         """The loaders, then the checkers, that have nothing to read once ``gone`` have gone."""
@@ -185,18 +186,12 @@ class _Look:
         wanted = self.layout.file(dag_id)
         faults = [f"is in {file}, belongs in {wanted}"] if file != wanted and owner_in(_text(blob)) else []
         faults += [f"is in {path} too" for path in strays]
-        for path, data in _readers(self.layout, file).items():
+        for path, data in _readers(self.layout, file).items() if file == wanted else ():
             if path not in self._shared:
                 faults.append(f"{path}, which reads it, is gone")
             elif self._shared[path].data != data:
                 faults.append(f"{path}, which reads it, was edited by hand")
         return Deployed(_text(blob), revision, is_paused, file, tuple(faults))
-
-    @cached_property
-    def _shared(self) -> Mapping[str, Blob]:
-        """The loaders and the checkers."""
-        paths = [f"{FOLDER}/{name}" for name in self._names if name.endswith(".py") and not name.startswith(".")]
-        return self.snapshot.read(paths)
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
@@ -206,6 +201,16 @@ class _Look:
     def _loaders(self) -> list[str]:
         """The folders of documents that are there."""
         return [name for name in self._names if LOADER_NAME.fullmatch(name)]
+
+    @cached_property
+    def _listed(self) -> dict[str, list[str]]:
+        """Where there are documents of each DAG: a list of each folder, however many DAGs are asked for."""
+        found: dict[str, list[str]] = {}
+        for loader in self._loaders:
+            for name in self.snapshot.names(f"{FOLDER}/{loader}"):
+                if name.endswith(".json") and not name.startswith("."):
+                    found.setdefault(name.removesuffix(".json"), []).append(f"{FOLDER}/{loader}/{name}")
+        return found
 
     def _documents(self, loader: str) -> set[str]:
         folder = loader.removesuffix(".py")
