@@ -7,7 +7,9 @@ import os
 import random
 import shutil
 import signal
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -271,6 +273,41 @@ def test_a_password_in_the_url_is_shown_and_kept_nowhere(tmp_path: Path, url: st
     for secret in (PASSWORD, "pass/word"):
         assert secret not in shown
         assert not [file for file in (tmp_path / ".dcp").rglob("*") if file.is_file() and secret in file.read_text()]
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "told"),
+    [
+        (401, PermanentError, "no access to http://\\*\\*\\*@127"),
+        (403, PermanentError, "no access to http://\\*\\*\\*@127"),
+        (404, PermanentError, "is no git repository that can be reached"),
+        (503, TransientError, "git fetch of http://\\*\\*\\*@127.* failed: .*503"),
+    ],
+)
+def test_what_a_server_answers_is_told_and_retried_or_not(
+    tmp_path: Path, status: int, error: type[Exception], told: str
+) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("WWW-Authenticate", 'Basic realm="dags"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_message: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        with pytest.raises(error, match=told) as refused:
+            place_of(context(tmp_path, repository=f"http://dcp:{PASSWORD}@127.0.0.1:{server.server_port}/x")).read("a")
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert "word" not in str(refused.value)
 
 
 def _settings() -> Any:

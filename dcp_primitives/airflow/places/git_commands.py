@@ -150,7 +150,8 @@ class Git:
         """Without the password, in whatever form git repeats it."""
         try:
             parts = urlsplit(self.url)
-            secrets = {parts.password, parts.username if parts.scheme.startswith("http") else None} - {None, ""}
+            # Over http a name without a password is a token.
+            secrets = {parts.password or (parts.username if parts.scheme.startswith("http") else None)} - {None}
         except ValueError:
             secrets = set()
         told = {str(each) for each in secrets} | {unquote(str(each)) for each in secrets}
