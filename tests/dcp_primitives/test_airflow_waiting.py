@@ -192,7 +192,6 @@ def test_what_is_gone_is_deleted_when_airflow_has_noticed_and_again_when_it_come
     }
     scene.waiting.until_gone(DAG, "dags-folder")
     assert scene.world.deleted == 2
-    assert scene.world.dag is None
     assert scene.service.dags([DAG]) == {}
 
 

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from attrs import define
 
+from dcp_primitives.airflow.places import place_of
+from tests.dcp_primitives.airflow_places import context, repository
 from tests.end_to_end.projects import MANIFEST, PLAYGROUND, Answer, Project, order, orders_schema
 from tests.services import airflow_server, servers
 from tests.services.airflow_server import API, PROCESSOR, SCHEDULER, USER, AirflowServer
@@ -29,7 +31,11 @@ password = "${{AIRFLOW_PASSWORD}}"
 wait_s = {wait_s}
 template = "{template}"
 deferrable = false
+{more}
 """
+BUNDLE = "dcp-git"
+LOCAL_CLASS = "airflow.dag_processing.bundles.local.LocalDagBundle"
+GIT_CLASS = "airflow.providers.git.bundles.git.GitDagBundle"
 SCHEDULES = ("15 6 * * *", "45 7 * * *")
 
 
@@ -40,8 +46,10 @@ class Platform:
     project: Project
     airflow: AirflowServer
 
-    def configure(self, *, url: str = "", user: str = USER, wait_s: int = 60, template: str = "") -> None:
-        text = CONFIG.format(url=url or self.airflow.url, user=user, wait_s=wait_s, template=template)
+    def configure(
+        self, *, url: str = "", user: str = USER, wait_s: int = 60, template: str = "", more: str = ""
+    ) -> None:
+        text = CONFIG.format(url=url or self.airflow.url, user=user, wait_s=wait_s, template=template, more=more)
         self.project.write("dcp.toml", text)
 
     def dataset(self, name: str = "daily_orders", schedule: str = "30 4 * * *") -> Path:
@@ -89,7 +97,18 @@ class Platform:
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowServer]:
     require("airflow")
     home = tmp_path_factory.mktemp("airflow")
-    with airflow_server.started(home, dags=home / "dags", parts=(API, SCHEDULER, PROCESSOR)) as running:
+    bare = repository(home / "remote")
+    # Airflow takes no folder that the branch does not have.
+    place_of(context(home, repository=str(bare), path="dags")).mark_paused("nobody", True)
+    local = {"path": str(home / "dags"), "refresh_interval": 1}
+    remote = {"repo_url": str(bare), "tracking_ref": "main", "subdir": "dags", "refresh_interval": 1}
+    bundles = [
+        {"name": "dags-folder", "classpath": LOCAL_CLASS, "kwargs": local},
+        {"name": BUNDLE, "classpath": GIT_CLASS, "kwargs": remote},
+    ]
+    settings = {"DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(home / "bundles")}
+    (home / "dags").mkdir()
+    with airflow_server.started(home, bundles=bundles, settings=settings, parts=(API, SCHEDULER, PROCESSOR)) as running:
         yield running
 
 
@@ -107,7 +126,7 @@ def platform(airflow: AirflowServer, tmp_path: Path) -> Iterator[Platform]:
     it.configure()
     yield it
     airflow.start()
-    for file in dags.glob("*.py"):
+    for file in dags.rglob("*.py"):
         file.unlink()
     servers.wait_until(lambda: not airflow.dags(), "the end of the test's DAGs", airflow.log)
     if it.airflow.dag(DAG) is not None:
@@ -281,3 +300,31 @@ def test_a_dag_of_somebody_else_keeps_its_name(platform: Platform) -> None:
     adopting = platform.project.pretzel("plan", str(manifest), "--adopt", "-o", "json").document
     (row,) = [row for row in adopting["manifests"][0]["actions"] if row["primitive"] == DAG_KIND]
     assert (row["action"], row["reason"]) == ("blocked", "refused")
+
+
+@pytest.mark.parametrize("place", ["sharded", "git", "git_sharded"])
+def test_it_is_the_same_in_every_layout_and_place(platform: Platform, place: str) -> None:
+    more = 'layout = "sharded"\nshards = 2\n' if "sharded" in place else ""
+    if "git" in place:
+        bare = platform.airflow.home / "remote"
+        found = next(each for each in (bare, *bare.rglob("*.git")) if (each / "HEAD").is_file())
+        more += f'repository = "{found}"\npath = "dags"\nbundle = "{BUNDLE}"\n'
+    platform.configure(more=more)
+    manifest = platform.dataset()
+    platform.applied(manifest)
+    assert platform.airflow.dags()[DAG]["timetable_summary"] == "30 4 * * *"
+    platform.applied(platform.dataset(schedule=SCHEDULES[0]))
+    dag = platform.airflow.dags()[DAG]
+    assert (dag["timetable_summary"], dag["bundle_name"]) == (SCHEDULES[0], BUNDLE if "git" in place else "dags-folder")
+    assert platform.action(manifest)["action"] == "noop"
+    text = Path(__file__).parents[2].joinpath("dcp_primitives", "airflow", "dag.py.txt").read_text()
+    platform.project.write("team.py.txt", text.replace("import json\n", "import json\nimport not_here\n", 1))
+    platform.configure(more=more, template="team.py.txt")
+    answer = platform.apply(manifest)
+    assert answer.status == 1
+    assert "No module named 'not_here'" in answer.out + answer.err
+    platform.configure(more=more)
+    assert platform.action(manifest)["action"] == "noop", "what was there before is back"
+    answer = platform.project.pretzel("destroy", str(manifest), "--yes", timeout_s=200)
+    assert answer.status == 0, answer.out + answer.err
+    assert platform.has_dropped()

@@ -22,7 +22,7 @@ class DagView:
     Args:
         dag_id: Its name.
         version: What the deployed file was called by DCP, from the tag ``dcp:<version>``; None when it has no such tag.
-        is_ours: Whether it has the tag of what DCP deploys.
+        is_ours: Whether it has a tag of what DCP deploys.
         environment: What the tag says of it; None when there is none.
         is_paused: Airflow's own switch.
         is_stale: Whether its file is gone, or could not be imported any more.
@@ -54,7 +54,7 @@ class DagView:
         return cls(
             dag_id=str(told["dag_id"]),
             version=versions[0] if versions else None,
-            is_ours=_MARK_TAG in tags,
+            is_ours=_MARK_TAG in tags or bool(versions),
             environment=environments[0] if environments else None,
             is_paused=bool(told["is_paused"]),
             is_stale=bool(told.get("is_stale")),

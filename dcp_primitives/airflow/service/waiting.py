@@ -188,11 +188,13 @@ class Waiting:
         expected, view = reading.expected, reading.view
         try:
             health = self.service.health()
-            words, hint = str(health), _hint(health.dag_processor.is_healthy)
+            words, hint = str(health), _hint(health.dag_processor.is_healthy, view)
         except (PermanentError, TransientError) as error:
-            words, hint = f"its health is not known: {error.message}", _hint(None)
+            words, hint = f"its health is not known: {error.message}", _hint(True, view)
         last = "it has no DAG of that name"
-        if view is not None:
+        if view is not None and view.version is None:
+            last = f"it has read {view.file}, and a DAG there without the tag that says which version it is"
+        elif view is not None:
             at = f" at {view.last_parsed_at:%Y-%m-%d %H:%M:%S} UTC" if view.last_parsed_at else ""
             last = f"it has read version {view.version}{at}" + (", which it counts as gone" if view.is_stale else "")
         return PermanentError(
@@ -203,7 +205,9 @@ class Waiting:
         )
 
 
-def _hint(has_processor: bool | None) -> str:
+def _hint(has_processor: bool | None, view: DagView | None) -> str:
+    if view is not None and view.version is None:
+        return 'a template has to give its DAG the tag f"dcp:{version}"'
     if has_processor:
         return "see [dag_processor] refresh_interval of Airflow, wait_s and bundle in [airflow], and where the files go"
     return "start `airflow dag-processor`"
