@@ -209,6 +209,18 @@ def test_a_paused_document_has_no_schedule_and_is_the_same_dag(
     assert files(dags) == []
 
 
+def test_a_paused_dag_is_not_started_by_its_upstream_tables_either(
+    dag: Any, tmp_path: Path, dags: Path, load_dag: Callable[[Path], tuple[Any, dict[str, Any]]]
+) -> None:
+    ctx = context(tmp_path)
+    reads = {"raw.orders": ("pedregal.raw.orders",)}
+    resource = dag(schedule=None, upstream="assets", reads=reads, waits_for=("raw.orders",))
+    apply(resource, ctx)
+    assert PRIMITIVE.pause(resource, ctx)
+    _, namespace = load_dag(dags / "orders_dag.py")
+    assert namespace["dag_options"]["schedule"] is None
+
+
 def test_each_change_of_a_document_is_told_field_by_field_and_undone(dag: Any, tmp_path: Path, dags: Path) -> None:
     ctx = context(tmp_path, **SHARDED)
     apply(dag(), ctx)

@@ -151,7 +151,7 @@ class Git:
         try:
             parts = urlsplit(self.url)
             # Over http a name without a password is a token.
-            secrets = {parts.password or (parts.username if parts.scheme.startswith("http") else None)} - {None}
+            secrets = {parts.password or (parts.username if parts.scheme.startswith("http") else None)} - {None, ""}
         except ValueError:
             secrets = set()
         told = {str(each) for each in secrets} | {unquote(str(each)) for each in secrets}
