@@ -57,6 +57,19 @@ class Owner:
         """Whether the process runs; only meaningful when ``is_local``."""
         return self.is_local and self.started != 0 and _started(self.pid) == self.started
 
+    def end_group(self, grace_s: float) -> None:
+        """Ask the process, which leads a group of its own, to come to its end; end it after so many seconds."""
+        if not self.is_alive:
+            return
+        try:
+            os.kill(self.pid, signal.SIGTERM)
+        except (ProcessLookupError, PermissionError):
+            return
+        deadline = time.monotonic() + grace_s
+        while self.is_alive and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self.kill_group()
+
     def kill_group(self) -> None:
         """End the process, which leads a group of its own, and all it started; do nothing when it is gone."""
         if not self.is_alive:

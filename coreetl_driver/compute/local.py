@@ -15,7 +15,7 @@ from coreetl_driver.api import ExecutionStatus
 from coreetl_driver.catalog_endpoint import CatalogEndpoint, Grant, Pass
 from coreetl_driver.compute.interfaces import ComputeBackend
 from coreetl_driver.compute.tasks import Capabilities, Outcome, Task
-from coreetl_driver.compute.worker_attempts import WorkerAttempt, WorkerAttempts, job_request
+from coreetl_driver.compute.worker_attempts import GRACE_S, WorkerAttempt, WorkerAttempts, job_request
 from coreetl_driver.job_sources import SourceTopic
 from coreetl_driver.owners import Owner
 from coreetl_driver.warehouse import rows_of
@@ -62,7 +62,7 @@ class LocalBackend(ComputeBackend):
         with contextlib.suppress(ValueError):  # not a handle of this backend
             worker = Owner.parse(handle)
             if worker is not None and worker.is_local:
-                worker.kill_group()  # of another process, whose driver is gone or judges it
+                worker.end_group(GRACE_S)  # of another process, whose driver is gone or judges it
 
     def logs(self, handle: str) -> str:
         return self._attempts.logs(handle)

@@ -20,7 +20,7 @@ from dcp_core.errors import NotFoundError, PermanentError
 
 LOG_FILE = "log.txt"
 _LOOK_S = 0.2
-_GRACE_S = 15.0  # for the last commit of what ends by itself when it is asked to
+GRACE_S = 15.0  # for the last commit of what ends by itself when it is asked to
 _KEPT = 1000  # attempts that have ended; each is a few hundred bytes
 
 
@@ -76,6 +76,7 @@ class WorkerAttempt(ABC):
             if not answer["ok"]:
                 return self._end(answer["error"])
             if self._opened:
+                self._is_stopping = self._is_stopping or bool(answer.get("stopped"))  # by whoever asked the process
                 return self._end(None, answer.get("rows"), is_done=True)
             self._opened = True
         return self._outcome
@@ -86,7 +87,7 @@ class WorkerAttempt(ABC):
             self._is_stopping = True
             if self._is_stream and self._opened:
                 self.process.send({"op": "finish"})
-                deadline = time.monotonic() + _GRACE_S
+                deadline = time.monotonic() + GRACE_S
                 while self._outcome is None and time.monotonic() < deadline:
                     self.wait(_LOOK_S)
             self.process.kill()

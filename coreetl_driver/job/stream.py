@@ -80,7 +80,7 @@ def stream(
         stopping: Set when the run is to end after a last commit.
 
     Returns:
-        ``rows``: how many were written to the stream's table.
+        ``rows``: how many were written to the stream's table; ``stopped``: whether it was asked to end.
 
     Raises:
         JobError: It cannot go on; what was committed before stays.
@@ -142,7 +142,7 @@ class _Run:
             )
             self._read(reader, identity, following, goal)
         self._log(f"done: {self._rows} rows, {self._dead} dead letters")
-        return {"rows": self._rows}
+        return {"rows": self._rows, "stopped": self._stopping.is_set()}
 
     def _begin(self, reader: TopicReader, identity: TopicIdentity) -> dict[int, int]:
         known = self._table.offsets

@@ -2,8 +2,8 @@
 
 Each line is a JSON object. The first opens the session; each later one has an ``op`` and gets exactly one answer
 with ``ok``; before it ``{"note": {…}}`` lines may come. ``{"op": "finish"}`` gets none: it asks the request that is
-being done to come to its end, which only a stream heeds. When the input ends, whoever started this process is gone or
-done, and the process ends at once, in the middle of a query too.
+being done to come to its end, which only a stream heeds; so does SIGTERM, which ends everything else at once. When the
+input ends, whoever started this process is gone or done, and the process ends at once, in the middle of a query too.
 
 Run as ``python -m coreetl_driver.job.worker``.
 """
@@ -15,6 +15,7 @@ import io
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -85,6 +86,7 @@ class Worker:
         return extract(self._session, request, self._catalogs, self._note, log)
 
     def _stream(self, request: Request) -> dict[str, Any]:
+        signal.signal(signal.SIGTERM, lambda *_of: self._stopping.set())
         return stream(self._session, request, self._catalogs, self._note, log, self._stopping)
 
     def _analyze(self, request: Request) -> dict[str, Any]:

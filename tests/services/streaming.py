@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -34,7 +34,7 @@ dataset:
     - {{name: items, type: 'array<struct<sku: string, qty: int>>'}}
   partition_by: ["day(viewed_at)"]
 workflow:
-  checkpoint_interval: 1s
+  checkpoint_interval: {interval}
   maintenance: {maintenance}
 """
 
@@ -60,11 +60,17 @@ class Stream:
     config: dict[str, str] = field(factory=dict)
     maintenance: str = "null"
     environment: str = PLAYGROUND
+    interval: str = "1s"
+    kafka_section: dict[str, str] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        servers, cluster = self.kafka.server, self.kafka.cluster_id
-        self.project.write("dcp.toml", f'[kafka]\nbootstrap_servers = ["{servers}"]\ncluster_id = "{cluster}"\n')
+        self.configure({**self.kafka.settings()["kafka"], **self.kafka_section})
         self.write()
+
+    def configure(self, section: Mapping[str, Any]) -> None:
+        """Write the project's section about the broker."""
+        lines = "".join(f"{name} = {json.dumps(value)}\n" for name, value in section.items())
+        self.project.write("dcp.toml", f"[kafka]\n{lines}")
 
     @property
     def file(self) -> str:
@@ -86,6 +92,7 @@ class Stream:
             partitions=self.partitions,
             config=json.dumps(self.config),
             maintenance=self.maintenance,
+            interval=self.interval,
         )
         self.project.write(self.file, text)
 
@@ -107,8 +114,12 @@ class Stream:
     def start_running(self, **params: str) -> subprocess.Popen[bytes]:
         """One run in a process group of its own, which goes on."""
         given = [word for name, value in params.items() for word in ("--param", f"{name}={value}")]
+        return self.start("run", self.file, *given)
+
+    def start(self, *command: str) -> subprocess.Popen[bytes]:
+        """A command in a process group of its own."""
         return subprocess.Popen(
-            self.project.command("run", self.file, *given, "-e", self.environment),
+            self.project.command(*command),
             cwd=self.project.root,
             env=self.project.process_environ(),
             stdin=subprocess.DEVNULL,
@@ -116,6 +127,11 @@ class Stream:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+
+    def log(self) -> str:
+        """Of all its runs so far."""
+        files = sorted((self.project.root / ".dcp" / "coreetl" / "executions").rglob("log.txt"))
+        return "".join(file.read_text() for file in files)
 
     def wait_for(self, true: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + 60
@@ -173,8 +189,7 @@ class Stream:
     def sign_in(self, user: str, **more: str) -> None:
         """From now on the project is this user of the broker."""
         section = {**self.kafka.signing_in(user)["kafka"], **{f"sasl_{name}": value for name, value in more.items()}}
-        lines = "".join(f"{name} = {json.dumps(value)}\n" for name, value in section.items())
-        self.project.write("dcp.toml", f"[kafka]\n{lines}")
+        self.configure(section)
 
     def allow(self, user: str, *operations: str) -> None:
         pattern = ResourcePattern(ResourceType.TOPIC, self.topic)

@@ -1,0 +1,115 @@
+"""A stream while its manifest changes: the example, another field, schemas in a registry, the end by hand."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.projects import Project
+from tests.services import kafka_registry
+from tests.services.conftest import require
+from tests.services.kafka_broker import Kafka
+from tests.services.streaming import Stream, event
+
+Make = Callable[..., Stream]
+EXAMPLE = Path(__file__).parents[2] / "examples" / "kafka" / "page_views.yaml"
+
+
+@pytest.fixture
+def stream(kafka: Kafka, tmp_path: Path) -> Make:
+    return lambda name, **more: Stream(Project(tmp_path), kafka, name, **more)
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    program = require("apicurio").parent
+    with kafka_registry.started(program, tmp_path_factory.mktemp("registry")) as address:
+        yield address
+
+
+def test_the_example_runs_on_a_single_broker_and_is_taken_away_with_its_dag(stream: Make) -> None:
+    it = stream("page_views")
+    text = EXAMPLE.read_text().replace("replication: 3", "replication: 1").replace("min.insync.replicas: 2, ", "")
+    it.project.write(it.file, text)
+    it.apply()
+    dags = it.project.root / ".dcp" / "dags"
+    assert any("page_views_maintenance_dag" in file.read_text() for file in dags.rglob("*.py"))
+    view = {"view_id": "v1", "viewed_at": "2026-11-23T10:00:00Z", "customer_id": 7, "campaign": {"utm": "x"}}
+    it.produce(json.dumps(view).encode(), b"{}")
+    assert it.run()["rows_written"] == 1
+    assert [each["error_code"] for each in it.letters()] == ["field.missing"]
+    planned = it.pretzel("plan").document["summary"]
+    assert {kind: count for kind, count in planned.items() if count} == {"noop": 5}
+    assert it.pretzel("destroy", "--yes").status == 0
+    assert it.topic not in it.kafka.topics()
+
+
+def test_another_field_stops_a_continuous_run_after_a_commit_and_starts_it_again(stream: Make) -> None:
+    it = stream("widened")
+    it.apply()
+    running = it.start_running(continuous="true")
+    it.events([1])
+    it.wait_for(lambda: it.ids() == [1], "the first event")
+    it.events([2])
+    manifest = it.project.root / it.file
+    manifest.write_text(
+        manifest.read_text().replace("    - {name: amount", "    - {name: page, type: string}\n    - {name: amount")
+    )
+    applying = it.start("apply", it.file)
+    it.wait_for(lambda: it.log().count("until it is stopped") == 2, "its second start")
+    it.produce(event(3, page="/"))
+    it.wait_for(lambda: it.ids() == [1, 2, 3] and "page" in it.rows()[0], "the events after the change")
+    assert running.wait(60) != 0  # it was stopped, and says so
+    assert [row["page"] for row in it.rows()] == [None, None, "/"]
+    os.killpg(applying.pid, signal.SIGINT)
+    applying.wait(60)
+    assert it.run()["rows_written"] == 0
+
+
+@pytest.mark.parametrize("how", ["Ctrl-C", "ops stop"])
+def test_whoever_ends_a_continuous_run_its_last_commit_is_made(stream: Make, how: str) -> None:
+    it = stream("ended", interval="1h")
+    it.apply()
+    running = it.start_running(continuous="true")
+    it.wait_for(lambda: "until it is stopped" in it.log(), "its start")
+    it.events([1, 2])
+    time.sleep(3)  # it reads them, and has an hour until it would commit them
+    assert it.ids() == []
+    if how == "Ctrl-C":
+        os.killpg(running.pid, signal.SIGINT)
+    else:
+        stopped = it.project.pretzel("ops", "stop", it.file, "-o", "json")
+        assert stopped.status == 0, stopped.out + stopped.err
+    assert running.wait(60) != 0  # it was stopped, and says so
+    assert it.ids() == [1, 2]
+    assert it.pretzel("destroy", "--yes").status == 0
+
+
+def test_a_schema_lives_and_goes_with_its_topic_and_framed_values_are_read(stream: Make, registry: str) -> None:
+    it = stream("framed", kafka_section={"schema_registry_url": registry})
+    schema = {"type": "object", "properties": {"view_id": {"type": "string"}}}
+    it.project.write("manifests/ingestion/view.json", json.dumps(schema))
+    manifest = it.project.root / it.file
+    text = manifest.read_text().replace(
+        "dataset:\n", "  schemas:\n    value: {file: view.json, compatibility: NONE}\ndataset:\n", 1
+    )
+    manifest.write_text(text)
+    it.apply()
+
+    def subjects() -> list[str]:
+        with urllib.request.urlopen(f"{registry}/subjects", timeout=10) as answer:
+            found: list[str] = json.load(answer)
+        return found
+
+    assert subjects() == [f"{it.topic}-value"]
+    it.produce(b"\0\0\0\0\x01" + event(1))
+    assert it.run()["rows_written"] == 1
+    assert it.pretzel("destroy", "--yes").status == 0
+    assert subjects() == []
