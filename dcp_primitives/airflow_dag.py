@@ -27,6 +27,7 @@ from dcp_primitives.airflow.places import place_of
 from dcp_primitives.airflow.rendering import DIGEST, desired_state, happened_to, render, state_of
 from dcp_primitives.airflow.service.airflow import AirflowService
 from dcp_primitives.airflow.service.following import Following
+from dcp_primitives.airflow.service.jobs import end_jobs
 from dcp_primitives.airflow.service.opening import service_of, settings_of
 from dcp_primitives.airflow.service.runs import Runs
 from dcp_primitives.airflow.service.states import GONE, changes_in_airflow, expected_now, revisions_with, states_with
@@ -142,6 +143,7 @@ class AirflowDagPrimitive(Primitive):
             place.remove(resource.name)
         else:
             _following(place, service, ctx).remove(expected_now(resource, "", ctx))
+            end_jobs(resource, ctx)
 
     def pause(self, resource: Resource, ctx: Context) -> bool:
         """Use Airflow's own switch; with no Airflow to ask, deploy the DAG without its schedule.
@@ -180,13 +182,17 @@ class AirflowDagPrimitive(Primitive):
         return Runs(service, resource).begin(params, idempotency_key)
 
     def stop(self, resource: Resource, ctx: Context) -> tuple[Execution, ...]:
-        """End all runs that are not final; their tasks stop the jobs that they wait for.
+        """End all runs that are not final, and the executions that they have begun.
 
         Raises:
-            TransientError: Airflow is away.
+            TransientError: Airflow or the driver is away.
         """
         service = service_of(ctx)
-        return () if service is None else Runs(service, resource).stop(ctx.user)
+        if service is None:
+            return ()
+        stopped = Runs(service, resource).stop(ctx.user)
+        end_jobs(resource, ctx)
+        return stopped
 
     def get_status(self, resource: Resource, execution_id: str | None, ctx: Context) -> Execution | None:
         """One run of the DAG, or the newest that is not final; None when there is none."""

@@ -306,9 +306,7 @@ def test_a_dag_of_somebody_else_keeps_its_name(platform: Platform) -> None:
 def test_it_is_the_same_in_every_layout_and_place(platform: Platform, place: str) -> None:
     more = 'layout = "sharded"\nshards = 2\n' if "sharded" in place else ""
     if "git" in place:
-        bare = platform.airflow.home / "remote"
-        found = next(each for each in (bare, *bare.rglob("*.git")) if (each / "HEAD").is_file())
-        more += f'repository = "{found}"\npath = "dags"\nbundle = "{BUNDLE}"\n'
+        more += f'repository = "{platform.airflow.home / "remote" / "dags.git"}"\npath = "dags"\nbundle = "{BUNDLE}"\n'
     platform.configure(more=more)
     manifest = platform.dataset()
     platform.applied(manifest)

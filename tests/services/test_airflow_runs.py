@@ -132,13 +132,17 @@ def test_runs_and_what_they_said_are_shown(platform: Platform) -> None:
     assert "airflow_dag" in unknown.err, "it suggests what there is"
 
 
-def test_a_stopped_run_is_cancelled_and_its_job_ends(platform: Platform) -> None:
+def test_a_stopped_run_is_cancelled_and_its_job_ends_though_the_task_waits_deferred(platform: Platform) -> None:
     assert platform.pretzel("ops", "resume", SLOW).status == 0
     (begun,) = platform.document("ops", "start", SLOW, *OF_DAG)["executions"]
     assert begun["status"] == "PENDING"
     job = f"{PLAYGROUND}__slow_orders_job"
     servers.wait_until(
         lambda: any(one["status"] == "RUNNING" for one in platform.jobs(job)), "the job's start", platform.airflow.log
+    )
+    path = f"/api/v2/dags/{SLOW_DAG}/dagRuns/{begun['id']}/taskInstances/run_job"
+    servers.wait_until(
+        lambda: platform.airflow.call("GET", path)["state"] == "deferred", "the task's waiting", platform.airflow.log
     )
     stopped = platform.document("ops", "stop", SLOW, *OF_DAG)["stopped"]
     assert begun["id"] in {each["id"] for each in stopped}

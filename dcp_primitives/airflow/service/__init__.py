@@ -7,6 +7,7 @@
 ``waiting``   until Airflow has read what was deployed, or has let go of what was removed
 ``following`` a deployment that is waited for, and undone when Airflow cannot read it
 ``runs``      runs of a DAG as executions
+``jobs``      what runs have begun is ended with them
 ``opening``   the Airflow that the settings name
 
 Must not import Airflow, which lives in an environment of its own.

@@ -79,7 +79,7 @@ class Runs:
         return self._told(begun)
 
     def stop(self, who: str) -> tuple[Execution, ...]:
-        """End all that is not final; Airflow ends the tasks, which stop their jobs.
+        """End all that is not final; a task that a worker has is told to end.
 
         Raises:
             TransientError: Airflow cannot be reached.
