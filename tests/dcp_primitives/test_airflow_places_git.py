@@ -232,6 +232,16 @@ def test_a_clone_that_is_broken_in_the_making_is_made_again(tmp_path: Path, bare
     assert place_of(ctx).read("orders") is None
 
 
+@pytest.mark.parametrize("lost", ["refs", "objects"])
+def test_a_clone_that_lost_something_is_made_again(tmp_path: Path, bare: Path, lost: str) -> None:
+    ctx = context(tmp_path, repository=str(bare))
+    place_of(ctx).write("orders", text(ctx, "orders"))
+    (clone,) = (tmp_path / ".dcp" / "airflow-git").glob("*.git")
+    shutil.rmtree(clone / lost)
+    assert place_of(ctx).read("orders") is not None
+    assert place_of(ctx).write("orders", text(ctx, "orders", retries=9)).commit is not None
+
+
 def test_a_branch_that_is_missing_is_said_so(tmp_path: Path, bare: Path) -> None:
     with pytest.raises(PermanentError, match="has no branch nowhere"):
         place_of(context(tmp_path, repository=str(bare), branch="nowhere")).read("orders")

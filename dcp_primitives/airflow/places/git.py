@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -23,7 +23,7 @@ from pathlib import Path
 from attrs import define, field, frozen
 
 from dcp_core.errors import PermanentError, SettingsError, TransientError
-from dcp_primitives.airflow.places.git_commands import Git, MovedError
+from dcp_primitives.airflow.places.git_commands import BrokenCloneError, Git, MovedError
 from dcp_primitives.airflow.places.tree import Blob, Changes, Snapshot
 
 _ATTEMPTS = 20
@@ -139,10 +139,15 @@ class GitTree:
         return os.environ.get(variable) or self.git.run("config", "--default", "", "--get", key).decode().strip()
 
     def _fetched(self, lock: int) -> str:
-        """The branch's commit, whose objects are in the clone now."""
-        if not (self.git.folder / "HEAD").is_file():
-            shutil.rmtree(self.git.folder, ignore_errors=True)  # of one that was killed while it made it
-            self.git.run("init", "--quiet", "--bare", lock=lock)
+        """The branch's commit, whose objects are in the clone now; a clone that is broken is made again."""
+        if (self.git.folder / "HEAD").is_file():
+            with suppress(BrokenCloneError):
+                return self._fetch(lock)
+        shutil.rmtree(self.git.folder, ignore_errors=True)
+        self.git.run("init", "--quiet", "--bare", lock=lock)
+        return self._fetch(lock)
+
+    def _fetch(self, lock: int) -> str:
         here = f"refs/dcp/{self.branch}"
         # Nobody writes it while we hold the lock: what is there was left by one that was killed.
         (self.git.folder / f"{here}.lock").unlink(missing_ok=True)

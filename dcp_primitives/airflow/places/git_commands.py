@@ -38,10 +38,19 @@ _MOVED = re.compile(
 _REFUSED = re.compile(r"\[remote rejected\]|pre-receive hook declined|protected branch", re.IGNORECASE)
 
 
+_BROKEN = re.compile(r"not a git repository: '|object file \S+ is empty|loose object \S+ .*is corrupt|bad object")
+
+
 class MovedError(TransientError):
     """Somebody else pushed to the branch meanwhile."""
 
     code = "airflow.branch_moved"
+
+
+class BrokenCloneError(PermanentError):
+    """The clone lost something, with the power or by hand; all that is in it can be had again."""
+
+    code = "airflow.clone_broken"
 
 
 @frozen
@@ -132,6 +141,8 @@ class Git:
         telling = [line for line in lines if re.match(r"(fatal|error|remote|!)", line)] or lines or ["no reason given"]
         reason = "; ".join(dict.fromkeys(telling[:4]))
         hint = "see [airflow] repository and branch"
+        if _BROKEN.search(said):
+            return BrokenCloneError(f"{self.folder} is broken: {reason}", hint="remove it; it is made again")
         if _NO_BRANCH.search(said):
             return PermanentError(f"{self.remote} has no branch {self.branch}", hint="make it, or see [airflow] branch")
         if _NO_ACCESS.search(said):
