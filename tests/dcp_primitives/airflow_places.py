@@ -12,6 +12,21 @@ from dcp_core.model import Environment, Owner
 from dcp_core.settings import Settings
 from dcp_primitives.airflow.layouts import Layout
 from dcp_primitives.airflow.rendering import render
+from dcp_primitives.airflow.templates import LAST_LINE, SPEC_LINE, VERSION_LINE
+
+# A template of a platform team: as little as Airflow would take, and something to break it with.
+TEMPLATE = f"""\
+import json
+from airflow.sdk import DAG
+{SPEC_LINE}{VERSION_LINE}
+
+def make_dag(spec, version):
+    with DAG(dag_id=spec["dag_id"], schedule=spec["schedule"], tags=[version]) as made:
+        spec["retries"] / spec["retries"]
+    return made
+
+
+{LAST_LINE}"""
 
 OWNER = Owner("derived_dataset/daily_orders", "production")
 
