@@ -14,7 +14,7 @@ from sqlalchemy import Select, and_, false, func, or_, select
 
 from dcp_core.control_plane import ControlPlane
 from dcp_core.documents import from_json
-from dcp_core.errors import DcpError, NotFoundError, NotSupportedError, UnauthorizedError
+from dcp_core.errors import DcpError, NotFoundError, NotSupportedError, UnauthorizedError, UsageError
 from dcp_core.model import PRODUCTION, Environment, LogicalPlan
 from dcp_core.store import Store
 from dcp_core.suggesting import nearest
@@ -237,12 +237,12 @@ class AppliedManifests:
 
 
 def readable(dcp: ControlPlane, names: Sequence[str]) -> tuple[str, ...]:
-    """Those of the environments that the caller may read."""
+    """Those of the environments that the caller may read; what is no environment's name is none of them."""
     found = []
     for name in names:
         try:
             dcp.authorize(READ, Environment.named(name))
-        except UnauthorizedError:
+        except (UnauthorizedError, UsageError):
             continue
         found.append(name)
     return tuple(found)

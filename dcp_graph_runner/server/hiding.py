@@ -1,6 +1,7 @@
 """A caller's own tokens are taken out of whatever is kept, answered or told of their call: plugins quote what fails.
 
-What is logged is ``logs``' to see to.
+Only out of words: a token may be any text that its caller likes, and who did what, where and how it ended is told as it
+is. What is logged is ``logs``' to see to.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from dcp_graph_runner.sql_store import SqlStore
 Secrets = tuple[str, ...]
 T = TypeVar("T")
 _NONE: Mapping[str, Secret] = {}
+_WORDS = ("message", "error", "where", "hint", "why", "note")
+"""Fields that hold what somebody says, and nothing that is looked up, compared or counted."""
 
 
 def own_secrets(credentials: Mapping[str, Secret] = _NONE) -> Secrets:
@@ -38,16 +41,8 @@ def without(text: str, secrets: Secrets) -> str:
 
 
 def without_in(document: JsonValue, secrets: Secrets) -> JsonValue:
-    """A document as it may be told."""
-    if not secrets:
-        return document
-    if isinstance(document, str):
-        return without(document, secrets)
-    if isinstance(document, list):
-        return [without_in(each, secrets) for each in document]
-    if isinstance(document, dict):
-        return {without(name, secrets): without_in(value, secrets) for name, value in document.items()}
-    return document
+    """A document of the model as it may be told: its words without the secrets, everything else as it is."""
+    return _without_in(document, secrets, is_words=False) if secrets else document
 
 
 def shown(value: T, secrets: Secrets) -> T:
@@ -109,3 +104,13 @@ class HidingStore(SqlStore):
 
     def close(self) -> None:
         """Nothing: the database is the replica's."""
+
+
+def _without_in(document: JsonValue, secrets: Secrets, *, is_words: bool) -> JsonValue:
+    if isinstance(document, str):
+        return without(document, secrets) if is_words else document
+    if isinstance(document, list):
+        return [_without_in(each, secrets, is_words=is_words) for each in document]
+    if isinstance(document, dict):
+        return {name: _without_in(value, secrets, is_words=name in _WORDS) for name, value in document.items()}
+    return document

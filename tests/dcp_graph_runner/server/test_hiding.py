@@ -74,9 +74,10 @@ def test_a_token_in_the_error_of_a_call_is_neither_answered_kept_nor_traced(serv
     assert TOKEN not in kept(project.root)
 
 
-def test_secrets_are_taken_out_of_documents_wherever_they_are() -> None:
-    document = {"a": ["x" + TOKEN, 1, None], TOKEN: {"b": TOKEN}}
-    assert without_in(document, (TOKEN,)) == {"a": ["x***", 1, None], "***": {"b": "***"}}
+def test_secrets_are_taken_out_of_words_however_deep_and_out_of_nothing_else() -> None:
+    document = {"rows": [{"error": "x" + TOKEN, "status": TOKEN}, 1, None], "message": [TOKEN], TOKEN: {"id": TOKEN}}
+    told = {"rows": [{"error": "x***", "status": TOKEN}, 1, None], "message": ["***"], TOKEN: {"id": TOKEN}}
+    assert without_in(document, (TOKEN,)) == told
     problem = problem_of(PermanentError(TOKEN, where=TOKEN, hint="h"), "w")
     assert TOKEN not in str(shown(problem, (TOKEN,)))
     assert shown(problem, ("other secret",)) is problem
