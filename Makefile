@@ -5,7 +5,7 @@ READY := .venv/.ready
 PACKAGES := dcp_core coreetl_driver dcp_primitives dcp_plugins_base dcp_plugins_derived_dataset dcp_plugins_ingestion \
 	dcp_plugins_feature_platform dcp_graph_runner pretzel
 PROJECTS := $(PACKAGES:%=%/pyproject.toml)
-EDITABLE := -e './dcp_core[testing]' -e './coreetl_driver[local,server,postgresql,emr,databricks,sk8]' -e './dcp_primitives[iceberg,coreetl,airflow,kafka]' \
+EDITABLE := -e './dcp_core[testing]' -e './coreetl_driver[local,server,postgresql,emr,databricks,sk8,kafka]' -e './dcp_primitives[iceberg,coreetl,airflow,kafka]' \
 	-e ./dcp_plugins_base -e ./dcp_plugins_derived_dataset -e ./dcp_plugins_ingestion -e ./dcp_plugins_feature_platform \
 	-e './dcp_graph_runner[server]' -e ./pretzel
 WORKERS ?= 3

@@ -109,7 +109,7 @@ class Pass:
     stream_notes: StreamNotes = field(factory=StreamNotes, repr=False)
     lock: threading.Lock = field(factory=threading.Lock, repr=False)
 
-    def take_note(self, note: Mapping[str, str]) -> None:
+    def take_note(self, note: Mapping[str, Any]) -> None:
         """Remember what the commit's summary is to say."""
         if self.grant.is_stream:
             self.stream_notes.take(note)

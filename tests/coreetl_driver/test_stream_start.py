@@ -87,7 +87,7 @@ def metadata(current: int, *snapshots: tuple[int, int | None, dict[str, str]]) -
 
 def test_offsets_are_those_of_the_nearest_ancestor_that_has_some() -> None:
     first, second = marks("c", "views", "t", {0: 1, 10: 5}, 6), marks("c", "views", "t", {0: 9}, 8)
-    history = ((1, None, first), (2, 1, {}), (3, 1, second))
+    history: tuple[tuple[int, int | None, dict[str, str]], ...] = ((1, None, first), (2, 1, {}), (3, 1, second))
     found = last_offsets(metadata(2, *history))  # 3 was rolled back, 2 is a compaction
     assert found == Offsets(1, "c", "views", "t", {0: 1, 10: 5})
     assert found.is_of(first)
@@ -97,6 +97,7 @@ def test_offsets_are_those_of_the_nearest_ancestor_that_has_some() -> None:
 
 
 def test_a_stream_that_comes_back_to_a_topic_goes_on_with_that_topics_offsets() -> None:
+    history: tuple[tuple[int, int | None, dict[str, str]], ...]
     history = ((1, None, marks("c", "views", "t", {0: 1}, 1)), (2, 1, marks("c", "other", "u", {0: 5}, 1)))
     assert (last_offsets(metadata(2, *history)) or KNOWN).topic == "other"
     found = last_offsets(metadata(2, *history), "views")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.projects import Project
-from tests.services import kafka_registry
+from tests.services import kafka_broker, kafka_registry
 from tests.services.conftest import require
 from tests.services.kafka_broker import Kafka
 from tests.services.streaming import Stream, event
@@ -113,3 +113,24 @@ def test_a_schema_lives_and_goes_with_its_topic_and_framed_values_are_read(strea
     assert it.run()["rows_written"] == 1
     assert it.pretzel("destroy", "--yes").status == 0
     assert subjects() == []
+
+
+def test_brokers_that_are_away_for_a_while_are_waited_out(tmp_path: Path) -> None:
+    jars = require("kafka").parent / "jars"
+    (tmp_path / "kafka").mkdir()
+    with kafka_broker.started(jars, tmp_path / "kafka") as kafka:
+        it = Stream(Project(tmp_path / "project"), kafka, "patient")
+        it.apply()
+        running = it.start_running(continuous="true")
+        it.events([1])
+        it.wait_for(lambda: it.ids() == [1], "the first event")
+        kafka.kill()
+        time.sleep(10)
+        assert running.poll() is None, it.log()
+        kafka.start()
+        it.events([2])
+        it.wait_for(lambda: it.ids() == [1, 2], "the event after the outage")
+        os.killpg(running.pid, signal.SIGINT)
+        running.wait(60)
+        kafka.kill()
+        assert "cannot be reached" in it.failure()
