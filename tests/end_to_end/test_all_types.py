@@ -187,7 +187,9 @@ def test_one_run_of_a_folder_goes_from_new_purchases_to_new_features(shop: Proje
     _check_training_set(shop, told)
     labels.write_text("no labels")
     refused = _training_set(shop, labels)
-    assert (refused.status, f"{labels} is not a Parquet file" in refused.err) == (1, True), "named as its owner does"
+    error = refused.document["error"]
+    assert (refused.status, error["code"]) == (1, "labels.unreadable")
+    assert error["message"].startswith(f"{labels} is not a Parquet file: "), "named as its owner does"
 
 
 def _training_set(project: Project, labels: Path) -> Answer:

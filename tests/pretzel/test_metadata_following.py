@@ -50,6 +50,9 @@ class InProcess:
     output: Output
     environment_name: str = PRODUCTION
 
+    def manifest_id(self, name: str) -> str:
+        return name
+
     def call(self, handler: Any, request: Any) -> Any:
         return handler.function(self.world.dcp, request)
 
@@ -72,7 +75,7 @@ def test_each_character_is_shown_once_and_the_end_is_the_exit_status(
     monkeypatch.setattr(metadata, "POLL_S", 0)
     monkeypatch.setattr(Growing, "ends", ends)
     following, stream = session(tmp_path, Growing, "jsonl")
-    status = metadata._logs(following, "sheet/a", None, True)
+    status = metadata._logs(following, "sheet/a", None, True, "")
     assert status == (0 if ends is ExecutionStatus.SUCCEEDED else 1)
     *events, result = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [each["text"] for each in events] == LINES
@@ -83,17 +86,17 @@ def test_each_character_is_shown_once_and_the_end_is_the_exit_status(
 def test_text_shows_whole_lines_as_they_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata, "POLL_S", 0)
     following, stream = session(tmp_path, Growing, "text")
-    assert metadata._logs(following, "sheet/a", None, True) == 0
+    assert metadata._logs(following, "sheet/a", None, True, "") == 0
     assert stream.getvalue() == "".join(LINES)
 
 
 def test_without_follow_it_is_what_there_is(tmp_path: Path) -> None:
     once, stream = session(tmp_path, Growing, "text")
-    assert metadata._logs(once, "sheet/a", None, False) == 0
+    assert metadata._logs(once, "sheet/a", None, False, "") == 0
     assert stream.getvalue() == "one\n"
 
 
 def test_a_platform_that_keeps_no_logs_is_said_to(tmp_path: Path) -> None:
     asked, _ = session(tmp_path, Silent, "text")
     with pytest.raises(NotSupportedError, match="paper keeps no logs"):
-        metadata._logs(asked, "sheet/a", None, False)
+        metadata._logs(asked, "sheet/a", None, False, "")
