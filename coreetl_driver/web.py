@@ -29,7 +29,9 @@ class WebServer:
         host: A name or an address of this machine.
         port: 0 for any.
         tls: Where it is None, HTTP in clear.
-        connections: How many at once; what comes on more is answered with 503. None for any number.
+        connections: How many at once; when there are as many, those on which nothing is asked make room, and what comes
+            while all of them are asking is answered with 503. None for any number.
+        head_s: How long a caller may take to send the head of a request, in seconds; then the connection is closed.
 
     Raises:
         TransientError: The port cannot be had, or it does not start in time; nothing of it stays.
@@ -44,19 +46,24 @@ class WebServer:
         port: int = 0,
         tls: ssl.SSLContext | None = None,
         connections: int | None = None,
+        head_s: float = 60.0,
     ) -> None:
         import uvicorn
+
+        from coreetl_driver.web_connections import Connection
 
         class _Server(uvicorn.Server):
             @contextlib.contextmanager
             def capture_signals(self) -> Iterator[None]:
                 yield  # signals belong to the program that embeds this, not to a helper thread
 
+        timed = type("_Connection", (Connection,), {"head_s": head_s})
         self._socket = _listening(host, port)
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http{'s' if tls else ''}://{url_host(host)}:{self.port}"
         config = uvicorn.Config(
             application,
+            http=timed,
             log_config=None,
             access_log=False,
             lifespan="off",

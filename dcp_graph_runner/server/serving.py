@@ -101,6 +101,7 @@ class GraphRunnerServer:
                     port=serving.http_port,
                     tls=certificates.context() if certificates else None,
                     connections=serving.connections,
+                    head_s=serving.request_s,
                 )
             # Last, for it works on its own at once.
             self._controller = ServedController(settings, serving.grace_s) if serving.controller else None
