@@ -64,6 +64,9 @@ class World:
         if call.path.startswith("/api/v2/parseDagFile/"):
             self.parsed += 1
             return Said(201)
+        if call.path == "/api/v2/dags":
+            assert call.query["bundle_name"] == ["dags-folder"]
+            return Said(body={"dags": [row("another_dag")], "total_entries": 1})
         if self.dag is None:
             return None
         if "/dagRuns" in call.path:
@@ -113,8 +116,9 @@ def scene() -> Any:
 
 
 def test_a_new_dag_is_waited_for_until_airflow_has_it(scene: Scene) -> None:
-    assert scene.until_read(happens={5: scene.world.set(dag=row(DAG, "v2"))}) is None
-    assert scene.time.now == 5
+    assert scene.until_read(happens={45: scene.world.set(dag=row(DAG, "v2"))}) is None
+    assert scene.time.now == 45
+    assert scene.world.parsed == 3, "Airflow is asked to look at the bundle, by another DAG of it, now and then"
 
 
 def test_another_version_is_no_verdict(scene: Scene) -> None:

@@ -62,6 +62,12 @@ class AirflowService:
         problems = [ImportProblem.read(row) for row in told]
         return tuple(each for each in problems if file in (None, each.file))
 
+    def any_of(self, bundle: str) -> DagView | None:
+        """Some DAG of a bundle; None when it has none."""
+        query: Query = {"bundle_name": bundle, "limit": 1, "order_by": "dag_id"}
+        views = [DagView.read(row) for row in self.api.require("/dags", query)["dags"]]
+        return next((each for each in views if each.bundle == bundle), None)
+
     def parse(self, file_token: str) -> None:
         """Ask it to read a file now, and what is new in the file's bundle."""
         self.api.call("PUT", f"/parseDagFile/{_quoted(file_token)}")

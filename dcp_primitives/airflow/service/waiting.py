@@ -21,6 +21,7 @@ from dcp_primitives.airflow.service.views import DagView, ImportProblem
 T = TypeVar("T")
 POLL_S = 1.0
 PROGRESS_S = 15.0
+HURRY_S = 20.0
 AWAY_S = 30.0
 """How long Airflow may be away while it is waited for."""
 REMOVAL_S = 60.0
@@ -101,22 +102,22 @@ class Waiting:
         had_version = rewritten and old.view is not None and old.view.version == expected.version
         parses = Stamps(old.view.last_parsed_at if old.view else None)
         failures = Stamps(old.problem.at if old.problem else None)
-        asked: set[str] = set()
         patience = _Patience(self, f"Airflow to read DAG {expected.dag_id}")
         reading = old
         while True:
             found = patience.ask(lambda: read(self.service, [expected])[expected.dag_id])
             if found is not None:
                 reading = found
-                self._hurry(reading.view, asked)
+                if patience.should_hurry():
+                    self._hurry(reading.view, expected.bundle)
                 problem = reading.problem
                 if problem is not None and (failures.is_later(problem.at) or old.problem is None):
                     return problem
                 parsed_at = reading.view.last_parsed_at if reading.view else None
                 if reading.is_read and (not had_version or parses.is_later(parsed_at)):
                     return None
-                if problem is not None and failures.count == 1:
-                    asked.clear()  # once more, to be sure
+                if patience.hurries < failures.count + parses.count + 1:
+                    patience.hurry_again()  # to be sure of it
             if not patience.pause(str(reading)):
                 raise self._unread(reading)
 
@@ -131,7 +132,6 @@ class Waiting:
             ConflictError: Airflow has it from another bundle.
         """
         patience = _Patience(self, f"Airflow to let go of DAG {dag_id}", max(self.wait_s, REMOVAL_S))
-        asked: set[str] = set()
         ended: set[str] = set()
         was_deleted = False
         while True:
@@ -147,7 +147,8 @@ class Waiting:
                     told = f"Airflow has DAG {dag_id} from the bundle {view.bundle} too; it is not deleted there"
                     raise ConflictError(told)
                 elif not view.is_stale:
-                    self._hurry(view, asked)
+                    if patience.should_hurry():
+                        self._hurry(view, bundle)
                     state = "it has not noticed yet that the file is gone"
                 else:
                     state = self._delete(dag_id, ended)
@@ -175,14 +176,17 @@ class Waiting:
             return error.message
         return ""
 
-    def _hurry(self, view: DagView | None, asked: set[str]) -> None:
-        """Ask Airflow to read the file now; a token that it does not take is no harm."""
-        if view is not None and view.file_token and view.file_token not in asked:
-            asked.add(view.file_token)
-            try:
-                self.service.parse(view.file_token)
-            except (PermanentError, TransientError) as error:
-                self.log.debug("Airflow does not take the file earlier: %s", error)
+    def _hurry(self, view: DagView | None, bundle: str) -> None:
+        """Ask Airflow to read the file now; that it does not take the wish is no harm.
+
+        It then looks for new and removed files of the bundle, too: any of its DAGs does for one that is new.
+        """
+        try:
+            known = view or self.service.any_of(bundle)
+            if known is not None:
+                self.service.parse(known.file_token)
+        except (PermanentError, TransientError) as error:
+            self.log.debug("Airflow does not look earlier: %s", error)
 
     def _unread(self, reading: Reading) -> PermanentError:
         expected, view = reading.expected, reading.view
@@ -224,6 +228,8 @@ class _Patience:
         self._away_since: float | None = None
         self._told_at = self._began
         self._settled_at: float | None = None
+        self._hurried_at: float | None = None
+        self.hurries = 0
 
     def ask(self, call: Callable[[], T]) -> T | None:
         """What the call gives; None while Airflow is away."""
@@ -249,6 +255,19 @@ class _Patience:
             self._waiting.log.info("waiting for %s: %s (%.0f s)", self._what, state, now - self._began)
         self._waiting.sleep(POLL_S)
         return True
+
+    def should_hurry(self) -> bool:
+        """Whether Airflow is to be asked to look now: at first, and again when that has come to nothing."""
+        now = self._waiting.clock()
+        if self._hurried_at is not None and now - self._hurried_at < HURRY_S:
+            return False
+        self._hurried_at = now
+        self.hurries += 1
+        return True
+
+    def hurry_again(self) -> None:
+        """Not wait with the next wish."""
+        self._hurried_at = None
 
     def has_settled(self) -> bool:
         """Whether nothing has changed for a while since this was first asked."""
