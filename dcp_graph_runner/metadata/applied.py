@@ -164,7 +164,7 @@ class AppliedManifests:
             query = query.where(logical_plans.c.version < below)
         return tuple(_version(row) for row in self.database.rows(query if limit is None else query.limit(limit)))
 
-    def require(self, environment: str, manifest_id: str) -> Version:
+    def require(self, dcp: ControlPlane, environment: str, manifest_id: str) -> Version:
         """The newest version of a manifest.
 
         Raises:
@@ -172,18 +172,20 @@ class AppliedManifests:
         """
         found = self.versions(environment, manifest_id, limit=1)
         if not found:
-            raise self.unknown(environment, manifest_id)
+            raise self.unknown(dcp, environment, manifest_id)
         return found[0]
 
-    def unknown(self, environment: str, manifest_id: str) -> NotFoundError:
-        """That nothing is called so, with what might be meant."""
+    def unknown(self, dcp: ControlPlane, environment: str, manifest_id: str) -> NotFoundError:
+        """That nothing is called so, with what might be meant, as far as the caller may read it."""
         mine = logical_plans.c.environment == environment
         known = [
             row.manifest_id for row in self.database.rows(select(logical_plans.c.manifest_id).where(mine).distinct())
         ]
-        elsewhere = select(logical_plans.c.environment).where(logical_plans.c.manifest_id == manifest_id).distinct()
+        there = select(logical_plans.c.version).where(
+            logical_plans.c.environment == PRODUCTION, logical_plans.c.manifest_id == manifest_id
+        )
         otherwise = "`pretzel metadata list` shows what is applied"
-        if any(row.environment == PRODUCTION for row in self.database.rows(elsewhere)):
+        if self.database.rows(there.limit(1)) and readable(dcp, [PRODUCTION]):
             otherwise = "it is applied in production: -e production"
         hint = nearest(manifest_id, known, otherwise)
         return NotFoundError(f"{manifest_id} was never applied here", where=environment, hint=hint)

@@ -117,7 +117,7 @@ def runnables(
     entries = dcp.store.inventory(environment.name, [manifest_id])
     resources: Sequence[Resource] = [entry.resource for entry in entries]
     if not resources:
-        newest = AppliedManifests.of(dcp.store).require(environment.name, manifest_id)
+        newest = AppliedManifests.of(dcp.store).require(dcp, environment.name, manifest_id)
         resources = decompose(newest.logical_plan, dcp.registry)
     return of_primitive(manifest_id, resources, primitive)
 

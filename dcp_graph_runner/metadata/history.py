@@ -34,7 +34,7 @@ def list_versions(
     # One more than shown: the last is compared with it.
     found = applied.versions(environment, manifest_id, wanted + 1, below)
     if not found and below is None:
-        raise applied.unknown(environment, manifest_id)
+        raise applied.unknown(dcp, environment, manifest_id)
     token = token_of(found[wanted - 1].version) if len(found) > wanted else ""
     return told(found, wanted), token
 

@@ -55,7 +55,7 @@ def show(dcp: ControlPlane, environment: Environment, manifest_id: str) -> Shown
         NotFoundError: It was never applied there.
     """
     applied = AppliedManifests.of(dcp.store)
-    applied.require(environment.name, manifest_id)
+    applied.require(dcp, environment.name, manifest_id)
     versions = applied.versions(environment.name, manifest_id, RECENT + 1)
     (summary,) = summaries(dcp, versions[:1])
     entries = dcp.store.inventory(environment.name, [manifest_id])

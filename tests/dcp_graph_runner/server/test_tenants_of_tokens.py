@@ -7,12 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from dcp_core.errors import SettingsError, UnauthorizedError
+from dcp_core.errors import NotFoundError, SettingsError, UnauthorizedError
 from dcp_core.model import LogicalPlan, Metadata
 from dcp_graph_runner.api.audit import DeliverAuditRequest, ListAuditRequest
 from dcp_graph_runner.api.long_running import GetOperationRequest, ListOperationsRequest
 from dcp_graph_runner.api.messages import ApplyRequest
-from dcp_graph_runner.api.metadata import GetLineageRequest, ListManifestsRequest, ListOwnersRequest
+from dcp_graph_runner.api.metadata import (
+    GetLineageRequest,
+    ListManifestsRequest,
+    ListOwnersRequest,
+    ShowManifestRequest,
+)
 from dcp_graph_runner.api.playground import ListPlaygroundsRequest, UseRequest
 from dcp_graph_runner.metadata.applied import readable
 from dcp_graph_runner.server.service import Service
@@ -104,6 +109,19 @@ def test_the_lineage_of_a_playground_tells_nothing_of_production(replica: Servic
     for tenants, places in ((("playground_bob",), ()), (PLACES, ("production",))):
         dcp = replica.control_plane(replica._signing_in.sign_in(token(issuer, "bob", *tenants)))
         assert readable(dcp, ["production"]) == places, "what a graph of data is made of beside its own"
+
+
+def test_a_name_of_production_is_no_hint_for_a_token_that_is_not_for_it(replica: Service, issuer: Issuer) -> None:
+    in_force = probe("only_there", environment="production", metadata=Metadata("logistics"))
+    headers = token(issuer, "alice", *PLACES, groups=["logistics"])
+    answered(replica, "Operations.Apply", ApplyRequest("production", (in_force,)), headers)
+    hints = []
+    for tenants in (PLACES, ("playground_bob",)):
+        asked = ShowManifestRequest(in_force.id, "playground_bob")
+        with pytest.raises(NotFoundError) as unknown:
+            call(replica, "Metadata.ShowManifest", asked, token(issuer, "bob", *tenants))
+        hints.append(unknown.value.hint)
+    assert hints == ["it is applied in production: -e production", "`pretzel metadata list` shows what is applied"]
 
 
 def test_only_an_administrator_has_everybodys_records_delivered(replica: Service, issuer: Issuer) -> None:
