@@ -101,23 +101,24 @@ class Deed:
 
 
 @contextmanager
-def recorded(dcp: ControlPlane, subject: Subject) -> Iterator[Deed]:
+def recorded(dcp: ControlPlane, subject: Subject, *, is_dry: bool = False) -> Iterator[Deed]:
     """Record what the block does, whatever ends it.
 
     Before ``Deed.begin`` only refusals and failures are recorded: what changed nothing, names nothing that is there, or
-    names nothing that could be, leaves no record.
+    names nothing that could be, leaves no record; of a dry run only a denial does.
     """
     deed = Deed(dcp, subject, _id(dcp, subject))
     # What holds until something better is known: a second Ctrl-C may come between any two lines.
     outcome, message = OperationStatus.FAILED, LEFT
-    is_to_be_told = True
+    is_to_be_told = not is_dry
     try:
         yield deed
         outcome, message = deed.outcome, deed.message
         is_to_be_told = deed.has_begun
     except DcpError as error:
         outcome, message = _outcome(error, deed.has_begun), str(error)
-        is_to_be_told = deed.has_begun or not isinstance(error, (NotFoundError, UsageError))
+        names_nothing = isinstance(error, (NotFoundError, UsageError))
+        is_to_be_told = deed.has_begun or isinstance(error, UnauthorizedError) or not (is_dry or names_nothing)
         raise
     except KeyboardInterrupt:
         outcome, message = OperationStatus.CANCELLED, "interrupted: it may have been done, or a part of it"

@@ -48,7 +48,7 @@ def backfill(dcp: ControlPlane, request: BackfillRequest) -> BackfillAnswer:
     if request.start >= request.end:
         raise UsageError(f"the backfill ends at {request.end.isoformat()}, not after its start")
     applied = Applied.find(dcp, request.environment, request.manifest_id)
-    with applied.deed(BACKFILL) as deed:
+    with applied.deed(BACKFILL, is_dry=request.dry_run) as deed:
         resource, intervals = _intervals(applied, request)
         check_runnable(applied)
         jobs = _jobs(applied, resource, intervals, request)

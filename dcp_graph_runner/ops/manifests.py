@@ -79,11 +79,11 @@ class Applied:
         check_allowed(self.dcp, verb, self.environment, self.in_force, self.in_force)
 
     @contextmanager
-    def deed(self, verb: str) -> Iterator[Deed]:
-        """Asks the rules, and records what the block does; what is refused too."""
+    def deed(self, verb: str, *, is_dry: bool = False) -> Iterator[Deed]:
+        """Asks the rules, and records what the block does; what is refused too. Of a dry run a denial alone."""
         label = f"{verb.upper()} {self.id}"
         subject = Subject(verb, self.environment.name, label, self.id, self.in_force.digest)
-        with recorded(self.dcp, subject) as deed:
+        with recorded(self.dcp, subject, is_dry=is_dry) as deed:
             self.check_allowed(verb)
             yield deed
 

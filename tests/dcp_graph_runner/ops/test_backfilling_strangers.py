@@ -11,11 +11,13 @@ import attrs
 import pytest
 
 from dcp_core import ControlPlane, hookimpl
-from dcp_core.errors import ConflictError
+from dcp_core.errors import ConflictError, UnauthorizedError
 from dcp_core.records import Caller, Execution, Operation
+from dcp_core.registry import EXTENSIONS
 from dcp_graph_runner.api.ops import BACKFILL, RETRY
 from dcp_graph_runner.ops.messages import BackfillAnswer, BackfillRequest, Reprocess, RetryRequest
 from tests.dcp_graph_runner.ops.clockwork import CLOCK, ENVIRONMENT, Clock, backfill_and_die, hours, opened
+from tests.dcp_graph_runner.ops.test_running import Nobody
 from tests.warm import warm_process
 
 HOURS = 12
@@ -143,6 +145,20 @@ def test_a_job_that_is_none_of_the_manifests_own_is_not_run_with_it(dcp: Control
     with pytest.raises(ConflictError, match="theirs was not made when clockwork/clock was applied"):
         run(dcp)
     assert not (tmp_path / ".dcp" / "executions.jsonl").exists()
+    (record,) = (each for each in dcp.store.audit_records() if each.kind == "backfill")
+    assert (record.outcome, record.message) == ("REFUSED", "theirs was not made when clockwork/clock was applied")
+
+
+def test_a_dry_run_leaves_a_record_of_a_denial_alone(dcp: ControlPlane) -> None:
+    newest = attrs.evolve(CLOCK, plugin_spec={"also": ["theirs"]})
+    dcp.store.save_logical_plan(newest, "op_1", "alice", datetime.now(UTC))
+    with pytest.raises(ConflictError, match="theirs was not made"):
+        run(dcp, dry_run=True)
+    assert [each for each in dcp.store.audit_records() if each.kind == "backfill"] == []
+    dcp.registry.register(EXTENSIONS, "nobody", Nobody(), "a test")
+    with pytest.raises(UnauthorizedError, match="nobody may backfill"):
+        run(dcp, dry_run=True)
+    assert [each.outcome for each in dcp.store.audit_records() if each.kind == "backfill"] == ["REFUSED"]
 
 
 def test_two_backfills_at_once_run_each_interval_once(tmp_path: Path) -> None:
