@@ -216,6 +216,7 @@ def test_a_deferred_task_that_a_user_ends_leaves_its_job_which_clearing_stops(pl
     platform.airflow.trigger(LONG, "ended")
     platform.wait_for_state(LONG, "ended", "deferred")
     platform.mark(LONG, "ended", "failed")
+    assert platform.airflow.finished(LONG, "ended") == "failed"
     left = platform.executions("long_orders_job")[-1]
     assert left["status"] == "RUNNING", "Airflow tells nobody"
     platform.clear(LONG, "ended")
