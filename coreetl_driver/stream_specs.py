@@ -1,4 +1,4 @@
-"""What a job of kind ``stream`` may ask for: a topic, a table for dead letters, and two parameters."""
+"""What a job of kind ``stream`` may ask for: a topic, a table for dead letters, and three parameters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from dcp_core.errors import InvalidSpecError
 
 CONTINUOUS = "continuous"
 ACCEPT_LOSS = "accept_loss"
-PARAMETERS = (CONTINUOUS, ACCEPT_LOSS)
+FROM_BEGINNING = "from_beginning"
+PARAMETERS = (CONTINUOUS, ACCEPT_LOSS, FROM_BEGINNING)
 FORMATS = ("json",)
 MAX_CHECKPOINT_S = 24 * 3600
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")

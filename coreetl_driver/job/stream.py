@@ -31,7 +31,7 @@ from coreetl_driver.kafka_settings import KafkaSettings
 from coreetl_driver.sources import ReadColumn
 from coreetl_driver.sources.json_events import UnreadableMessageError, row_of
 from coreetl_driver.sources.topic import TopicIdentity, TopicReader
-from coreetl_driver.stream_specs import ACCEPT_LOSS, CONTINUOUS
+from coreetl_driver.stream_specs import ACCEPT_LOSS, CONTINUOUS, FROM_BEGINNING
 from dcp_core.errors import DcpError, TransientError
 from dcp_core.settings import MASK
 
@@ -122,6 +122,7 @@ class _Run:
         self._source, self._log, self._stopping = source, log, stopping
         self._is_continuous = request["params"].get(CONTINUOUS) == "true"
         self._accept_loss = request["params"].get(ACCEPT_LOSS) == "true"
+        self._from_beginning = request["params"].get(FROM_BEGINNING) == "true"
         self._table = StreamTable(session, sink, catalogs, source.topic, self._columns, note, log)
         letters = {"catalog": sink["catalog"], "table": source.dead_letter_table}
         self._letters = StreamTable(session, letters, catalogs, source.topic, DEAD_LETTER_COLUMNS, note, log)
@@ -145,7 +146,13 @@ class _Run:
         return {"rows": self._rows, "stopped": self._stopping.is_set()}
 
     def _begin(self, reader: TopicReader, identity: TopicIdentity) -> dict[int, int]:
-        known = self._table.offsets
+        if self._table.has_unknown_rows and not self._from_beginning:
+            raise JobError(
+                f"table {self._table.name} has rows, and none of its snapshots says how far the stream has come: "
+                f"reading all that topic {self._source.topic} has could add rows twice (run once with "
+                f"{FROM_BEGINNING}=true, which does)"
+            )
+        known = None if self._from_beginning else self._table.offsets
         beginnings, ends = reader.beginnings(identity.partitions), reader.ends(identity.partitions)
         following = starting_offsets(
             known, identity, self._source.topic, beginnings, ends, self._log, accept_loss=self._accept_loss

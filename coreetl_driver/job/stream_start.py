@@ -29,14 +29,14 @@ def starting_offsets(
     """The offset to begin at, for each partition that there is.
 
     Args:
-        known: What the table says; None reads all that the topic has.
+        known: What the table says, or None to read all that the topic has.
         accept_loss: Goes on at the oldest message that is there, where what the table says does not exist any more.
 
     Raises:
         JobError: It does not, and the loss is not accepted.
     """
     if known is None:
-        log(f"the table has no offsets of topic {topic}: reading all that it has")
+        log(f"no offsets of topic {topic} to go on from: reading all that it has")
         return dict(beginnings)
     if (known.cluster, known.topic_id) != (identity.cluster, identity.topic_id):
         what = (

@@ -16,7 +16,7 @@ from coreetl_driver.job.engine_errors import JobError, readable
 from coreetl_driver.job.output import conform
 from coreetl_driver.job.session import Session, quoted
 from coreetl_driver.job.sink import write
-from coreetl_driver.job.sink_table import table_metadata
+from coreetl_driver.job.sink_table import has_rows, table_metadata
 from coreetl_driver.offsets import Offsets, last_offsets
 from coreetl_driver.sources import ReadColumn
 
@@ -48,6 +48,7 @@ class StreamTable:
         columns: Of the rows.
         following: By partition, the first offset whose message is not in it yet, as far as it is known.
         offsets: Of this topic, as the table had them when it was looked at.
+        has_unknown_rows: Whether it had rows then, and offsets of no topic at all.
     """
 
     session: Session
@@ -58,6 +59,7 @@ class StreamTable:
     note: Note
     log: Log
     offsets: Offsets | None = None
+    has_unknown_rows: bool = False
     _newest: Offsets | None = None
     _commits: int = 0
 
@@ -76,6 +78,7 @@ class StreamTable:
         if metadata is None:
             raise JobError(f"table {self.name} does not exist (apply first)")
         self._newest, self.offsets = last_offsets(metadata), last_offsets(metadata, self.topic)
+        self.has_unknown_rows = self._newest is None and has_rows(metadata)
 
     def check_columns(self) -> None:
         """Fail before anything is read when the table has not what the rows need.

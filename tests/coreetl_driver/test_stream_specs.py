@@ -49,8 +49,8 @@ def test_what_no_stream_could_do_is_refused(changes: dict[str, Any], told: str) 
     assert told in str(refused.value)
 
 
-def test_a_run_has_two_parameters() -> None:
-    given = {"continuous": "true", "accept_loss": "false"}
+def test_a_run_has_three_parameters() -> None:
+    given = {"continuous": "true", "accept_loss": "false", "from_beginning": "false"}
     assert chosen_parameters(SPEC, given) == given
     for wrong in ({"full_refresh": "true"}, {"continuous": "yes"}):
         with pytest.raises(InvalidSpecError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import time
@@ -67,10 +68,16 @@ class Stream:
         self.configure({**self.kafka.settings()["kafka"], **self.kafka_section})
         self.write()
 
-    def configure(self, section: Mapping[str, Any]) -> None:
-        """Write the project's section about the broker."""
+    def elsewhere(self, environ: Mapping[str, str]) -> Stream:
+        """The same, whose commands have these variables."""
+        other = copy.copy(self)
+        other.project = Project(self.project.root, environ)
+        return other
+
+    def configure(self, section: Mapping[str, Any], more: str = "") -> None:
+        """Write the project's section about the broker, and what else its settings say."""
         lines = "".join(f"{name} = {json.dumps(value)}\n" for name, value in section.items())
-        self.project.write("dcp.toml", f"[kafka]\n{lines}")
+        self.project.write("dcp.toml", f"[kafka]\n{lines}{more}")
 
     @property
     def file(self) -> str:

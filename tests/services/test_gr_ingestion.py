@@ -161,6 +161,44 @@ def test_messages_that_are_gone_and_a_topic_made_again_are_told_and_never_passed
     assert it.ids() == [0, 1, 5, 6, 7, 20, 21]
 
 
+def test_a_table_that_does_not_know_how_far_its_stream_is_takes_nothing_twice_unasked(stream: Make) -> None:
+    it = stream("adopted", partitions=1)
+    it.apply()
+    for number in (0, 1):
+        it.events([number])
+        it.run()
+    table = it.project.catalog().load_table("events.adopted")
+    table.delete("view_id == 'v0'")  # a commit of somebody else
+    newest = table.metadata.current_snapshot_id
+    table.maintenance.expire_snapshots().by_ids(
+        [each.snapshot_id for each in table.metadata.snapshots if each.snapshot_id != newest]
+    ).commit()
+    it.events([2])
+    assert "none of its snapshots says how far the stream has come" in it.failure()
+    assert it.ids() == [1]
+    assert it.run(from_beginning="true")["rows_written"] == 3
+    assert it.ids() == [0, 1, 1, 2]
+    it.events([3])
+    assert it.run()["rows_written"] == 1
+
+
+def test_a_rollback_takes_the_offsets_along(stream: Make) -> None:
+    it = stream("rolled", partitions=1)
+    it.apply()
+    it.events([1])
+    it.run()
+    table = it.project.catalog().load_table("events.rolled")
+    first = table.metadata.current_snapshot_id
+    it.events([2])
+    it.produce(b"bad")
+    it.run()
+    table.refresh().manage_snapshots().rollback_to_snapshot(first).commit()
+    assert it.ids() == [1]
+    it.events([3])
+    assert it.run()["rows_written"] == 2
+    assert (it.ids(), len(it.letters())) == ([1, 2, 3], 1)
+
+
 def test_a_user_who_may_only_read_the_topic_can_run_it_and_no_secret_is_left_anywhere(stream: Make) -> None:
     it = stream("guarded", partitions=1)
     it.apply()

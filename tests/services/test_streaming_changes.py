@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.projects import Project
+from tests.coreetl_driver.serving_process import serving
+from tests.end_to_end.projects import PLAYGROUND, Project
 from tests.services import kafka_broker, kafka_registry
 from tests.services.conftest import require
 from tests.services.kafka_broker import Kafka
@@ -134,3 +135,31 @@ def test_brokers_that_are_away_for_a_while_are_waited_out(tmp_path: Path) -> Non
         running.wait(60)
         kafka.kill()
         assert "cannot be reached" in it.failure()
+
+
+def test_a_driver_that_is_a_service_goes_on_streaming_and_so_does_the_next_one_when_it_is_killed(
+    kafka: Kafka, tmp_path: Path
+) -> None:
+    token = "a-token-of-alice-0123456789"
+    it = Stream(Project(tmp_path), kafka, "served")
+    it.configure(
+        kafka.settings()["kafka"], f'[coreetl_tokens.alice]\ntoken = "{token}"\nenvironments = ["{PLAYGROUND}"]\n'
+    )
+    with serving(tmp_path) as service:
+        here = {"DCP_COREETL_URL": service.urls["grpc_url"], "DCP_COREETL_TOKEN": token}
+        it = it.elsewhere(here)
+        it.apply()
+        begun = it.project.pretzel("ops", "start", it.file, "--param", "continuous=true", "-o", "json")
+        assert begun.status == 0, begun.out + begun.err  # it does not wait
+        it.events([1, 2])
+        it.wait_for(lambda: it.ids() == [1, 2], "the first events")
+        assert "runs already" in it.failure()
+    it.events([3])  # nobody is there, and the worker is gone with its driver
+    with serving(tmp_path) as service:
+        it = it.elsewhere({**here, "DCP_COREETL_URL": service.urls["grpc_url"]})
+        it.wait_for(lambda: it.ids() == [1, 2, 3], "what came meanwhile")
+        stopped = it.project.pretzel("ops", "stop", it.file, "-o", "json")
+        assert stopped.status == 0, stopped.out + stopped.err
+        it.events([4])
+        assert it.run()["rows_written"] == 1
+    assert it.ids() == [1, 2, 3, 4]
