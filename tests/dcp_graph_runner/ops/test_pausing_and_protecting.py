@@ -36,20 +36,20 @@ def test_a_paused_manifest_stands_still_over_an_apply_until_it_is_resumed(site: 
     made = site()
     paused = made.ops("pause", made.path, "--reason", "the source is being moved").document
     assert (paused["was_paused"], paused["user"], len(paused["schedules"])) == (False, "alice", 1)
-    assert "schedule=None" in dag(made)
+    assert '"paused": True' in dag(made)
     plan = made.project.pretzel("plan", made.path, "-o", "json")
     assert (plan.status, plan.document["summary"]["noop"]) == (0, 3), "a pause is no drift"
 
     made.write(*FIELDS, sql="SELECT order_id, 2 * amount AS amount, ordered_on FROM raw.orders WHERE ordered_on >= "
                "CAST(:start AS DATE) AND ordered_on < CAST(:end AS DATE)", description="doubled")  # fmt: skip
     assert made.project.pretzel("apply", made.path).status == 0
-    assert "schedule=None" in dag(made), "an apply wakes nothing"
+    assert '"paused": True' in dag(made), "an apply wakes nothing"
     again = made.ops("pause", ID, "--reason", "still").document
     assert (again["was_paused"], again["reason"], again["at"] > paused["at"]) == (True, "still", True)
 
     resumed = made.ops("resume", ID).document
     assert (resumed["was_paused"], resumed["schedules"]) == (True, paused["schedules"])
-    assert "schedule=None" not in dag(made)
+    assert '"paused": True' not in dag(made)
     assert made.ops("resume", ID).document["was_paused"] is False
     assert [outcome for outcome, _ in made.audit("pause") + made.audit("resume")] == 4 * ["SUCCEEDED"]
 
@@ -82,7 +82,7 @@ def test_whoever_has_the_last_word_on_a_schedule_the_schedule_follows_the_store(
         assert (first == "resume") or (answer.user, answer.reason) == ("alice", "moving")
         is_paused = second == "pause"
         assert (Pauses.of(dcp.store).get(ENVIRONMENT, ID) is not None) is is_paused
-    assert ("schedule=None" in dag(made)) is is_paused
+    assert ('"paused": True' in dag(made)) is is_paused
     assert {outcome for outcome, _ in made.audit("pause") + made.audit("resume")} == {"SUCCEEDED"}
 
 
@@ -91,12 +91,12 @@ def test_a_manifest_that_was_destroyed_while_it_was_paused_can_be_resumed(site: 
     made.ops("pause", ID)
     assert made.project.pretzel("destroy", made.path, "--yes").status == 0
     assert made.project.pretzel("apply", made.path).status == 0
-    assert "schedule=None" in dag(made), "the store's word holds"
+    assert '"paused": True' in dag(made), "the store's word holds"
     assert made.project.pretzel("destroy", made.path, "--yes").status == 0
     assert made.ops("resume", ID).document["was_paused"] is True
     assert made.ops("resume", ID).status == 1
     assert made.project.pretzel("apply", made.path).status == 0
-    assert "schedule=None" not in dag(made)
+    assert '"paused": True' not in dag(made)
 
 
 def test_an_operators_protection_is_lifted_by_unprotect_alone(site: Callable[..., Site]) -> None:
