@@ -16,7 +16,7 @@ from coreetl_driver.kafka_settings import broker_to_read
 from coreetl_driver.run_dates import check_schedule, run_interval
 from coreetl_driver.sources.connections import require_connection
 from coreetl_driver.sql import parameters, require_query
-from coreetl_driver.stream_specs import check_stream, chosen_stream_parameters
+from coreetl_driver.stream_specs import check_stream, check_topic, chosen_stream_parameters
 from dcp_core.errors import InvalidSpecError, UsageError
 from dcp_core.intervals import RESERVED
 from dcp_core.model import Environment
@@ -43,6 +43,8 @@ def check_names(job_id: str, environment: str) -> None:
 def check_catalogs(environment: str, spec: JobSpec, settings: Settings) -> None:
     """Refuse a job that writes to a catalog that is not its environment's own, or reads another playground's.
 
+    Its topic is looked at likewise.
+
     The endpoint grants what the specification names; so what it may name is decided here. A catalog's properties come
     from whoever calls: they say which server is asked, which module is imported and which of the driver's environment
     variables are sent there. So they must be the driver's own, to the letter.
@@ -67,6 +69,8 @@ def check_catalogs(environment: str, spec: JobSpec, settings: Settings) -> None:
     for catalog in spec.catalogs:
         if catalog not in (known.catalog, known.reads):
             raise InvalidSpecError(f"environment {environment!r} may not read catalog {catalog!r}")
+    if isinstance(spec.source, SourceTopic):
+        check_topic(environment, spec.source)
     for catalog, properties in spec.catalogs.items():
         own = settings.catalog_properties(catalog, resolve=False)
         differing = sorted(key for key in {*own, *properties} if own.get(key) != properties.get(key))

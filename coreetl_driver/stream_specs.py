@@ -9,6 +9,7 @@ from coreetl_driver.api import JobSpec, SinkMode
 from coreetl_driver.column_types import ArrayType, ColumnType, MapType, ScalarType, StructType, parse_engine_type
 from coreetl_driver.job_sources import SourceTopic
 from dcp_core.errors import InvalidSpecError
+from dcp_core.model import PLAYGROUND_PREFIX
 
 CONTINUOUS = "continuous"
 ACCEPT_LOSS = "accept_loss"
@@ -35,8 +36,11 @@ def check_stream(spec: JobSpec) -> None:
         raise InvalidSpecError("a job of kind 'stream' needs a source topic")
     if spec.sql or spec.params:
         raise InvalidSpecError(f"a job of kind 'stream' has no {'SQL' if spec.sql else 'parameters of its own'}")
-    if not _TOPIC.fullmatch(source.topic) or source.topic in (".", ".."):
-        raise InvalidSpecError(f"topic {source.topic!r} is no name of a topic")
+    if not _TOPIC.fullmatch(source.topic) or source.topic in (".", "..") or source.topic.startswith("__"):
+        raise InvalidSpecError(
+            f"topic {source.topic!r} is no name of a topic that holds events",
+            hint="ASCII letters, digits, '.', '_' and '-'; names that start with __ are Kafka's own",
+        )
     if source.format not in FORMATS:
         raise InvalidSpecError(
             f"messages of format {source.format!r} cannot be read", hint=f"formats: {', '.join(FORMATS)}"
@@ -53,6 +57,18 @@ def check_stream(spec: JobSpec) -> None:
     for column in spec.columns:
         if not _is_readable(parse_engine_type(column.type)):
             raise InvalidSpecError(f"column {column.name!r} is {column.type}, which JSON cannot carry")
+
+
+def check_topic(environment: str, source: SourceTopic) -> None:
+    """Refuse the topic of another playground; production's may be read, as its tables may.
+
+    Raises:
+        InvalidSpecError: Never retried.
+
+    Source: design.md section 8.
+    """
+    if source.topic.startswith(PLAYGROUND_PREFIX) and not source.topic.startswith(f"{environment}__"):
+        raise InvalidSpecError(f"environment {environment!r} may not read topic {source.topic!r} of another one")
 
 
 def chosen_stream_parameters(given: Mapping[str, str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from attrs import evolve
 from coreetl_driver import Column, JobSpec, Sink, SinkMode, SourceTopic
 from coreetl_driver.kafka_settings import KafkaSettings, broker_to_read
 from coreetl_driver.specs import check_spec, chosen_parameters
+from coreetl_driver.stream_specs import check_topic
 from dcp_core.errors import InvalidSpecError, SettingsError
 from dcp_core.settings import Settings
 
@@ -34,6 +35,7 @@ def test_a_stream_is_taken_as_it_is_and_survives_json() -> None:
         ({"source": None}, "needs a source topic"),
         ({"source": evolve(SOURCE, topic="a b")}, "no name of a topic"),
         ({"source": evolve(SOURCE, topic="..")}, "no name of a topic"),
+        ({"source": evolve(SOURCE, topic="__consumer_offsets")}, "no name of a topic"),
         ({"source": evolve(SOURCE, format="avro")}, "messages of format 'avro' cannot be read"),
         ({"source": evolve(SOURCE, dead_letter_table="")}, "a table of its own for messages that cannot be read"),
         ({"source": evolve(SOURCE, dead_letter_table=SINK.table)}, "a table of its own"),
@@ -47,6 +49,26 @@ def test_what_no_stream_could_do_is_refused(changes: dict[str, Any], told: str) 
     with pytest.raises(InvalidSpecError) as refused:
         check_spec(evolve(SPEC, **changes))
     assert told in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "topic", "is_fine"),
+    [
+        ("production", "shop.clicks", True),
+        ("playground_alice", "shop.clicks", True),
+        ("playground_alice", "playground_alice__shop.clicks", True),
+        ("playground_alice", "playground_bob__shop.clicks", False),
+        ("playground_alice", "playground_alice_too__shop.clicks", False),
+        ("production", "playground_bob__shop.clicks", False),
+    ],
+)
+def test_the_topic_of_another_playground_is_not_read(environment: str, topic: str, is_fine: bool) -> None:
+    source = evolve(SOURCE, topic=topic)
+    if is_fine:
+        check_topic(environment, source)
+    else:
+        with pytest.raises(InvalidSpecError, match="of another one"):
+            check_topic(environment, source)
 
 
 def test_a_run_has_three_parameters() -> None:
