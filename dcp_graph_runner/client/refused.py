@@ -21,7 +21,8 @@ _NOBODYS = "unknown/unknown"
 def asked_for_all_the_same(client: Client, kind: str, manifests: Sequence[ManifestPlan]) -> Iterator[None]:
     """Where a read before a change is refused, ask for the change: the server refuses it, and has it in its audit log.
 
-    Nothing is done by it, even if it is not refused: it expects a plan in which there is nothing to do.
+    Nothing is done by it, even if it is not refused: it expects a plan in which there is nothing to do, and then the
+    server finishes nothing of what crashed processes have left either.
 
     Args:
         client: Of the server.

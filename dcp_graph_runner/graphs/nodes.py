@@ -76,7 +76,7 @@ def authorize(work: Work) -> None:
         work.dcp.authorize(work.handler.asks, environment)
         return
     refusals: list[UnauthorizedError] = []
-    for _, error in _refused(work, environment, subjects):
+    for error in _refused(work, environment, subjects):
         if work.handler.name not in ASKING_AGAIN:
             raise error
         refusals.append(error)
@@ -120,12 +120,22 @@ def test(work: Work) -> None:
 
 
 def recover(work: Work) -> None:
-    """Finish what crashed processes have left of these manifests, and see what of this request is done already."""
+    """Finish what crashed processes have left of these manifests, and see what of this request is done already.
+
+    Who expects that there is nothing to do has nothing finished either.
+    """
     from dcp_graph_runner.graphs import taking_over
 
+    request: ApplyRequest | DestroyRequest = work.request
     if work.is_taken_over:
         work.done = taking_over.done_before(work)
-    work.recovered = work.dcp.recover(Environment.named(work.environment), _not_refused(work))
+    if request.expected == ():
+        return
+    if isinstance(request, DestroyRequest):
+        ids = request.manifest_ids or None  # of everything, what was never in force too
+    else:
+        ids = tuple(each.id for each in request.logical_plans)
+    work.recovered = work.dcp.recover(Environment.named(work.environment), ids)
 
 
 def plan(work: Work) -> None:
@@ -234,22 +244,14 @@ def _subjects(work: Work) -> Sequence[tuple[LogicalPlan, LogicalPlan | None]]:
 
 def _refused(
     work: Work, environment: Environment, subjects: Sequence[tuple[LogicalPlan, LogicalPlan | None]]
-) -> Iterator[tuple[str, UnauthorizedError]]:
-    """The manifests that the caller may not change, and why."""
+) -> Iterator[UnauthorizedError]:
+    """Why the caller may not change some of the manifests, an error each."""
     assert work.handler.asks is not None
     for wanted, in_force in subjects:
         try:
             work.dcp.authorize(work.handler.asks, environment, wanted, in_force)
         except UnauthorizedError as error:
-            yield wanted.id, error
-
-
-def _not_refused(work: Work) -> list[str]:
-    """The manifests of a change, but those that the caller may not change; without names, those in force there."""
-    environment, subjects = Environment.named(work.environment), _subjects(work)
-    named = [each.id for each in work.logical_plans] or list(getattr(work.request, "manifest_ids", ()))
-    refused = {id for id, _ in _refused(work, environment, subjects)}
-    return [id for id in named or [wanted.id for wanted, _ in subjects] if id not in refused]
+            yield error
 
 
 def _context(work: Work) -> Context:

@@ -113,6 +113,26 @@ def test_a_change_finishes_nothing_of_the_manifests_that_it_was_refused(replica:
     assert [each.id for each in replica.store.interrupted(PLAYGROUND)] == [operation.id]
 
 
+def test_a_change_that_expects_nothing_to_do_finishes_nothing(replica: Service, tmp_path: Path) -> None:
+    operation = left(replica, probe("a"))
+    for method, request in (
+        ("Operations.Apply", ApplyRequest(PLAYGROUND, (probe("a"),), expected=())),
+        ("Operations.Destroy", DestroyRequest(PLAYGROUND, ("probe/a",), expected=())),
+    ):
+        done(replica, method, request)
+        assert made(tmp_path) == []
+        assert [each.id for each in replica.store.interrupted(PLAYGROUND)] == [operation.id]
+
+
+def test_a_destruction_of_everything_finishes_what_was_never_in_force(replica: Service, tmp_path: Path) -> None:
+    left(replica, probe("a"))
+    answer: ApplyAnswer = answered(replica, "Operations.Destroy", DestroyRequest(PLAYGROUND))
+    assert [(each.kind, each.status) for each in answer.operations] == [
+        ("apply", OperationStatus.SUCCEEDED), ("destroy", OperationStatus.SUCCEEDED),
+    ]  # fmt: skip
+    assert (made(tmp_path), list((tmp_path / "probes").iterdir())) == (["a"], [])
+
+
 def test_a_destruction_of_everything_finishes_only_what_it_may(replica: Service, tmp_path: Path) -> None:
     operation = left(replica, probe("a"))
     answered(replica, "Operations.Apply", ApplyRequest(PLAYGROUND, (probe("b"),)))
