@@ -149,7 +149,7 @@ def row_of(request: Request, holder: Holder | None, now: datetime) -> dict[str, 
         "id": request.id,
         "method": request.method,
         "identity": request.caller.identity,
-        "groups": json.dumps(list(request.caller.groups)),
+        "groups": teams_of(request.caller),
         "environment": request.environment,
         "digest": request.digest,
         "document": json.dumps(request.document, separators=(",", ":")),
@@ -161,6 +161,13 @@ def row_of(request: Request, holder: Holder | None, now: datetime) -> dict[str, 
         "interruptions": 0,
         **held,
     }
+
+
+def teams_of(caller: Caller) -> str:
+    """The column of a caller's teams, with the environments that their token is for where it says so."""
+    if caller.tenants is None:
+        return json.dumps(list(caller.groups))
+    return json.dumps({"groups": list(caller.groups), "tenants": list(caller.tenants)})
 
 
 def refuse_more(connection: Connection, identity: str, most: int) -> None:
@@ -190,7 +197,9 @@ def in_turn(rows: Sequence[AnyRow], is_free: Callable[[AnyRow], bool], served: M
 
 def request_of(row: AnyRow) -> Request:
     """The request as it was asked."""
-    caller = Caller(row.identity, tuple(json.loads(row.groups)), row.id, is_remote=True)
+    teams = json.loads(row.groups)
+    groups, tenants = (teams["groups"], tuple(teams["tenants"])) if isinstance(teams, dict) else (teams, None)
+    caller = Caller(row.identity, tuple(groups), row.id, is_remote=True, tenants=tenants)
     needs = tuple(json.loads(row.needs))
     return Request(row.id, row.method, caller, row.environment, json.loads(row.document), needs)
 

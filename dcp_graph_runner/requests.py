@@ -48,6 +48,7 @@ from dcp_graph_runner.request_rows import (
     request_of,
     row_of,
     state_of,
+    teams_of,
     unknown,
     waited,
 )
@@ -191,7 +192,7 @@ class RequestLog:
         return attrs.evolve(request_of(row), caller=attrs.evolve(caller, request_id=id))
 
     def resume(self, id: str, holder: Holder, caller: Caller) -> Claim:
-        """Hold a request that waits for its user, who has come with the tokens; their teams are those of now.
+        """Hold a request that waits for its user, who has come with the tokens; teams and tenants are those of now.
 
         Raises:
             NotFoundError: There is none of that id.
@@ -200,7 +201,7 @@ class RequestLog:
         """
         row = self._row(id)
         check_owner(row, caller.identity, "resumes")
-        teams = {"groups": json.dumps(list(caller.groups))}
+        teams = {"groups": teams_of(caller)}
         claim = self._hold(row, requests.c.status == RequestStatus.WAITING_FOR_USER.value, teams, holder)
         if claim is None:
             raise ConflictError(

@@ -179,6 +179,7 @@ audit_outbox = Table(
 )
 
 # Calls of the server that go on after their answer. Users' tokens are never in it; ``needs`` names whose came along.
+# ``groups`` holds the environments that the caller's token is for too, where it says so (``request_rows.teams_of``).
 requests = Table(
     "dcp_requests",
     METADATA,

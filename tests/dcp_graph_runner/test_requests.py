@@ -63,6 +63,26 @@ def expire(clock: Clock) -> None:
     clock.now += LEASE + timedelta(seconds=1)
 
 
+@pytest.mark.parametrize("tenants", [None, (), ("playground_alice", "playground_b*")])
+def test_what_a_token_was_for_goes_along_with_its_request(
+    log: RequestLog, clock: Clock, tenants: tuple[str, ...] | None
+) -> None:
+    caller = Caller("alice", ("t",), "req_1", is_remote=True, tenants=tenants)
+    request = Request("req_1", "Operations.Run", caller, "playground_alice", {}, ("databricks",))
+    log.accept(attrs.evolve(request, needs=()), None)
+    (begun,), _ = log.claim(A, 1)
+    assert begun.request.caller == caller, "whoever has a free hand first"
+    expire(clock)
+    (taken_over,), _ = log.claim(B, 1)
+    assert taken_over.request.caller == caller
+    second = attrs.evolve(caller, request_id="req_2")
+    log.accept(attrs.evolve(request, id="req_2", caller=second), A)
+    expire(clock)
+    now = attrs.evolve(second, groups=("u",), tenants=("production",))
+    log.claim(B, 1, besides=["req_1"])
+    assert log.resume("req_2", B, now).request.caller == now
+
+
 def test_what_is_held_is_nobody_elses_until_its_lease_ends(log: RequestLog, clock: Clock) -> None:
     mine = accepted(log)
     clock.now += LEASE - timedelta(seconds=1)
