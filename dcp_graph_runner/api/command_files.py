@@ -183,7 +183,7 @@ def files_of(command: Command, given: Mapping[str, Any], use: FileUse) -> Iterat
     """The parameters whose values name files of this machine: those to write, or those to read that are there."""
     for each in command.parameters:
         value = given.get(each.name)
-        if value is None or each.file is not use:
+        if each.file is not use or not isinstance(value, (str, Path)):
             continue
         if use is FileUse.WRITE or each.type is Path or Path(value).exists():
             yield each

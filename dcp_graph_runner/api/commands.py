@@ -15,7 +15,7 @@ from dcp_core.errors import DcpError, NotFoundError, NotSupportedError, UsageErr
 from dcp_core.planner import provided
 from dcp_core.records import Command, FileUse, Preview
 from dcp_core.registry import PLUGINS, Registry
-from dcp_graph_runner.api.command_files import CommandSettings, HandedFiles, check_files, handed
+from dcp_graph_runner.api.command_files import CommandSettings, HandedFiles, check_files, files_of, handed
 from dcp_graph_runner.api.messages import CommandAnswer, CommandRequest
 from dcp_graph_runner.api.plain import plain, plain_preview
 from dcp_graph_runner.deeds import Subject, recorded
@@ -85,8 +85,10 @@ def find_command(registry: Registry, request: CommandRequest) -> Command:
 def _parameters(command: Command, given: Mapping[str, Any], files: HandedFiles, *, is_remote: bool) -> dict[str, Any]:
     """Of the types that the command wants."""
     found: dict[str, Any] = {}
+    read: set[str] = set()
     if not is_remote:
         check_files(command, given)
+        read = {each.name for each in files_of(command, given, FileUse.READ)}
     for each in command.parameters:
         if each.name in files.paths:
             found[each.name] = files.paths[each.name]
@@ -97,8 +99,8 @@ def _parameters(command: Command, given: Mapping[str, Any], files: HandedFiles, 
                 f"{each.name} names a file, and a server neither reads nor writes files that its callers name",
                 hint="with --server off the command works with files of this machine",
             )
-        if value is not None and each.file is FileUse.READ and not is_remote and Path(value).exists():
-            found[each.name] = Path(value)
+        if each.name in read:
+            found[each.name] = Path(str(value))
             continue
         if value is None:
             value = each.default

@@ -17,6 +17,7 @@ from dcp_graph_runner.api.messages import CommandAnswer, CommandFile, CommandReq
 from dcp_graph_runner.api.table import find
 from dcp_graph_runner.graphs.work import SignedIn
 from dcp_graph_runner.server.service import Service
+from tests.dcp_graph_runner.server.conftest import Serve, curl, post
 from tests.dcp_graph_runner.server.probes import PLAYGROUND, Probe
 from tests.dcp_graph_runner.server.replicas import call, service, told
 
@@ -144,3 +145,20 @@ def test_a_parameter_that_is_written_is_a_path() -> None:
     with pytest.raises(ValueError, match="parameter to: a file is a Path"):
         Parameter("to", "Where to.", file=FileUse.WRITE)
     assert issubclass(PluginError, PermanentError)
+
+
+def test_over_http_content_is_base64_both_ways(serve: Serve) -> None:
+    server = serve()
+    server.service.registry.register(PLUGINS, "copyist", Copyist)
+    asked = {
+        "environment": "playground_alice", "manifest_type": "copyist", "name": "copy",
+        "files": {"text": {"name": "a.txt", "content": "d29yZHM="}, "to": {"name": "b.txt"}},
+    }  # fmt: skip
+    answer = post(f"{server.http_url}/command", asked)
+    assert answer.status == 200, answer
+    assert answer.document["files"] == {"to": {"name": "b.txt", "content": "d29yZHN3b3Jkcw=="}}
+    asked["files"] = {"text": {"name": "a.txt", "content": "not base64!"}}
+    refused = post(f"{server.http_url}/command", asked)
+    assert (refused.status, refused.document["code"]) == (400, "request.invalid")
+    described = curl(f"{server.http_url}/openapi.json").document["components"]["schemas"]["CommandFile"]
+    assert described["properties"]["content"]["contentEncoding"] == "base64"
