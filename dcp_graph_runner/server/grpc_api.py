@@ -1,9 +1,9 @@
 """``dcp.v1`` over gRPC, made from the table of handlers; health and reflection beside it.
 
-Health and reflection answer anybody, and tell nothing of any manifest; every other call goes through ``sign_in``.
+Health and reflection answer anybody (``anybody``); every other call goes through ``sign_in``, before what it sends is
+read.
 
-Source: https://grpc.io/docs/guides/error/ (google.rpc.Status with a ``dcp.v1.Problem``), health and reflection as in
-https://grpc.io/docs/guides/.
+Source: https://grpc.io/docs/guides/error/ (google.rpc.Status with a ``dcp.v1.Problem``).
 """
 
 from __future__ import annotations
@@ -19,18 +19,17 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from coreetl_driver.failures import cut
 from coreetl_driver.web import url_host
 from dcp_core.errors import TransientError, UsageError
 from dcp_graph_runner.api.handlers import AnyHandler
-from dcp_graph_runner.api.long_running import OperationState, Problem, WatchOperationRequest
+from dcp_graph_runner.api.long_running import GetOperationRequest, OperationState, Problem, WatchOperationRequest
+from dcp_graph_runner.api.table import find
 from dcp_graph_runner.server import wire
-from dcp_graph_runner.server.calls import WATCH, Asking, CallError, Calls
+from dcp_graph_runner.server.anybody import Anybody
+from dcp_graph_runner.server.calls import Asking, CallError, Calls
 from dcp_graph_runner.server.http_requests import CUT_OFF
-from dcp_graph_runner.server.problems import problem_of
 from dcp_graph_runner.server.settings import MEBIBYTE
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ class GrpcServer:
         port: 0 for any.
         certificates: None for no TLS.
         max_request_mib: The largest request, in MiB.
-        at_once: How many calls it takes at once, those that watch among them; None for any number.
+        health_watchers: How many watch its health at once. Calls have their limits in ``calls``.
 
     Raises:
         TransientError: The port is taken.
@@ -107,11 +106,11 @@ class GrpcServer:
         port: int = 0,
         certificates: Certificates | None = None,
         max_request_mib: int = 64,
-        at_once: int | None = None,
+        health_watchers: int = 1024,
     ) -> None:
         self._calls = calls
         self._rpcs = _rpcs(handlers, calls)
-        self._at_once = at_once
+        self._health_watchers = health_watchers
         self._options = (
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", max_request_mib * MEBIBYTE),
@@ -137,17 +136,11 @@ class GrpcServer:
 
     def tell_health(self, *, is_serving: bool) -> None:
         """What the health service answers from now on, until the end begins."""
-        state = health_pb2.HealthCheckResponse.SERVING if is_serving else health_pb2.HealthCheckResponse.NOT_SERVING
-
-        async def tell() -> None:
-            for name in ("", *self._rpcs):
-                await self._health.set(name, state)
-
-        self._do(tell(), _START_TIMEOUT_S)
+        self._do(self._anybody.tell(is_serving=is_serving), _START_TIMEOUT_S)
 
     def begin_stop(self) -> None:
         """Tell health that this server ends; calls are still answered."""
-        self._do(self._health.enter_graceful_shutdown(), _START_TIMEOUT_S)
+        self._do(self._anybody.end(), _START_TIMEOUT_S)
 
     def stop(self, grace_s: float = _FLUSH_S) -> None:
         """Accept no call, and cut off what is still being answered after ``grace_s`` seconds."""
@@ -156,15 +149,12 @@ class GrpcServer:
             self._end_loop()
 
     async def _start(self, host: str, port: int, certificates: Certificates | None) -> int:
-        self._server = grpc.aio.server(options=self._options, maximum_concurrent_rpcs=self._at_once)
-        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stub forgets it
+        # Without a number of calls of gRPC's own: it counts those whom nobody knows, and turns the others away.
+        self._server = grpc.aio.server(options=self._options)
+        self._anybody = Anybody(tuple(self._rpcs), self._health_watchers)
         for name, rpcs in self._rpcs.items():
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, rpcs),))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (*self._rpcs, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
-        for name in ("", *self._rpcs):
-            await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)  # until somebody has looked
+        self._server.add_generic_rpc_handlers(self._anybody.handlers())
         address = f"{url_host(host)}:{port}"
         try:
             if certificates is None:
@@ -202,7 +192,7 @@ def _rpcs(handlers: Sequence[AnyHandler], calls: Calls) -> dict[str, dict[str, g
         # On the wire one request is a stream of one; as such it is not read before it is known who sends it.
         rpcs[method.name] = grpc.stream_unary_rpc_method_handler(_unary(each, calls))
     watch = wire.watch_method()
-    found[watch.containing_service.full_name][watch.name] = grpc.unary_stream_rpc_method_handler(_stream(calls))
+    found[watch.containing_service.full_name][watch.name] = grpc.stream_stream_rpc_method_handler(_stream(calls))
     return found
 
 
@@ -213,11 +203,6 @@ def _unary(handler: AnyHandler, calls: Calls) -> Callable[[AsyncIterator[bytes],
     async def answer(received: AsyncIterator[bytes], context: Any) -> bytes:
         asking = _asking(context)
 
-        async def receive() -> bytes:
-            async for content in received:
-                return content
-            raise UsageError("the caller went away before the end of the request", code=CUT_OFF)
-
         def read(content: bytes) -> Any:
             return wire.decode(wire.parsed(content, method.input_type), handler.request)
 
@@ -225,7 +210,7 @@ def _unary(handler: AnyHandler, calls: Calls) -> Callable[[AsyncIterator[bytes],
             return wire.encode(found, method.output_type).SerializeToString()
 
         try:
-            sent = await calls.answer(handler, asking, receive, read, write)
+            sent = await calls.answer(handler, asking, lambda: _only(received), read, write)
         except CallError as error:
             return await _abort(context, error.problem, asking)
         await context.send_initial_metadata(tuple(asking.reply.items()))
@@ -234,21 +219,32 @@ def _unary(handler: AnyHandler, calls: Calls) -> Callable[[AsyncIterator[bytes],
     return answer
 
 
-def _stream(calls: Calls) -> Callable[[bytes, Any], AsyncIterator[bytes]]:
-    method = wire.watch_method()
+def _stream(calls: Calls) -> Callable[[AsyncIterator[bytes], Any], AsyncIterator[bytes]]:
+    """What may be watched may be read: that is asked first, as any other call is."""
+    method, get = wire.watch_method(), find("Operations.GetOperation")
 
-    async def events(received: bytes, context: Any) -> AsyncIterator[bytes]:
-        asking = _asking(context)
+    async def events(received: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+        asking, asked = _asking(context), []
+
+        def read(content: bytes) -> GetOperationRequest:
+            request = wire.decode(wire.parsed(content, method.input_type), WatchOperationRequest)
+            asked.append(request)
+            return GetOperationRequest(request.id)
+
         try:
-            request = wire.decode(wire.parsed(received, method.input_type), WatchOperationRequest)
-            async for event in calls.watch(request, asking):
+            await calls.answer(get, asking, lambda: _only(received), read, lambda _: None)
+            async for event in calls.watch(asked[0], asking):
                 yield wire.encode(event, method.output_type).SerializeToString()
         except CallError as error:
             await _abort(context, error.problem, asking)
-        except UsageError as error:
-            await _abort(context, problem_of(error, WATCH), asking)
 
     return events
+
+
+async def _only(received: AsyncIterator[bytes]) -> bytes:
+    async for content in received:
+        return content
+    raise UsageError("the caller went away before the end of the request", code=CUT_OFF)
 
 
 def _asking(context: Any) -> Asking:

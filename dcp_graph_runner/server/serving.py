@@ -82,7 +82,7 @@ class GraphRunnerServer:
                     port=serving.grpc_port,
                     certificates=certificates,
                     max_request_mib=serving.max_request_mib,
-                    at_once=serving.connections,
+                    health_watchers=serving.connections,
                 )
             undone.callback(self._grpc.stop, 0.0)
             api = HttpApi(

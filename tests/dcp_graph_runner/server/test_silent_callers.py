@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from dcp_graph_runner.server import anybody
 from dcp_graph_runner.server.serving import GraphRunnerServer
-from tests.dcp_graph_runner.server.conftest import Serve, curl
+from tests.dcp_graph_runner.access.issuer import Issuer
+from tests.dcp_graph_runner.server.conftest import Serve, curl, settings_of
 from tests.dcp_graph_runner.server.replicas import until
+from tests.end_to_end.projects import Project
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
 
@@ -69,3 +79,127 @@ def test_a_connection_that_sends_no_whole_head_in_time_is_closed(serve: Serve) -
             time.sleep(0.1)
         assert until(lambda: _open([silent, slow, answered]) == 0)
         assert time.monotonic() - began < 4
+
+
+# gRPC
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+ANYTHING = health_pb2.HealthCheckRequest()
+BIG = b"\x0a\xff\xff\xff\x07" + b"a" * 0xFFFFFF
+"""A field of 16 MiB."""
+
+
+@pytest.fixture
+def guarded(serve: Serve, project: Project) -> Iterator[GraphRunnerServer]:
+    """A server that wants tokens, with three places."""
+    with Issuer().running() as issuer:
+        yield serve(settings_of(project, issuer.section()), connections=3)
+
+
+@contextlib.contextmanager
+def _channel(server: GraphRunnerServer) -> Iterator[grpc.Channel]:
+    options = [("grpc.max_send_message_length", -1)]
+    with grpc.insecure_channel(server.grpc_url.removeprefix("grpc://"), options=options) as channel:
+        yield channel
+
+
+def _code(rpc: Callable[..., Any], *given: Any) -> grpc.StatusCode:
+    with pytest.raises(grpc.RpcError) as refused:
+        list(rpc(*given, timeout=20))
+    code: grpc.StatusCode = refused.value.code()
+    return code
+
+
+def test_who_watches_the_health_keeps_neither_calls_nor_checks_out(guarded: GraphRunnerServer) -> None:
+    with _channel(guarded) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        streams = [health.Watch(ANYTHING) for _ in range(3)]
+        assert [next(each).status for each in streams] == [SERVING] * 3
+        described = reflection_pb2_grpc.ServerReflectionStub(channel)
+        never = threading.Event()
+        silent = [described.ServerReflectionInfo(_nothing(never)) for _ in range(3)]
+        assert health.Check(ANYTHING, timeout=20).status == SERVING
+        assert (
+            _code(channel.stream_unary("/dcp.v1.Operations/Plan", None, None), iter([b""]))
+            is grpc.StatusCode.UNAUTHENTICATED
+        )
+        never.set()
+        for each in (*streams, *silent):
+            each.cancel()
+
+
+def _nothing(until: threading.Event) -> Iterator[Any]:
+    until.wait(20)
+    yield from ()
+
+
+def test_one_watch_too_many_takes_the_oldest_ones_place_and_the_others_hear_what_becomes_of_it(
+    guarded: GraphRunnerServer,
+) -> None:
+    with _channel(guarded) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        oldest, *others = [health.Watch(ANYTHING, timeout=30) for _ in range(4)]
+        assert [next(each).status for each in others] == [SERVING] * 3
+        with pytest.raises(grpc.RpcError) as ended:
+            list(oldest)
+        assert ended.value.code() is grpc.StatusCode.UNAVAILABLE
+        guarded.stop(grace_s=1.0)
+        assert [next(each).status for each in others] == [health_pb2.HealthCheckResponse.NOT_SERVING] * 3
+
+
+def test_a_service_that_is_none_has_no_health(guarded: GraphRunnerServer) -> None:
+    with _channel(guarded) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="x"), timeout=20)
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+        watch.cancel()
+
+
+def test_nothing_is_read_of_who_follows_an_operation_before_it_is_known_who_that_is(guarded: GraphRunnerServer) -> None:
+    never = threading.Event()
+    with _channel(guarded) as channel:
+        watch = channel.stream_stream("/dcp.v1.Operations/WatchOperation", None, None)
+        began = time.monotonic()
+        assert _code(watch, _nothing(never)) is grpc.StatusCode.UNAUTHENTICATED
+        assert time.monotonic() - began < 10
+        never.set()
+        assert _code(watch, iter([BIG])) is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_who_follows_an_operation_says_which_in_time(serve: Serve) -> None:
+    server, never = serve(request_s=0.3), threading.Event()
+    with _channel(server) as channel:
+        watch = channel.stream_stream("/dcp.v1.Operations/WatchOperation", None, None)
+        assert _code(watch, _nothing(never)) is grpc.StatusCode.INVALID_ARGUMENT
+    never.set()
+
+
+@pytest.mark.parametrize(
+    "method", ["grpc.health.v1.Health/Check", "grpc.health.v1.Health/Watch",
+               "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"],
+)  # fmt: skip
+def test_what_answers_anybody_takes_small_messages_and_waits_for_none_for_long(
+    guarded: GraphRunnerServer, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(anybody, "MESSAGE_S", 0.5)
+    never = threading.Event()
+    with _channel(guarded) as channel:
+        rpc = channel.stream_stream(f"/{method}", None, None)
+        assert _code(rpc, iter([BIG])) is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert _code(rpc, iter([b"\xff\xff"])) is grpc.StatusCode.INVALID_ARGUMENT
+        assert _code(rpc, _nothing(never)) is grpc.StatusCode.DEADLINE_EXCEEDED
+        never.set()
+        asked = [reflection_pb2.ServerReflectionRequest(list_services=""), reflection_pb2.ServerReflectionRequest()]
+        answers = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter(asked), timeout=20)
+        services = [each.name for each in next(answers).list_services_response.service]
+        assert "dcp.v1.Operations" in services
+        assert len(list(answers)) == 1
+
+
+def test_many_who_send_no_message_keep_no_health_check_out(guarded: GraphRunnerServer) -> None:
+    never = threading.Event()
+    with _channel(guarded) as channel:
+        check = channel.stream_unary("/grpc.health.v1.Health/Check", None, None)
+        silent = [check.future(_nothing(never)) for _ in range(40)]
+        assert health_pb2_grpc.HealthStub(channel).Check(ANYTHING, timeout=5).status == SERVING
+        assert until(lambda: sum(each.done() for each in silent) >= 24)
+        never.set()
