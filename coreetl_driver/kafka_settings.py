@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from attrs import asdict, field, fields, frozen, validators
+from attrs import asdict, evolve, field, fields, frozen, validators
 
 from dcp_core.errors import NotSupportedError, SettingsError
 from dcp_core.settings import Secret, Settings
@@ -17,6 +17,7 @@ from dcp_core.settings import Secret, Settings
 SECTION = "kafka"
 CLIENT_ID = "dcp"
 _MAX_BACKOFF_MS = 1000
+_FILES = ("ssl_cafile", "ssl_certfile", "ssl_keyfile")
 _SHOWING_FRAMES = ("kafka.protocol.parser", "kafka.net.connection")
 
 
@@ -147,7 +148,9 @@ def broker_to_read(settings: Settings) -> KafkaSettings:
         raise NotSupportedError(
             "streams need kafka-python, which is not installed", hint="pip install 'coreetl-driver[kafka]'"
         )
-    return found
+    # A worker stands elsewhere: files are named from where dcp.toml is.
+    files = {name: getattr(found, name) for name in _FILES}
+    return evolve(found, **{name: str(settings.root / file) for name, file in files.items() if file})
 
 
 def quieten() -> None:

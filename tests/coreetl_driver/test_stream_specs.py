@@ -100,6 +100,11 @@ def test_the_brokers_settings_reach_the_worker_whole_and_show_no_secret() -> Non
     assert read.secrets == (PASSWORD, PASSWORD)
 
 
+def test_files_are_named_from_the_projects_root() -> None:
+    found = broker_to_read(settings(bootstrap_servers=["a:1"], ssl_cafile="ca.pem", ssl_keyfile="/etc/key.pem"))
+    assert (found.ssl_cafile, found.ssl_certfile, found.ssl_keyfile) == ("/nowhere/ca.pem", "", "/etc/key.pem")
+
+
 @pytest.mark.parametrize(
     ("section", "told"),
     [
