@@ -19,11 +19,11 @@ from attrs import frozen
 from coreetl_driver.api import Execution, ExecutionStatus, Job, JobSpec
 from coreetl_driver.run_dates import run_interval
 from coreetl_driver.sql import source_tables
+from coreetl_driver.stream_specs import CONTINUOUS
 from dcp_core.errors import InvalidSpecError
 from dcp_core.intervals import END, parse_moment
 from dcp_core.model import PRODUCTION, Environment
 
-STREAM = "stream"
 _NEWEST = (20, 1000)  # of a job's executions: almost always the first few tell
 _SKEW = datetime.timedelta(seconds=5)  # between the clocks of whoever starts runs and of this machine
 
@@ -39,7 +39,7 @@ class UpstreamTable:
         job_id: Which; None where none does, or where the caller may not see the jobs of its environment.
         environment: Of that job.
         due: The end of the last interval of its schedule that was complete at the moment asked for; None where it has
-            no schedule, or a job that never ends fills it.
+            no schedule, or a stream that does not end fills it.
         is_complete: Whether that has succeeded. True for what nobody fills: there is nothing to wait for.
         reason: For people.
     """
@@ -127,10 +127,10 @@ def _state(job: Job, catalog: str, table: str, at: datetime.datetime, jobs: Jobs
 
 
 def _completeness(job: Job, at: datetime.datetime, jobs: Jobs) -> tuple[datetime.datetime | None, bool, str]:
-    if job.spec.kind == STREAM:
+    newest = jobs.list_executions(job.job_id, job.environment, 1)
+    if newest and newest[0].status is ExecutionStatus.RUNNING and newest[0].params.get(CONTINUOUS) == "true":
         return None, True, "filled all the time: it holds nothing up"
     if job.spec.schedule is None:
-        newest = jobs.list_executions(job.job_id, job.environment, 1)
         if newest and newest[0].status is ExecutionStatus.SUCCEEDED:
             return None, True, "complete: the newest run of what fills it has succeeded, which has no schedule"
         return None, False, "not complete: the newest run of what fills it has not succeeded, or there is none"

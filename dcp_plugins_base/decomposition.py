@@ -174,8 +174,7 @@ def dag_resources(
         tags=(dataset.manifest_type, f"owner:{metadata.technical_owner}"),
         params=params or {},
         paused_on_creation=not environment.is_production,
-        # A job that never ends fills its table all the time: no run of the DAG completes it.
-        writes=None if job.spec["kind"] == "stream" else upstream.asset_name(dataset.table, environment.catalog),
+        writes=upstream.asset_name(dataset.table, environment.catalog),
         **following,
     )
     return (spec.resource(logical_plan, depends_on=(job.key,), path=dataset.schedule_path),)

@@ -18,8 +18,8 @@ NONE, ASSETS, SENSORS = "none", "assets", "sensors"
 FILLED = ("derived_datasets", "features")
 """Namespaces in which nothing but a dataset's DAG fills tables.
 
-Not ``raw``, where plain sources are too, nor ``events``, whose tables are never complete: a DAG that waits for a table
-which no other DAG updates would never run.
+Not ``raw``, where plain sources are too, nor ``events``, whose streams may go on without any DAG: a DAG that waits for
+a table which no other DAG updates would never run.
 """
 _ASSET = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+){2,}")
 

@@ -41,8 +41,9 @@ def event_resources(events: EventTable, logical_plan: LogicalPlan) -> tuple[Reso
         dead_letter_table=events.dead_letter_table,
         checkpoint_interval_s=events.checkpoint_interval_s,
     )
+    needs, schedule = (topic, dead_letter), events.schedule
     job = job_resource(
-        events, logical_plan, table, depends_on=(topic, dead_letter), kind="stream", sql="", source=source
+        events, logical_plan, table, depends_on=needs, kind="stream", sql="", source=source, schedule=schedule
     )
     maintenance = attrs.evolve(events, description=f"Keeps the job that fills {events.table} going")
     return (topic, table, dead_letter, job, *dag_resources(maintenance, logical_plan, job))

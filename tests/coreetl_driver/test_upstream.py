@@ -53,7 +53,8 @@ class Jobs:
     ) -> None:
         environment = environment_of(place.get("catalog", PRODUCTION))
         me = Owner.current()
-        params = {} if end is None else {"data_interval_end": end.isoformat()}
+        params = {name: value for name, value in place.items() if name == "continuous"}
+        params |= {} if end is None else {"data_interval_end": end.isoformat()}
         name = f"{job_id}-{len(self.registry.list_executions(job_id, environment, 1000))}"
         added = Execution(name, job_id, 1, environment, "local", ExecutionStatus.PENDING)
         self.registry.add_execution(added, params, me)
@@ -130,7 +131,10 @@ def test_without_a_schedule_the_newest_run_says_it(jobs: Jobs) -> None:
 
 def test_what_nobody_fills_and_what_is_filled_all_the_time_hold_nothing_up(jobs: Jobs) -> None:
     jobs.reader("SELECT * FROM raw.orders JOIN dd.events USING (order_id)")
-    jobs.add("events_job", "dd.events", sql="", kind="stream")
+    job = jobs.add("events_job", "dd.events", sql="", kind="stream", schedule=SCHEDULE)
+    jobs.ran(job, "SUCCEEDED", began_at=DUE - timedelta(days=9))
+    assert [table.is_complete for table in jobs.upstream()] == [True, False], "a stream that ends is as any other"
+    jobs.ran(job, "RUNNING", continuous="true")
     orders, events = jobs.upstream()
     assert (orders.table, orders.is_filled, orders.is_complete, orders.job_id) == ("raw.orders", False, True, None)
     assert (events.table, events.is_filled, events.is_complete) == ("dd.events", True, True)
