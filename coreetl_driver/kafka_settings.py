@@ -150,7 +150,8 @@ def broker_to_read(settings: Settings) -> KafkaSettings:
         )
     # A worker stands elsewhere: files are named from where dcp.toml is.
     files = {name: getattr(found, name) for name in _FILES}
-    return evolve(found, **{name: str(settings.root / file) for name, file in files.items() if file})
+    absolute: dict[str, Any] = {name: str(settings.root / file) for name, file in files.items() if file}
+    return evolve(found, **absolute)
 
 
 def quieten() -> None:
