@@ -24,9 +24,9 @@ class AirflowSettings:
 
     Args:
         dags_folder: Where DAG files are deployed; relative to the project root.
-        layout: ``files``: a Python file a DAG, for up to some hundreds. ``sharded``: some loaders, and a JSON document
-            a DAG, which costs Airflow's DAG processor less by an order of magnitude. Another value moves each DAG
-            when it is applied next. How many DAGs are many: docs/airflow.md, "Layouts".
+        layout: ``files``: a Python file a DAG, for up to some 200 of them. ``sharded``: some loaders, and a JSON
+            document a DAG, each of which costs Airflow's DAG processor a tenth. Another value moves each DAG when it is
+            applied next. Where the number comes from: docs/airflow.md, "Layouts".
         shards: How many loaders; 1 to 99. Another number moves DAGs too.
         template: A DAG template of the platform team's own, relative to the project root; empty: the one that is
             shipped.
