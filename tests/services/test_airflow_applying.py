@@ -14,7 +14,12 @@ from typing import Any
 import pytest
 from attrs import define
 
+from dcp_core.settings import Secret
+from dcp_primitives.airflow.deploying import Deployment
 from dcp_primitives.airflow.places import place_of
+from dcp_primitives.airflow.service.airflow import AirflowService
+from dcp_primitives.airflow.service.calling import Access, Api
+from dcp_primitives.airflow.service.reading import Expected, read
 from tests.dcp_primitives.airflow_places import context, repository
 from tests.end_to_end.projects import MANIFEST, PLAYGROUND, Answer, Project, order, orders_schema
 from tests.services import airflow_server, servers
@@ -91,6 +96,17 @@ class Platform:
         finally:
             process.kill()
             process.communicate()
+
+
+@define
+class Counting(Api):
+    """Counts what is asked of Airflow."""
+
+    calls: int = 0
+
+    def call(self, *arguments: Any, **options: Any) -> Any:
+        self.calls += 1
+        return super().call(*arguments, **options)
 
 
 @pytest.fixture(scope="module")
@@ -326,3 +342,24 @@ def test_it_is_the_same_in_every_layout_and_place(platform: Platform, place: str
     answer = platform.project.pretzel("destroy", str(manifest), "--yes", timeout_s=200)
     assert answer.status == 0, answer.out + answer.err
     assert platform.has_dropped()
+
+
+def test_many_dags_are_asked_for_in_a_few_calls(platform: Platform) -> None:
+    names = [f"many_{number:03}_dag" for number in range(150)]
+    file = platform.airflow.home / "dags" / "many.py"
+    file.write_text(
+        "from airflow.sdk import DAG\n"
+        f"for name in {names!r}:\n"
+        '    globals()[name] = DAG(dag_id=name, schedule=None, tags=["dcp", "dcp:v1"])\n'
+    )
+    access = Access(platform.airflow.url, USER, Secret(airflow_server.PASSWORD))
+    api = Counting(access)
+    service = AirflowService(api)
+    at = Deployment("many.py", None)
+    expected = [Expected(name, "v1", at, "dags-folder") for name in names]
+    servers.wait_until(
+        lambda: all(each.is_read for each in read(service, expected).values()), "150 DAGs", platform.airflow.log
+    )
+    api.calls = 0
+    assert len(read(service, expected)) == 150
+    assert api.calls <= 3
