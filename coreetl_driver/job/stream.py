@@ -152,7 +152,9 @@ class _Run:
                 f"reading all that topic {self._source.topic} has could add rows twice (run once with "
                 f"{FROM_BEGINNING}=true, which does)"
             )
-        known = None if self._from_beginning else self._table.offsets
+        # Once the table has offsets the parameter means nothing: a run that is begun again with it, after a crash or a
+        # change, goes on.
+        known = self._table.offsets
         beginnings, ends = reader.beginnings(identity.partitions), reader.ends(identity.partitions)
         following = starting_offsets(
             known, identity, self._source.topic, beginnings, ends, self._log, accept_loss=self._accept_loss
