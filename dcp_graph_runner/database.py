@@ -66,6 +66,7 @@ _READ_ONLY = "25006"
 _BEGIN = "dcp_begin"
 # Any constant of our own will do: PostgreSQL asks for a number that everybody who migrates agrees on.
 _MIGRATION_LOCK = 0x0DC9
+_NAMES_LOCK = 0x0DCA
 
 
 class Database:
@@ -156,6 +157,13 @@ class Database:
             TransientError: The database was away for too long; what was written may be there.
         """
         return self._repeated(self._writer, work)
+
+    def lock(self, connection: Connection, name: str) -> None:
+        """Let nobody else who locks the same name go on until this writing transaction ends."""
+        if self.is_shared:
+            given = {"names": _NAMES_LOCK, "name": name}
+            connection.execute(text("SELECT pg_advisory_xact_lock(:names, hashtext(:name))"), given)
+        # On SQLite BEGIN IMMEDIATE has done it.
 
     def lock_schema(self, connection: Connection) -> None:
         """Let nobody else migrate until this writing transaction ends."""

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import attrs
@@ -181,18 +180,6 @@ def refuse_more(connection: Connection, identity: str, most: int) -> None:
             retry_after_s=_RETRY_AFTER_S,
             code=TOO_MANY,
         )
-
-
-def in_turn(rows: Sequence[AnyRow], is_free: Callable[[AnyRow], bool], served: Mapping[str, int]) -> list[AnyRow]:
-    """Those that are free: first whose identity has the fewest that are held or come before it, or waits longest."""
-    free = [is_free(each) for each in rows]
-    turns = Counter(row.identity for row, is_so in zip(rows, free, strict=True) if not is_so)
-    found = []
-    for row, is_so in zip(rows, free, strict=True):
-        if is_so:
-            turns[row.identity] += 1
-            found.append((turns[row.identity], served.get(row.identity, 0), row))
-    return [row for *_, row in sorted(found, key=lambda each: each[:2])]
 
 
 def request_of(row: AnyRow) -> Request:

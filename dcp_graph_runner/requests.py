@@ -41,8 +41,6 @@ from dcp_graph_runner.request_rows import (
     count_events,
     fenced,
     held_by,
-    holder_of,
-    in_turn,
     lost,
     refuse_more,
     request_of,
@@ -52,6 +50,7 @@ from dcp_graph_runner.request_rows import (
     unknown,
     waited,
 )
+from dcp_graph_runner.request_turns import free_in_turn
 from dcp_graph_runner.sql_store import SqlStore
 from dcp_graph_runner.tables import request_events, requests
 
@@ -119,6 +118,7 @@ class RequestLog:
                     )
                 return str(known.id)
             if most_open is not None:
+                self.database.lock(connection, request.caller.identity)  # others of theirs come at the same time
                 refuse_more(connection, request.caller.identity, most_open)
             row = row_of(request, holder, self._now(connection))
             connection.execute(insert(requests).values(**row, idempotency_key=idempotency_key))
@@ -144,11 +144,9 @@ class RequestLog:
         """
         claims: list[Claim] = []
         hopeless: list[Hopeless] = []
-        for row in self._interrupted(served):
+        for row in free_in_turn(self.database, self.clock, holder.host, self.is_gone, besides, served):
             if len(claims) == at_most:
                 break
-            if row.id in besides:
-                continue
             try:
                 taken = self._take(row, holder)
             except DcpError:
@@ -162,14 +160,20 @@ class RequestLog:
         return tuple(claims), tuple(hopeless)
 
     def claim_waiting(self, holder: Holder) -> tuple[Hopeless, ...]:
-        """Hold what waits for a user who has cancelled it, or has not come for ``[store] waiting_days``."""
+        """Hold what waits for a user who has cancelled it, or has not come for ``[store] waiting_days``.
+
+        So too what was cancelled before anybody had a free hand for it.
+        """
         longest = timedelta(days=self.database.settings.waiting_days)
         # When it began to wait, it got a last lease.
         too_long = requests.c.lease_expires_at < self.database.moment(self.clock, LEASE - longest)
-        waiting = requests.c.status == RequestStatus.WAITING_FOR_USER.value
-        due = select(*SMALL).where(waiting, or_(too_long, requests.c.is_cancelled)).order_by(requests.c.created_at)
+        is_waiting = requests.c.status == RequestStatus.WAITING_FOR_USER.value
+        is_unbegun = and_(requests.c.status == RequestStatus.RUNNING.value, requests.c.fence == 0)
+        waiting = or_(
+            and_(is_waiting, or_(too_long, requests.c.is_cancelled)), and_(is_unbegun, requests.c.is_cancelled)
+        )
         held: list[Hopeless] = []
-        for row in self.database.rows(due):
+        for row in self.database.rows(select(*SMALL).where(waiting).order_by(requests.c.created_at)):
             try:
                 claim = self._hold(row, waiting, {}, holder)
             except DcpError:
@@ -340,12 +344,6 @@ class RequestLog:
                 raise unknown(id)
             found = tuple(from_json(json.loads(text), Event) for (text,) in connection.execute(query))
         return found, RequestStatus(status)
-
-    def _interrupted(self, served: Mapping[str, int]) -> list[AnyRow]:
-        read_at = self.database.moment(self.clock).label("read_at")
-        running = select(*SMALL, read_at).where(requests.c.status == RequestStatus.RUNNING.value)
-        rows = self.database.rows(running.order_by(requests.c.created_at, requests.c.id))
-        return in_turn(rows, lambda row: row.lease_expires_at <= row.read_at or self.is_gone(holder_of(row)), served)
 
     def _take(self, row: AnyRow, holder: Holder) -> Claim | Hopeless | None:
         # One that was handed back has ended no process.

@@ -1,8 +1,8 @@
 """What gRPC answers to anybody, token or none: health and reflection. They tell nothing of any manifest.
 
 So that nobody is kept out by it, they have places of their own, and when those are taken whoever has had one for
-longest makes room. A message of theirs is a name; gRPC receives
-it whole before it can be seen that it is none, so few are received at once, and not for long.
+longest makes room. A message of theirs is a name; gRPC receives it whole before anybody can see that it is none, so
+few are received at once, and not for long.
 
 Source: https://github.com/grpc/grpc/blob/master/doc/health-checking.md (statuses, and what ends a watch) and
 https://github.com/grpc/grpc/blob/master/doc/server-reflection.md.

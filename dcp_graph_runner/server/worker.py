@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -57,6 +57,7 @@ class _Job:
     credentials: Mapping[str, Secret]
     secrets: Secrets
     cancelled: threading.Event = attrs.Factory(threading.Event)
+    waiting: Future[None] | None = None
 
     def sleep(self, seconds: float) -> None:
         if self.cancelled.wait(seconds):
@@ -163,7 +164,7 @@ class Worker:
                 self._note_served(claim.request.caller.identity)
                 self._progress.open(claim, job.secrets)
                 # Its spans and its lines in the log belong to the call that it came with.
-                self._pool.submit(contextvars.copy_context().run, self._work, job)
+                job.waiting = self._pool.submit(contextvars.copy_context().run, self._work, job)
         if not is_mine:
             self._log.release([claim])
 
@@ -283,26 +284,35 @@ class Worker:
         """Take over what others have left, as far as there are free hands, and end what nobody goes on with."""
         with self._lock:
             mine, is_draining, served = frozenset(self._jobs), self._is_draining, dict(self._served)
-        free = self._threads - len(mine)
-        if is_draining or free <= 0:
+            has_only_tokens = all(each.credentials for each in self._jobs.values())
+        if is_draining:
             return
-        self._is_more = False  # said again by who comes meanwhile
-        claims, hopeless = self._log.claim(self._holder, free, mine, served)
-        self._is_more |= len(claims) == free
-        for claim in claims:
-            if claim.fence > 1:
-                _LOG.warning("%s was left by another process, and goes on here", claim.request.id)
-            self.take(claim, {})
-        for each in (*hopeless, *self._log.claim_waiting(self._holder)):
+        # What came with tokens waits here too, and must not keep all that came without from its turn.
+        free = max(self._threads - len(mine), 1 if has_only_tokens else 0)
+        hopeless = self._log.claim_waiting(self._holder)
+        if free > 0:
+            self._is_more = False  # said again by who comes meanwhile
+            claims, given_up = self._log.claim(self._holder, free, mine, served)
+            self._is_more |= len(claims) == free
+            hopeless += given_up
+            for claim in claims:
+                if claim.fence > 1:
+                    _LOG.warning("%s was left by another process, and goes on here", claim.request.id)
+                self.take(claim, {})
+        for each in hopeless:
             _LOG.warning("%s is ended: %s", each.claim.request.id, each.problem.message)
             self._end_hopeless(each)
 
     def _end_hopeless(self, hopeless: Hopeless) -> None:
         """Not in the pool: all hands may be busy, and it is short. What fails is tried again when its lease is over."""
+
+        def finish(events: Sequence[Event]) -> None:
+            self._log.finish(hopeless.claim, hopeless.status, error=hopeless.problem, events=events)
+
         self._progress.open(hopeless.claim)
         try:
             self._give_up(hopeless)
-            self._log.finish(hopeless.claim, hopeless.status, error=hopeless.problem)
+            self._progress.finish(hopeless.claim, finish)
         finally:
             self._progress.close(hopeless.claim)
 
@@ -318,7 +328,10 @@ class Worker:
         with self._lock:
             jobs = {each.claim.request.id: each for each in self._jobs.values()}
         for id in self._log.cancelled(tuple(jobs)):
-            jobs[id].cancelled.set()
+            job = jobs[id]
+            job.cancelled.set()
+            if job.waiting is not None and job.waiting.cancel():
+                self._work(job)  # it needs no hand any more: nothing of it is begun
 
     def _flush(self) -> None:
         self._progress.flush()

@@ -239,3 +239,49 @@ def test_looking_for_what_was_left_reads_no_documents(log: RequestLog, clock: Cl
     assert log.all(None, 10)[0].id == "req_1"
     assert said
     assert not any("document" in each or "answer" in each for each in said)
+
+
+def test_however_many_there_are_few_are_read_and_each_identity_has_its_turn(
+    log: RequestLog, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(identity: str, number: int, holder: Holder | None) -> str:
+        id = f"req_{identity}_{number:03}"
+        log.accept(Request(id, "Operations.Run", Caller(identity, (), id), "production", {}), holder)
+        clock.now += timedelta(milliseconds=1)
+        return id
+
+    for number in range(300):
+        ask("alice", number, B)  # held, and elsewhere
+    for number in range(300):
+        ask("carol", number, None)
+    last = ask("bob", 0, None)
+    read: list[int] = []
+    rows = type(log.database).rows
+
+    def counted(self: Any, query: Any) -> Any:
+        found = rows(self, query)
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr(type(log.database), "rows", counted)
+    claims, _ = log.claim(A, 3, served={"carol": 2, "bob": 1})
+    assert [each.request.id for each in claims] == [last, "req_carol_000", "req_carol_001"]
+    assert sum(read) < 250
+    ask("alice", 999, None)
+    assert [each.request.id for each in log.claim(A, 2)[0]] == ["req_carol_002", "req_carol_003"]
+
+
+def test_of_a_process_of_this_machine_that_has_ended_it_is_free_at_once(log: RequestLog) -> None:
+    accepted(log)
+    gone = attrs.evolve(log, is_gone=lambda holder: holder.pid == A.pid)
+    assert gone.claim(attrs.evolve(A, pid=2), 5, besides=["req_1"]) == ((), ())
+    ((mine,), _) = gone.claim(attrs.evolve(A, pid=2), 5)
+    assert mine.fence == 2
+
+
+def test_what_nobody_has_begun_and_its_user_cancels_is_held_to_be_ended(log: RequestLog) -> None:
+    for id, holder in (("req_1", None), ("req_2", A)):
+        log.accept(Request(id, "Operations.Run", Caller("alice", (), id), "production", {}), holder)
+        log.cancel(id, "alice")
+    (ended,) = log.claim_waiting(B)
+    assert (ended.claim.request.id, ended.status) == ("req_1", RequestStatus.CANCELLED)
