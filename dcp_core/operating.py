@@ -13,7 +13,6 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from datetime import datetime
 
 import attrs
@@ -310,9 +309,7 @@ class Operator:
             lease = journal.begin(operation, self.holder)
             executor = applying.JournalledExecutor(lease, journal, self.registry, ctx, {}, self.sleep)
             ahead = self.audit_record(operation, OperationStatus.FAILED, (), LEFT)
-            # A server's request is written ahead itself, and whoever takes it over records the end.
-            announced = nullcontext() if self.caller.request_id else applying.announced(ahead, self.holder, self.store)
-            with announced:
+            with applying.announced(ahead, self.holder, self.store):
                 self.registry.broadcast("operation_started", operation=operation)
                 executions = tuple(
                     self.registry.plugin(

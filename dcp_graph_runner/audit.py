@@ -18,17 +18,20 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from dcp_core.digests import canonical_json
 from dcp_core.documents import to_json
 from dcp_core.errors import ConflictError, NotSupportedError
+from dcp_core.operating import id_in_request
 from dcp_core.records import AuditRecord, OperationStatus
 from dcp_core.store import Holder, Store
 from dcp_graph_runner import holder as processes
 from dcp_graph_runner.audit_chain import Break, Damage, Head, Link, Verdict, chain_hash, follow, read_record
 from dcp_graph_runner.database import Database
-from dcp_graph_runner.tables import audit, audit_announced, audit_head, audit_outbox, operations
+from dcp_graph_runner.tables import audit, audit_announced, audit_head, audit_outbox, operations, requests
 
 LOG = logging.getLogger("dcp")
 ANNOUNCEMENT = timedelta(minutes=5)
 """How long a process on another machine may be silent before its record is written for it."""
 
+_Announced = Row[tuple[object, ...]]
+_Read = tuple[_Announced, AuditRecord]
 _HEAD = audit_head.c.id == 1
 _ROWS_AT_A_TIME = 1_000
 
@@ -98,6 +101,17 @@ def append(connection: Connection, record: AuditRecord) -> None:
     connection.execute(update(audit_head).where(_HEAD).values(sequence=sequence, hash=new_hash))
 
 
+def deed_id(request_id: str, kind: str, about: str) -> str:
+    """The id of a deed's record in a server's request: the same again when another replica takes the request over.
+
+    Args:
+        request_id: Of the request.
+        kind: Of the record.
+        about: The manifest's id; the environment of what is about none.
+    """
+    return id_in_request(request_id, f"{kind} {about}")
+
+
 class AuditLog:
     """One database's log. Thread-safe.
 
@@ -151,23 +165,40 @@ class AuditLog:
     def settle(self) -> tuple[AuditRecord, ...]:
         """See ``Store.settle_audit``. Of several processes that look at once, one gets each record.
 
-        What cannot be read (a newer version may have announced it) is left to who can, and keeps nobody from work.
+        What cannot be read (a newer version may have announced it) is left to who can, and keeps nobody from work. What
+        a server's open request goes on with is left to whoever works on that, or ends it (``settle_request``).
         """
+        over = self._announced(self._is_over)
+        if not over:
+            return ()
+        # Read after the announcements: a request that is missing here has ended since it announced anything.
+        unfinished = select(requests.c.id).where(requests.c.finished_at.is_(None))
+        ids = [str(row.id) for row in self._database.rows(unfinished)]
+        free = [each for each in over if not any(_is_in(each[1], id) for id in ids)]
+        return tuple(record for row, record in free if self._settle(row, record))
+
+    def settle_request(self, request_id: str) -> tuple[AuditRecord, ...]:
+        """As ``settle``, for what was announced in a request that nobody goes on with; its worker alone may ask."""
+        mine = [(row, record) for row, record in self._announced() if _is_in(record, request_id)]
+        return tuple(record for row, record in mine if self._settle(row, record))
+
+    def is_announced(self, operation_id: str) -> bool:
+        """Whether it has begun, and has not ended."""
+        mine = audit_announced.c.operation_id == operation_id
+        return bool(self._database.rows(select(audit_announced.c.operation_id).where(mine)))
+
+    def _announced(self, is_wanted: Callable[[_Announced], bool] = lambda _row: True) -> list[_Read]:
+        """In order, with the records as they would be written now."""
         read_at = self._database.moment(self._clock).label("read_at")
         waiting = select(audit_announced, read_at)
         in_order = waiting.order_by(audit_announced.c.announced_at, audit_announced.c.operation_id)
-        settled = []
-        for row in self._database.rows(in_order):
-            if not self._is_over(row):
-                continue
+        found = []
+        for row in filter(is_wanted, self._database.rows(in_order)):
             try:
-                record = attrs.evolve(read_record(row.document), at=row.read_at)
+                found.append((row, attrs.evolve(read_record(row.document), at=row.read_at)))
             except ConflictError as error:
                 LOG.warning("the end of %s is not recorded yet: %s", row.operation_id, error.message)
-                continue
-            if self._settle(row, record):
-                settled.append(record)
-        return tuple(settled)
+        return found
 
     def _settle(self, row: Row[tuple[object, ...]], record: AuditRecord) -> bool:
         mine = audit_announced.c.operation_id == row.operation_id
@@ -277,6 +308,12 @@ def listed(
         return store.audit_records(environment, manifest_id, limit)
     found = [store.audit_records(each, manifest_id, limit) for each in environment]
     return tuple(sorted((record for some in found for record in some), key=lambda each: each.at, reverse=True)[:limit])
+
+
+def _is_in(record: AuditRecord, request_id: str) -> bool:
+    """Whether it is of that request: a manifest's operation, or a deed."""
+    deed = deed_id(request_id, record.kind, record.manifest_id or record.environment)
+    return record.operation_id in (id_in_request(request_id, record.manifest_id), deed)
 
 
 def _links(connection: Connection, after: int, limit: int | None = None) -> Iterator[Link]:

@@ -1,6 +1,7 @@
 """Records of what is done to a playground or a manifest by other means than its plan: one for each deed.
 
-As a run's, a record is written ahead when the deed begins: whatever ends the process leaves one.
+As a run's, a record is written ahead when the deed begins: whatever ends the process leaves one. In a server's request
+it stands until whoever takes the request over has done the deed, or the request ends without that.
 
 Source: design.md sections 8 and 9.
 """
@@ -17,7 +18,7 @@ import attrs
 from dcp_core.applying import announced
 from dcp_core.errors import ConflictError, DcpError, NotFoundError, UnauthorizedError, UsageError
 from dcp_core.model import PRODUCTION, Environment
-from dcp_core.operating import id_in_request, new_id
+from dcp_core.operating import new_id
 from dcp_core.records import AuditRecord, OperationStatus
 from dcp_core.settings import masked
 from dcp_graph_runner.holder import current_holder
@@ -55,6 +56,7 @@ class Deed:
         dcp: Where.
         subject: What is done.
         operation_id: Of the record.
+        is_taken_over: Whether a process that has ended had begun it, in the same request of the server.
         has_begun: Whether anything may have changed.
         outcome: SUCCEEDED once the block ends, unless it says otherwise.
         message: Why not.
@@ -64,8 +66,9 @@ class Deed:
     _dcp: ControlPlane
     subject: Subject
     operation_id: str
+    is_taken_over: bool = False
     _announcement: ExitStack = attrs.field(factory=ExitStack, init=False)
-    has_begun: bool = attrs.field(default=False, init=False)
+    has_begun: bool = attrs.field(default=attrs.Factory(lambda self: self.is_taken_over, takes_self=True), init=False)
     outcome: OperationStatus = attrs.field(default=OperationStatus.SUCCEEDED, init=False)
     message: str = attrs.field(default="", init=False)
     actions: tuple[str, ...] = attrs.field(default=(), init=False)
@@ -73,8 +76,6 @@ class Deed:
     def begin(self) -> None:
         """To be called once everything was checked, before the first change; what comes then is in the log."""
         self.has_begun = True
-        if self._dcp.caller.request_id:
-            return  # the request is written ahead itself, and whoever takes it over records the end
         ahead = self._record(OperationStatus.FAILED, LEFT)
         self._announcement.enter_context(announced(ahead, current_holder(self._dcp.identity), self._dcp.store))
 
@@ -107,7 +108,8 @@ def recorded(dcp: ControlPlane, subject: Subject, *, is_dry: bool = False) -> It
     Before ``Deed.begin`` only refusals and failures are recorded: what changed nothing, names nothing that is there, or
     names nothing that could be, leaves no record; of a dry run only a denial does.
     """
-    deed = Deed(dcp, subject, _id(dcp, subject))
+    id = _id(dcp, subject)
+    deed = Deed(dcp, subject, id, is_taken_over=_is_announced(dcp, id))
     # What holds until something better is known: a second Ctrl-C may come between any two lines.
     outcome, message = OperationStatus.FAILED, LEFT
     is_to_be_told = not is_dry
@@ -116,7 +118,8 @@ def recorded(dcp: ControlPlane, subject: Subject, *, is_dry: bool = False) -> It
         outcome, message = deed.outcome, deed.message
         is_to_be_told = deed.has_begun
     except DcpError as error:
-        outcome, message = _outcome(error, deed.has_begun), str(error)
+        outcome = _outcome(error, deed.has_begun)
+        message = left_before(str(error)) if deed.is_taken_over else str(error)
         names_nothing = isinstance(error, (NotFoundError, UsageError))
         is_to_be_told = deed.has_begun or isinstance(error, UnauthorizedError) or not (is_dry or names_nothing)
         raise
@@ -142,6 +145,11 @@ def recording_denial(dcp: ControlPlane, subject: Subject) -> Iterator[None]:
             raise
 
 
+def left_before(why: str) -> str:
+    """The message of what a process that is gone had begun, and whoever took it over could not do again."""
+    return f"{LEFT}; when it was taken over: {why}"
+
+
 def _outcome(error: DcpError, has_begun: bool) -> OperationStatus:
     is_refusal = not has_begun and isinstance(error, (UnauthorizedError, ConflictError))
     return OperationStatus.REFUSED if is_refusal else OperationStatus.FAILED
@@ -151,7 +159,18 @@ def _id(dcp: ControlPlane, subject: Subject) -> str:
     """In a server's request the same one again, so that whoever takes it over adds no second record."""
     if not dcp.caller.request_id:
         return new_id(_now(dcp))
-    return id_in_request(dcp.caller.request_id, f"{subject.kind} {subject.manifest_id or subject.environment}")
+    from dcp_graph_runner.audit import deed_id
+
+    return deed_id(dcp.caller.request_id, subject.kind, subject.manifest_id or subject.environment)
+
+
+def _is_announced(dcp: ControlPlane, id: str) -> bool:
+    if not dcp.caller.request_id:
+        return False
+    from dcp_graph_runner.audit import AuditLog
+
+    log = getattr(dcp.store, "audit_log", None)
+    return isinstance(log, AuditLog) and log.is_announced(id)
 
 
 def _now(dcp: ControlPlane) -> datetime:

@@ -215,6 +215,10 @@ class SqlStore(SqlJournal):
         """See ``Store.settle_audit``."""
         return self.audit_log.settle()
 
+    def settle_request(self, request_id: str) -> tuple[AuditRecord, ...]:
+        """See ``AuditLog.settle_request``."""
+        return self.audit_log.settle_request(request_id)
+
     def audit_records(
         self, environment: str | None = None, manifest_id: str | None = None, limit: int = 100
     ) -> tuple[AuditRecord, ...]:

@@ -16,6 +16,7 @@ from dcp_core.model import Environment, LogicalPlan, ManifestPlan, Metadata, Sou
 from dcp_core.operating import id_in_request
 from dcp_core.records import AuditRecord
 from dcp_graph_runner.api.messages import DestroyRequest
+from dcp_graph_runner.audit import deed_id
 from dcp_graph_runner.audit_chain import read_record
 from dcp_graph_runner.graphs.work import Work
 from dcp_graph_runner.sql_store import SqlStore
@@ -31,11 +32,12 @@ def record(work: Work) -> None:
     """Append what is missing, when ``work`` has failed. Reads leave no record."""
     assert work.error is not None, "only what failed is recorded here"
     kind, error = work.handler.method.lower(), work.error
+    _settle(work)
     manifests = list(concerned(work))
     if work.dcp.caller.request_id and manifests:
         known = begun(work) | audited(work, [each.id for each in manifests]).keys()
         manifests = [each for each in manifests if each.id not in known]
-    elif work.is_recorded or (error.code == "cancelled" and not work.dcp.caller.request_id):
+    elif work.is_recorded or _is_recorded(work) or (error.code == "cancelled" and not work.dcp.caller.request_id):
         return
     elif work.authenticate is not None and (isinstance(error, UsageError) or len(manifests) > MOST_RECORDS):
         manifests = [_no_manifest(work)]  # what a caller has made up is no manifest
@@ -74,6 +76,27 @@ def audited(work: Work, manifest_ids: Sequence[str]) -> Mapping[str, AuditRecord
         query = select(audit.c.operation_id, audit.c.document).where(audit.c.operation_id.in_(some))
         found.update({ids[row.operation_id]: read_record(row.document) for row in store.database.rows(query)})
     return found
+
+
+def _settle(work: Work) -> None:
+    """What this request has begun by other means than an operation, and nobody goes on with, was not refused."""
+    store = work.dcp.store
+    if not work.dcp.caller.request_id or not isinstance(store, SqlStore):
+        return
+    for each in store.settle_request(work.dcp.caller.request_id):
+        work.dcp.registry.broadcast("audit", record=each)
+
+
+def _is_recorded(work: Work) -> bool:
+    """Whether a request without manifests of its own has records: of operations, or of its deed."""
+    request_id, store = work.dcp.caller.request_id, work.dcp.store
+    if not request_id or not isinstance(store, SqlStore):
+        return False
+    kind = work.handler.method.lower()
+    about = getattr(work.request, "manifest_id", None) or work.environment
+    ids = [deed_id(request_id, each, about) for each in (kind, f"{work.handler.service.lower()}_{kind}")]
+    query = select(audit.c.operation_id).where(audit.c.operation_id.in_(ids))
+    return bool(begun(work) or store.database.rows(query))
 
 
 def _no_manifest(work: Work) -> LogicalPlan:

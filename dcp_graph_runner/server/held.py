@@ -11,8 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from dcp_core.records import AuditRecord, Operation
+import attrs
+
+from dcp_core.records import AuditRecord, Operation, OperationStatus
 from dcp_core.store import Holder, Lease
+from dcp_graph_runner.deeds import left_before
 from dcp_graph_runner.request_rows import Claim
 from dcp_graph_runner.requests import RequestLog
 from dcp_graph_runner.server.hiding import HidingStore, Secrets
@@ -44,9 +47,17 @@ class HeldStore(HidingStore):
         return super().take_over(operation_id, holder)
 
     def append_audit(self, record: AuditRecord) -> None:
-        """See ``Store.append_audit``."""
+        """See ``Store.append_audit``; what a process that is gone may have begun was not refused."""
         self._log.check_held(self._claim)
+        is_refused = record.outcome is OperationStatus.REFUSED
+        if is_refused and self._claim.fence > 1 and self.audit_log.is_announced(record.operation_id):
+            record = attrs.evolve(record, outcome=OperationStatus.FAILED, message=left_before(record.message))
         super().append_audit(record)
+
+    def settle_request(self, request_id: str) -> tuple[AuditRecord, ...]:
+        """See ``AuditLog.settle_request``."""
+        self._log.check_held(self._claim)
+        return super().settle_request(request_id)
 
     def announce_audit(self, record: AuditRecord, holder: Holder) -> None:
         """See ``Store.announce_audit``."""

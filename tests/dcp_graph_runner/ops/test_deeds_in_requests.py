@@ -1,4 +1,4 @@
-"""A deed of a server's request whose replica dies: the request says so, and whoever takes it over records the end."""
+"""A deed of a server's request whose replica dies: it is written ahead, and whoever takes it over records the end."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ REQUEST = StartRequest(ENVIRONMENT, CLOCK.id, {"data_interval_start": "2026-01-0
 
 
 @pytest.mark.parametrize("caller", [Caller("alice"), IN_REQUEST])
-def test_a_deed_is_announced_unless_its_request_is_written_ahead(tmp_path: Path, caller: Caller) -> None:
+def test_a_deed_is_announced_in_a_request_too(tmp_path: Path, caller: Caller) -> None:
     clock, announced = Clock(), list[int]()
     with opened(tmp_path, clock, caller) as dcp:
         store = dcp.store
         assert isinstance(store, SqlStore)
         clock._after = lambda: announced.append(len(store.database.rows(select(audit_announced))))
         START.function(dcp, REQUEST)
-        assert announced == [0 if caller.request_id else 1]
+        assert announced == [1]
         assert [each.outcome for each in dcp.store.audit_records() if each.kind == "start"] == ["SUCCEEDED"]
 
 
