@@ -24,7 +24,7 @@ from tests.services.conftest import require
 TOKEN = "a-token-of-the-services"
 CLEAN, STARTED, WAITING = "clean_orders_dag", "started_totals_dag", "waiting_totals_dag"
 LONG, LIMITED, FAILING = "long_orders_dag", "limited_orders_dag", "failing_orders_dag"
-COPY = "playground_alice__waiting_totals_dag"
+BOTH, COPY = "both_totals_dag", "playground_alice__waiting_totals_dag"
 PRODUCTION, MINE = "pedregal.derived_datasets", "pedregal-playground-alice.derived_datasets"
 MANIFEST = """\
 metadata:
@@ -91,9 +91,15 @@ class Platform:
         parts = ("scheduled_dags", "producing_tasks", "consuming_tasks")
         return {one["name"]: {part: {each["dag_id"] for each in one[part]} for part in parts} for one in found}
 
-    def runs(self, dag_id: str) -> list[Any]:
-        found: list[Any] = self.airflow.call("GET", f"/api/v2/dags/{dag_id}/dagRuns")["dag_runs"]
-        return found
+    def begun(self, dag_id: str) -> list[Any]:
+        """Its runs, as soon as there are any."""
+
+        def found() -> list[Any]:
+            runs: list[Any] = self.airflow.call("GET", f"/api/v2/dags/{dag_id}/dagRuns")["dag_runs"]
+            return runs
+
+        servers.wait_until(lambda: bool(found()), f"a run of {dag_id}", self.airflow.log)
+        return found()
 
     def _task(self, dag_id: str, run_id: str) -> str:
         return f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances"
@@ -117,6 +123,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     project.catalog("pedregal").create_table("raw.numbers", schema=numbers.schema).append(numbers)
     project.dataset("clean_orders", with_(SCHEDULED), ORDERS)
     project.dataset("started_totals", with_(MANIFEST + "  upstream: assets\n"), TOTALS)
+    project.dataset("both_totals", with_(SCHEDULED + "  upstream: assets\n"), TOTALS)
     project.dataset("waiting_totals", with_(SCHEDULED + "  upstream: sensors\n"), TOTALS)
     project.dataset("long_orders", with_(SCHEDULED + "  retries: 0\n"), ORDERS + SLOW)
     project.dataset("limited_orders", with_(SCHEDULED + "  retries: 0\n  timeout: 4s\n"), ORDERS + SLOW)
@@ -126,13 +133,15 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     driver = DriverServer(Settings(root, {"coreetl_tokens": callers}, {}))
     try:
         told = f'url = "{driver.grpc_url}"\ntoken = "${{COREETL_TOKEN}}"\n'
-        project.write("dcp.toml", f'[coreetl]\n{told}[airflow]\ntemplate = "dag_template.py"\n')
-        for arguments in (["manifests", "-e", "production"], ["manifests/derived_dataset/waiting_totals.yaml"]):
+        copied = ["manifests/derived_dataset/waiting_totals.yaml"]
+        for arguments, deferrable in ((["manifests", "-e", "production"], "true"), (copied, "false")):
+            airflow_section = f'[airflow]\ntemplate = "dag_template.py"\ndeferrable = {deferrable}\n'
+            project.write("dcp.toml", f"[coreetl]\n{told}{airflow_section}")
             answer = project.pretzel("apply", *arguments, timeout_s=200)
             assert answer.status == 0, answer.out + answer.err
         home, environ = tmp_path_factory.mktemp("airflow"), {"COREETL_URL": driver.http_url, "COREETL_TOKEN": TOKEN}
         with airflow_server.started(home, dags=root / ".dcp" / "dags", environ=environ) as airflow:
-            airflow.wait_for_dag(CLEAN, STARTED, WAITING, LONG, LIMITED, FAILING, COPY)
+            airflow.wait_for_dag(CLEAN, STARTED, WAITING, LONG, LIMITED, FAILING, BOTH, COPY)
             yield Platform(project, driver, airflow)
     finally:
         driver.stop()
@@ -154,20 +163,23 @@ def test_airflows_graph_shows_who_fills_and_who_reads_a_table(platform: Platform
     assets = platform.assets()
     orders = assets[f"{PRODUCTION}.clean_orders"]
     assert orders["producing_tasks"] == {CLEAN}
-    assert orders["consuming_tasks"] == {STARTED, WAITING, COPY}, "a playground reads production's table"
-    assert orders["scheduled_dags"] == {STARTED}
+    assert orders["consuming_tasks"] == {STARTED, WAITING, BOTH, COPY}, "a playground reads production's table"
+    assert orders["scheduled_dags"] == {STARTED, BOTH}
     assert assets[f"{MINE}.waiting_totals"]["producing_tasks"] == {COPY}
     assert assets["pedregal.raw.orders"]["consuming_tasks"] == {CLEAN, LONG, LIMITED, FAILING}
 
 
 def test_a_run_waits_without_a_worker_until_what_it_reads_is_complete(platform: Platform) -> None:
     airflow = platform.airflow
-    airflow.trigger(WAITING, "waits")
-    platform.wait_for_state(WAITING, "waits", "deferred", "wait_for_upstream")
+    airflow.unpause(COPY)
+    for dag_id, state in ((WAITING, "deferred"), (COPY, "up_for_reschedule")):  # with a triggerer, and without
+        airflow.trigger(dag_id, "waits")
+        platform.wait_for_state(dag_id, "waits", state, "wait_for_upstream")
     assert platform.executions("waiting_totals_job") == []
     airflow.trigger(CLEAN, "by_hand")
     assert airflow.finished(CLEAN, "by_hand") == "success", airflow.task_log(CLEAN, "by_hand")
-    assert airflow.finished(WAITING, "waits") == "success", airflow.task_log(WAITING, "waits")
+    for dag_id in (WAITING, COPY):
+        assert airflow.finished(dag_id, "waits") == "success", airflow.task_log(dag_id, "waits")
     waited = airflow.task_log(WAITING, "waits", "wait_for_upstream")
     assert f"{PRODUCTION}.clean_orders: not complete up to" in waited
     assert f"{PRODUCTION}.clean_orders: complete up to" in waited
@@ -178,10 +190,10 @@ def test_a_run_waits_without_a_worker_until_what_it_reads_is_complete(platform: 
 
 
 def test_the_update_of_a_table_starts_the_run_of_who_reads_it(platform: Platform) -> None:
-    servers.wait_until(lambda: bool(platform.runs(STARTED)), "the run that the update starts", platform.airflow.log)
-    (run,) = platform.runs(STARTED)
-    assert run["run_type"] == "asset_triggered"
-    assert platform.airflow.finished(STARTED, run["dag_run_id"]) == "success"
+    for dag_id in (STARTED, BOTH):  # the second one has a schedule too
+        (run,) = platform.begun(dag_id)
+        assert run["run_type"] == "asset_triggered"
+        assert platform.airflow.finished(dag_id, run["dag_run_id"]) == "success"
     rows = platform.project.rows("derived_datasets.started_totals", "pedregal")
     assert sorted((row["order_id"], row["amount"]) for row in rows) == [("a", 1), ("b", 2)]
 
