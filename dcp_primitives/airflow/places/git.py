@@ -3,7 +3,7 @@
 A change is one commit, pushed: what Airflow reads moves from one whole state to the next. Nothing is checked out: a
 bare clone in the state folder keeps the objects, so that a fetch is small; what is there is read from the fetched
 commit, and a commit is made with an index of its own. When somebody else pushed meanwhile, it is made again on theirs.
-What a crash leaves is objects that git's own housekeeping takes away.
+What a crash leaves is objects that git's own housekeeping takes away, and an index that a later fetch does.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from dcp_primitives.airflow.places.tree import Blob, Changes, Snapshot
 
 _ATTEMPTS = 20
 _LOCK_PATIENCE_S = 120.0
+_INDEX, _LEFT_S = "dcp-index-", 3600.0  # by one that was killed
 _AUTHOR = re.compile(r"(?P<name>[^<>\n]+?) *<(?P<email>[^<>\s]+)>")
 _DEFAULT_AUTHOR = {"user.name": "DCP", "user.email": "dcp@localhost"}
 _PLAIN, _FILE = "100644", re.compile(rb"(\d+) blob ([0-9a-f]+)\t(.+)", re.DOTALL)
@@ -116,7 +117,7 @@ class GitTree:
             else:
                 blob = self.git.run("hash-object", "-w", "--stdin", data=data).decode().strip()
                 lines.append(f"{_PLAIN} {blob}\t{full}")
-        with tempfile.TemporaryDirectory(prefix="dcp-index-") as folder:
+        with tempfile.TemporaryDirectory(prefix=_INDEX, dir=self.git.folder) as folder:
             index = {"GIT_INDEX_FILE": f"{folder}/index"}
             self.git.run("read-tree", snapshot.commit, variables=index)
             self.git.run("update-index", "-z", "--index-info", data="\0".join([*lines, ""]).encode(), variables=index)
@@ -148,6 +149,10 @@ class GitTree:
         return self._fetch(lock)
 
     def _fetch(self, lock: int) -> str:
+        for left in self.git.folder.glob(f"{_INDEX}*"):
+            with suppress(OSError):  # another has taken it away
+                if time.time() - left.stat().st_mtime > _LEFT_S:
+                    shutil.rmtree(left, ignore_errors=True)
         here = f"refs/dcp/{self.branch}"
         # Nobody writes it while we hold the lock: what is there was left by one that was killed.
         (self.git.folder / f"{here}.lock").unlink(missing_ok=True)

@@ -152,7 +152,7 @@ class Git:
         if command == "push" and _REFUSED.search(said) and not _MOVED.search(said):
             return PermanentError(f"{self.remote} refuses a push to {self.branch}: {reason}", hint=hint)
         if command == "push" and _MOVED.search(said):
-            return MovedError(f"others push to {self.branch} of {self.remote} all the time")
+            return MovedError(f"others push to {self.branch} of {self.remote} all the time: {reason}")
         if command in ("fetch", "push", "ls-remote"):
             return TransientError(f"git {command} of {self.remote} failed: {reason}")
         return PermanentError(f"git {command} in {self.folder} failed: {reason}")
