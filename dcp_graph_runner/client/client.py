@@ -1,7 +1,7 @@
 """Asks a Graph Runner: what ends at once, and what goes on after its answer and is followed to its end.
 
 Each call has an idempotency key of its own, so that one that is made again after a lost answer is the same operation.
-A server that goes away meanwhile is waited for; events go on where they ended.
+A server that goes away meanwhile, or has as much to do as it can, is waited for; events go on where they ended.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dcp_graph_runner.api.long_running import (
     WatchOperationRequest,
 )
 from dcp_graph_runner.api.table import find
-from dcp_graph_runner.client.connection import AWAY, UNREACHABLE, Connection
+from dcp_graph_runner.client.connection import AWAY, BUSY, UNREACHABLE, Connection
 from dcp_graph_runner.client.patience import Patience
 from dcp_graph_runner.client.problems import Locate, raised
 from dcp_graph_runner.client.settings import RemoteSettings
@@ -36,6 +36,10 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 DRAINING = "server.draining"
+TOO_MANY = "request.too_many"
+_FULL = (BUSY, TOO_MANY)
+_NOT_BEGUN = (UNREACHABLE, DRAINING, *_FULL)
+"""Of what was asked nothing was done: it may be asked again, whatever it is."""
 _GOES_ON = ("Operations.Apply", "Operations.Destroy", "Operations.Recover", "Playground.Destroy", "Ops.Rollback")
 
 
@@ -53,15 +57,18 @@ class LeftRunningError(KeyboardInterrupt):
 
 
 class CancelledError(KeyboardInterrupt):
-    """Ctrl-C while a server does what can be cancelled: it was asked to.
+    """Ctrl-C while a server does what can be cancelled.
 
     Args:
         id: Of the operation.
+        was_told: Whether the server was asked to end it.
     """
 
-    def __init__(self, id: str) -> None:
+    def __init__(self, id: str, *, was_told: bool = True) -> None:
         super().__init__(id)
         self.hint = f"the server was asked to end it ({id})"
+        if not was_told:
+            self.hint = f"the server could not be asked to end it, and may go on with it ({id})"
 
 
 @attrs.define(eq=False)
@@ -104,7 +111,7 @@ class Client:
         What changes nothing is asked again while the server is away; anything else only when it was not asked yet.
 
         Raises:
-            TransientError: The server cannot be reached, or has gone away.
+            TransientError: The server cannot be reached, has gone away, or has been busy for too long.
             DcpError: As the handler raised it.
         """
         repeatable = handler.asks == READ or handler.verb == "GET"
@@ -126,8 +133,7 @@ class Client:
         except KeyboardInterrupt:
             if handler.name in _GOES_ON:
                 raise LeftRunningError(state.id) from None
-            self._cancel(watched)
-            raise CancelledError(state.id) from None
+            raise CancelledError(state.id, was_told=self._cancel(watched)) from None
         except TransientError as error:
             error.hint = f"the operation {state.id} goes on without you; `pretzel audit list` says how it ended"
             raise
@@ -158,9 +164,9 @@ class Client:
                 if not self.signing_in.renew():
                     raise
             except TransientError as error:
-                if error.code not in (AWAY, UNREACHABLE, DRAINING):
+                if error.code != AWAY and error.code not in _NOT_BEGUN:
                     raise
-                patience.wait(error, patience.clock() - opened_at_s)
+                self._wait(patience, error, patience.clock() - opened_at_s)
 
     def _resume(self, state: OperationState) -> None:
         if not self.signing_in.has_all(state.needs):
@@ -174,13 +180,16 @@ class Client:
         self.tell(f"{state.id} goes on with your tokens for {', '.join(state.needs)}")
         self._ask(find("Operations.ResumeOperation"), GetOperationRequest(state.id), self._key(), repeatable=True)
 
-    def _cancel(self, watched: _Watched) -> None:
-        """Have it stop, and see it end; Ctrl-C again gives up."""
+    def _cancel(self, watched: _Watched) -> bool:
+        """Have it stop, and see it end; Ctrl-C again gives up. Tells whether the server has heard of it."""
+        was_told = False
         try:
             self._ask(find("Operations.CancelOperation"), GetOperationRequest(watched.id), self._key(), repeatable=True)
+            was_told = True
             self._follow(watched)
         except DcpError as error:
             self.tell(f"{watched.id} may go on: {error}")
+        return was_told
 
     def _ask(self, handler: AnyHandler, request: Any, key: str, *, repeatable: bool) -> Any:
         patience = self._patience()
@@ -196,15 +205,20 @@ class Client:
                     raise
                 renewed = True
             except TransientError as error:
-                if error.code not in (UNREACHABLE, DRAINING) and not (error.code == AWAY and repeatable):
+                if error.code not in _NOT_BEGUN and not (error.code == AWAY and repeatable):
                     if error.code == AWAY:
                         error.hint = "it may have been done: look before you do it again"
                     raise
-                patience.wait(error)
+                self._wait(patience, error)
             else:
                 patience.seen()
                 self._has_answered = True
                 return answer
+
+    def _wait(self, patience: Patience, error: TransientError, open_s: float = 0.0) -> None:
+        if error.code in _FULL:  # it is there
+            self._has_answered, patience.limit_s = True, self.settings.reconnect_s
+        patience.wait(error, open_s)
 
     def _patience(self) -> Patience:
         # Nobody waits minutes for an address that was wrong from the start.

@@ -22,11 +22,15 @@ AWAY = "remote.away"
 """The server did not answer; what was asked may have been done or not."""
 UNREACHABLE = "remote.unreachable"
 """There was no connection: nothing was asked."""
+BUSY = "server.busy"
+"""It has as much to do as it takes at once: nothing was done."""
 UNTRUSTED = "remote.untrusted"
 """The server's certificate is not one to be trusted, which waiting does not change: nothing was asked."""
 SIGN_IN = "sign in: [remote] token or token_command in dcp.toml, or DCP_REMOTE_TOKEN"
 _NO_CONNECTION = ("failed to connect", "DNS resolution failed", "errors resolving", "resolving", "name resolution")
 """Words of gRPC's, in front."""
+_TOO_MANY_CALLS = "Concurrent RPC limit exceeded"
+"""gRPC's words, of a server that limits calls by its means."""
 _OPTIONS = (
     ("grpc.max_receive_message_length", 256 * 1024 * 1024),  # the plan of a whole repository
     ("grpc.max_send_message_length", 256 * 1024 * 1024),
@@ -133,6 +137,8 @@ class Connection:
             return TransientError(words, where=where, hint="[remote] answer_s", code=AWAY)
         if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
             return self._away(details)
+        if code is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_MANY_CALLS in details:
+            return TransientError("the server answers as many calls as it can", where=where, code=BUSY)
         return PermanentError(f"the server answered {code.name}: {details}", where=where)
 
     def _away(self, details: str) -> TransientError:

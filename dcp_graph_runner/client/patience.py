@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import attrs
 
-from dcp_core.errors import DcpError
+from dcp_core.errors import DcpError, TransientError
 
 _FIRST_S = 0.1
 _LONGEST_S = 3.0
@@ -42,7 +42,7 @@ class Patience:
         self._away_since, self._tries = None, 0
 
     def wait(self, error: DcpError, open_s: float = 0.0) -> None:
-        """Sleep a while, longer each time, with jitter.
+        """Sleep a while, longer each time, with jitter; not less than the server asks for.
 
         Args:
             error: Why.
@@ -64,5 +64,7 @@ class Patience:
             self.tell(f"{error.message}; trying again for up to {self.limit_s:g} s")
             self._has_told = True
         pause_s = min(_FIRST_S * 2**self._tries, _LONGEST_S) * random.uniform(0.5, 1.0)
+        if isinstance(error, TransientError) and error.retry_after_s is not None:
+            pause_s = max(pause_s, error.retry_after_s * random.uniform(1.0, 1.2))
         self._tries = min(self._tries + 1, 10)
         self.sleep(min(pause_s, left_s))

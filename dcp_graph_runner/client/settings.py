@@ -32,7 +32,7 @@ class RemoteSettings:
             refused.
         connect_s: How long a server may take to answer at all, in seconds.
         answer_s: How long a single answer may take, in seconds; what goes on after its answer has no limit.
-        reconnect_s: How long to wait for a server that has gone away, in seconds.
+        reconnect_s: How long to wait for a server that has gone away, or is busy, in seconds.
     """
 
     server: str = ""

@@ -68,6 +68,7 @@ class Service:
         host: What its transports bind to; without [auth] that must be this machine.
         threads: How many requests are worked on at once.
         open_requests: How many of one identity's may have not ended.
+        watchers: How many may follow operations at once; of one identity's half as many.
         observe: Around each node of a graph: tracing, metrics.
         clock: UTC now.
 
@@ -83,6 +84,7 @@ class Service:
         host: str = "127.0.0.1",
         threads: int = 8,
         open_requests: int = 100,
+        watchers: int = 256,
         observe: Observe = unobserved,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
@@ -96,7 +98,7 @@ class Service:
         self.store = self._open_store()
         self._signing_in.register_rules(self.registry, self.store)
         self.requests = RequestLog.of(self.store, clock)
-        self._watching = Watching(self.requests, clock)
+        self._watching = Watching(self.requests, clock, (watchers + 1) // 2)
         self._progress = Progress(self.requests, clock, self._watching.ring)
         self.registry.register(EXTENSIONS, "progress of requests", self._progress, "dcp-graph-runner")
         attach(self.control_plane(SignedIn(Caller(_SERVER))))
@@ -170,11 +172,11 @@ class Service:
 
     async def watch(self, request: WatchOperationRequest, headers: Mapping[str, str]) -> AsyncIterator[Any]:
         """Follow a long-running operation; see ``Watching.follow``. Raises as ``call`` does."""
-        get = find("Operations.GetOperation")
-        await self._watching.in_thread(self.call, get, GetOperationRequest(request.id), headers)
-        async with contextlib.aclosing(self._watching.follow(request.id, request.after)) as events:
-            async for event in events:
-                yield event
+        identity = await self._watching.in_thread(self._reader, request.id, headers)
+        with self._watching.share(identity):
+            async with contextlib.aclosing(self._watching.follow(request.id, request.after)) as events:
+                async for event in events:
+                    yield event
 
     def control_plane(
         self, signed_in: SignedIn, sleep: Callable[[float], None] = time.sleep, claim: Claim | None = None
@@ -245,6 +247,11 @@ class Service:
             make_control_plane=self.control_plane,
             unsigned=lambda kind: self._floods.unrecorded(kind, headers.get(PEER, "")),
         )
+
+    def _reader(self, id: str, headers: Mapping[str, str]) -> str:
+        """Who reads how an operation stands; raises as ``call`` does when they may not."""
+        self.call(find("Operations.GetOperation"), GetOperationRequest(id), headers)
+        return self._signing_in.sign_in(headers).caller.identity
 
     def _accept(self, work: Work, signed_in: SignedIn, key: str | None) -> OperationState:
         id = new_request_id(self._clock())

@@ -67,6 +67,7 @@ class GraphRunnerServer:
                 host=serving.host,
                 threads=serving.workers,
                 open_requests=serving.open_requests,
+                watchers=serving.watchers,
                 observe=observing(self._telemetry, self.metrics),
             )
             undone.callback(self.service.close, 0.0)

@@ -7,10 +7,12 @@ the work is done in this process, a bell saves the waiting. Those who watch the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, TypeVar
@@ -29,6 +31,7 @@ _LONGEST_S = 15.0  # without a bell, whatever became of it
 _PAGE = 500
 _THREADS = 8
 _JOIN_S = 5.0
+_WATCH_AGAIN_S = 5.0
 T = TypeVar("T")
 
 
@@ -44,10 +47,13 @@ class Watching:
     Args:
         log: Where requests are kept.
         clock: UTC now.
+        most_each: How many of one identity's follow something here at once.
     """
 
-    def __init__(self, log: RequestLog, clock: Callable[[], datetime]) -> None:
+    def __init__(self, log: RequestLog, clock: Callable[[], datetime], most_each: int) -> None:
         self._log = log
+        self._most_each = most_each
+        self._followers: Counter[str] = Counter()
         self._clock = clock
         self._lock = threading.Lock()
         self._listening: dict[str, _Listening] = {}
@@ -67,6 +73,25 @@ class Watching:
             for event, loop in listening.bells.items():
                 if not loop.is_closed():
                     loop.call_soon_threadsafe(event.set)
+
+    @contextlib.contextmanager
+    def share(self, identity: str) -> Iterator[None]:
+        """Around one who follows. Raises TransientError when as many of theirs do so already."""
+        with self._lock:
+            if self._followers[identity] >= self._most_each:
+                raise TransientError(
+                    f"{self._most_each} callers of {identity} follow operations here, and no more can",
+                    hint="GET /operations/{id} says how one stands; nobody has more than half of [server] watchers",
+                    retry_after_s=_WATCH_AGAIN_S,
+                    code="server.busy",
+                )
+            self._followers[identity] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._followers[identity] -= 1
+                self._followers += Counter()  # forgets those who have none
 
     async def follow(self, id: str, after: int) -> AsyncGenerator[Event, None]:
         """Every event after that one; the last has type ``state``.
