@@ -47,11 +47,11 @@ class ServerSettings:
         open_requests: How many long-running operations of one identity may run or wait for a free hand, at all
             replicas; whoever asks for more is told to come back.
         calls: How many calls are answered at once; as many again wait, and more are told to come back.
-        watchers: How many callers follow operations at once; more are told to come back.
-        connections: How many connections HTTP takes at once, idle ones among them, and how many calls gRPC; whoever
-            comes beyond is told to come back.
+        watchers: How many callers follow operations at once, half of them of one identity; more are told to come back.
+        connections: How many connections HTTP takes at once. Those on which nothing is asked make room for more; while
+            all of them are asking, whoever comes beyond is told to come back. Over gRPC, how many watch its health.
         max_request_mib: The largest request, in MiB.
-        request_s: How long a caller may take to send one, in seconds.
+        request_s: How long a caller may take to send one, and over HTTP the head of one, in seconds.
         grace_s: How long the server may take to end, in seconds.
         notice_s: How long it goes on answering after health has said that it ends, in seconds, so that load balancers
             see it; a part of ``grace_s``.
