@@ -44,7 +44,7 @@ class FolderTree:
     def names(self, folder: str) -> tuple[str, ...]:
         try:
             return tuple(sorted(os.listdir(self.root / folder)))
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return ()
         except OSError as error:
             raise PermanentError(f"cannot read {self.root / folder}: {error.strerror}") from None
@@ -86,7 +86,7 @@ class FolderTree:
         try:
             with file.open("rb") as stream:
                 return Blob(stream.read(_MAX_FILE_BYTES + 1), revision)
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return None
         except OSError as error:
             raise PermanentError(f"cannot read {file}: {error.strerror}") from None
