@@ -87,6 +87,11 @@ def chosen_stream_parameters(given: Mapping[str, str]) -> dict[str, str]:
     return dict(given)
 
 
+def is_continuous(params: Mapping[str, str]) -> bool:
+    """Whether a run of a stream with these parameters goes on until it is stopped."""
+    return params.get(CONTINUOUS) == "true"
+
+
 def _is_readable(of: ColumnType) -> bool:
     match of:
         case ScalarType(name):

@@ -19,7 +19,7 @@ from attrs import frozen
 from coreetl_driver.api import Execution, ExecutionStatus, Job, JobSpec
 from coreetl_driver.run_dates import run_interval
 from coreetl_driver.sql import source_tables
-from coreetl_driver.stream_specs import CONTINUOUS
+from coreetl_driver.stream_specs import is_continuous
 from dcp_core.errors import InvalidSpecError
 from dcp_core.intervals import END, parse_moment
 from dcp_core.model import PRODUCTION, Environment
@@ -128,7 +128,7 @@ def _state(job: Job, catalog: str, table: str, at: datetime.datetime, jobs: Jobs
 
 def _completeness(job: Job, at: datetime.datetime, jobs: Jobs) -> tuple[datetime.datetime | None, bool, str]:
     newest = jobs.list_executions(job.job_id, job.environment, 1)
-    if newest and newest[0].status is ExecutionStatus.RUNNING and newest[0].params.get(CONTINUOUS) == "true":
+    if newest and newest[0].status is ExecutionStatus.RUNNING and is_continuous(newest[0].params):
         return None, True, "filled all the time: it holds nothing up"
     if job.spec.schedule is None:
         if newest and newest[0].status is ExecutionStatus.SUCCEEDED:

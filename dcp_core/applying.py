@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
@@ -129,18 +129,19 @@ class JournalledExecutor:
 
     def wait(self, resource: Resource, execution: Execution) -> Execution:
         """Polls until the execution is final."""
-        while True:
-            found: Execution | None = self._retried(
-                lambda: self.registry.primitive(
-                    resource.kind, "get_status", resource=resource, execution_id=execution.id, ctx=self.ctx
-                )
-            )
-            if found is None:
-                raise NotFoundError(f"{resource.name} knows nothing of its execution {execution.id}")
-            self.registry.broadcast("execution_changed", operation=self.lease.operation, execution=found)
-            if found.status.is_final:
-                return found
+        while not (found := self.look(resource, execution)).status.is_final:
             self.sleep(POLL_S)
+        return found
+
+    def look(self, resource: Resource, execution: Execution) -> Execution:
+        """As it stands now; tells the listeners."""
+        found: Execution | None = self._retried(
+            lambda: self._primitive(resource, "get_status", execution_id=execution.id)
+        )
+        if found is None:
+            raise NotFoundError(f"{resource.name} knows nothing of its execution {execution.id}")
+        self.registry.broadcast("execution_changed", operation=self.lease.operation, execution=found)
+        return found
 
     def stopped(self) -> tuple[tuple[Resource, Execution], ...]:
         """From the journal, so that it holds after a crash too."""
@@ -248,11 +249,8 @@ class JournalledExecutor:
             self.registry.primitive(resource.kind, "compare", resource=resource, desired=desired, actual=actual)
         )
 
-    def _primitive(self, resource: Resource, hook: str, **arguments: State) -> State | None:
-        answer: State | None = self.registry.primitive(
-            resource.kind, hook, resource=resource, ctx=self.ctx, **arguments
-        )
-        return answer
+    def _primitive(self, resource: Resource, hook: str, **arguments: object) -> Any:
+        return self.registry.primitive(resource.kind, hook, resource=resource, ctx=self.ctx, **arguments)
 
     def _inventory_change(self, action: Action) -> InventoryChange:
         resource = action.resource
@@ -268,9 +266,7 @@ class JournalledExecutor:
         return InventoryChange(resource.environment, resource.key, entry)
 
     def _observe(self, resource: Resource) -> dict[str, object]:
-        running = self.registry.primitive(
-            resource.kind, "get_status", resource=resource, execution_id=None, ctx=self.ctx
-        )
+        running = self._primitive(resource, "get_status", execution_id=None)
         alive = running is not None and not running.status.is_final
         return {"resource": to_json(resource), "execution": to_json(running) if alive else None}
 

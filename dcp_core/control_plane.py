@@ -276,10 +276,10 @@ class ControlPlane:
         return tuple(operations)
 
     def wait(self, operations: Sequence[Operation]) -> tuple[Execution, ...]:
-        """Wait until the executions that these operations stopped and started again are final.
+        """Wait until what these operations stopped and started again is final; what is endless is given as it is.
 
         An embedded driver runs them in this process: a program that ends without waiting leaves them to the next
-        run of the same job. Interrupting the wait stops them.
+        run of the same job. Interrupting the wait stops those that are waited for.
         """
         operator = self.operator
         waited: dict[str, Execution] = {}

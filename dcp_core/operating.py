@@ -248,7 +248,7 @@ class Operator:
         """What an earlier apply started again and has not ended; its process may be gone, and then it runs here.
 
         The platform gives the same execution for the same key, so nothing is started twice. Whoever may not apply the
-        manifest takes nothing up: interrupting the wait would stop it.
+        manifest takes nothing up: interrupting the wait would stop it. Nor is what is endless, which nobody waits for.
         """
         environment = Environment.named(plan.logical_plan.environment)
         ctx = self.make_context(environment)
@@ -257,21 +257,21 @@ class Operator:
             resource = action.resource
             if not resource.runnable or action.actual is None:
                 continue
-            running = self.registry.primitive(
-                resource.kind, "get_status", resource=resource, execution_id=None, ctx=ctx
-            )
-            key = running.idempotency_key if running is not None and not running.status.is_final else None
+            last = self.registry.primitive(resource.kind, "get_status", resource=resource, execution_id=None, ctx=ctx)
+            if last is None or last.status.is_final or last.is_endless:
+                continue
+            key = last.idempotency_key
             if key is not None and key.startswith(f"{APPLY}:"):
                 if not found and self.denial(kind, environment, plan.logical_plan, in_force) is not None:
                     return ()
                 execution = self.registry.primitive(
-                    resource.kind, "start", resource=resource, params=running.params, idempotency_key=key, ctx=ctx
+                    resource.kind, "start", resource=resource, params=last.params, idempotency_key=key, ctx=ctx
                 )
                 found.append((resource, execution))
         return tuple(found)
 
     def wait(self, operation: Operation) -> tuple[Execution, ...]:
-        """Until what the operation started again is final; holds no lock, so that another operation may stop it.
+        """Until what it started again is final; what is endless is told as it stands. Holds no lock: it may be stopped.
 
         Raises:
             KeyboardInterrupt: After stopping what was waited for.
@@ -281,9 +281,12 @@ class Operator:
         ctx = self.make_context(Environment.named(operation.environment))
         executor = applying.JournalledExecutor(lease, journal, self.registry, ctx, {}, self.sleep)
         try:
-            return tuple(executor.wait(resource, execution) for resource, execution in operation.resumed)
+            return tuple(
+                executor.look(resource, each) if each.is_endless else executor.wait(resource, each)
+                for resource, each in operation.resumed
+            )
         except KeyboardInterrupt:
-            self._stop([resource for resource, _ in operation.resumed], ctx)
+            self._stop([resource for resource, each in operation.resumed if not each.is_endless], ctx)
             raise
 
     def run(self, operation: Operation, params: Mapping[str, str], journal: StateStore) -> tuple[Execution, ...]:

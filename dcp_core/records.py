@@ -93,6 +93,7 @@ class Execution:
         created_at: UTC, and so are the other two; None where the platform does not tell.
         started_at: When the work began.
         finished_at: When it became final.
+        is_endless: Whether it goes on until somebody stops it: only who runs it waits for it.
     """
 
     id: str
@@ -107,6 +108,7 @@ class Execution:
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    is_endless: bool = False
 
 
 @attrs.frozen

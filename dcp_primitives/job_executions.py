@@ -9,6 +9,7 @@ from attrs import evolve
 
 from coreetl_driver import api
 from coreetl_driver.macros import resolve_all
+from coreetl_driver.stream_specs import is_continuous
 from dcp_core.errors import NotFoundError
 from dcp_core.intervals import Interval
 from dcp_core.model import PRODUCTION, Resource
@@ -33,6 +34,7 @@ def execution_of(resource: Resource, execution: api.Execution) -> Execution:
         created_at=execution.created_at,
         started_at=execution.started_at,
         finished_at=execution.finished_at,
+        is_endless=resource.spec.get("kind") == "stream" and is_continuous(execution.params),
     )
 
 

@@ -31,7 +31,7 @@ from coreetl_driver.kafka_settings import KafkaSettings
 from coreetl_driver.sources import ReadColumn
 from coreetl_driver.sources.json_events import UnreadableMessageError, row_of
 from coreetl_driver.sources.topic import TopicIdentity, TopicReader
-from coreetl_driver.stream_specs import ACCEPT_LOSS, CONTINUOUS, FROM_BEGINNING
+from coreetl_driver.stream_specs import ACCEPT_LOSS, FROM_BEGINNING, is_continuous
 from dcp_core.errors import DcpError, TransientError
 from dcp_core.settings import MASK
 
@@ -120,7 +120,7 @@ class _Run:
             ReadColumn(each.name, each.name, parse_engine_type(each.type), each.required) for each in columns
         )
         self._source, self._log, self._stopping = source, log, stopping
-        self._is_continuous = request["params"].get(CONTINUOUS) == "true"
+        self._is_continuous = is_continuous(request["params"])
         self._accept_loss = request["params"].get(ACCEPT_LOSS) == "true"
         self._from_beginning = request["params"].get(FROM_BEGINNING) == "true"
         self._table = StreamTable(session, sink, catalogs, source.topic, self._columns, note, log)

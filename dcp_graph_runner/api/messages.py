@@ -205,7 +205,7 @@ class ApplyAnswer:
         status: ``SUCCEEDED`` when all of ``operations`` did, ``FAILED`` when none did even in part, else ``PARTIAL``.
         operations: One for each manifest, those that crashed processes had left behind first; one without an id had
             nothing to do.
-        resumed: What was stopped for the change, was started again, and has ended.
+        resumed: What was stopped for the change, was started again, and has ended, or goes on without end.
         created_sandboxes: The playground, when it was created for this.
     """
 

@@ -165,7 +165,7 @@ class ActionResult(_message.Message):
     def __init__(self, key: _Optional[_Union[ResourceKey, _Mapping]] = ..., label: _Optional[str] = ..., status: _Optional[str] = ..., error: _Optional[str] = ..., code: _Optional[str] = ...) -> None: ...
 
 class Execution(_message.Message):
-    __slots__ = ("id", "resource", "environment", "status", "backend", "rows_written", "error", "params", "idempotency_key", "created_at", "started_at", "finished_at")
+    __slots__ = ("id", "resource", "environment", "status", "backend", "rows_written", "error", "params", "idempotency_key", "created_at", "started_at", "finished_at", "is_endless")
     class ParamsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -185,6 +185,7 @@ class Execution(_message.Message):
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     STARTED_AT_FIELD_NUMBER: _ClassVar[int]
     FINISHED_AT_FIELD_NUMBER: _ClassVar[int]
+    IS_ENDLESS_FIELD_NUMBER: _ClassVar[int]
     id: str
     resource: ResourceKey
     environment: str
@@ -197,7 +198,8 @@ class Execution(_message.Message):
     created_at: _timestamp_pb2.Timestamp
     started_at: _timestamp_pb2.Timestamp
     finished_at: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., resource: _Optional[_Union[ResourceKey, _Mapping]] = ..., environment: _Optional[str] = ..., status: _Optional[str] = ..., backend: _Optional[str] = ..., rows_written: _Optional[int] = ..., error: _Optional[str] = ..., params: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    is_endless: bool
+    def __init__(self, id: _Optional[str] = ..., resource: _Optional[_Union[ResourceKey, _Mapping]] = ..., environment: _Optional[str] = ..., status: _Optional[str] = ..., backend: _Optional[str] = ..., rows_written: _Optional[int] = ..., error: _Optional[str] = ..., params: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_endless: bool = ...) -> None: ...
 
 class ResumedExecution(_message.Message):
     __slots__ = ("resource", "execution")

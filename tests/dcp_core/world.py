@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
+
 from dcp_core import (
     Context,
     ControlPlane,
@@ -94,7 +96,10 @@ class World:
 
 
 class ShelfItem(Primitive):
-    """An item: values and a mark. A changed ``size`` replaces it, ``loses`` is destructive, ``never`` refused."""
+    """An item: values and a mark. A changed ``size`` replaces it, ``loses`` is destructive, ``never`` refused.
+
+    An execution has ended when it is looked at; one with the parameter ``endless`` goes on until it is stopped.
+    """
 
     kind = ITEM
 
@@ -137,7 +142,12 @@ class ShelfItem(Primitive):
             self._world.do("start", resource.name)
             known = self._world.keys[idempotency_key] = f"e{len(self._world.keys) + 1}"
             self._world.running[resource.name] = known
-            self._world.executions[known] = self._execution(resource, known, ExecutionStatus.RUNNING)
+            self._world.executions[known] = evolve(
+                self._execution(resource, known, ExecutionStatus.RUNNING),
+                params=dict(params),
+                idempotency_key=idempotency_key,
+                is_endless="endless" in params,
+            )
         return self._world.executions[known]
 
     def stop(self, resource: Resource, ctx: Context) -> tuple[Execution, ...]:
@@ -150,7 +160,11 @@ class ShelfItem(Primitive):
     def get_status(self, resource: Resource, execution_id: str | None, ctx: Context) -> Execution | None:
         if execution_id is None:
             return self._world.executions.get(self._world.running.get(resource.name, ""))
-        if self._world.running.get(resource.name) == execution_id:
+        self._world.do("look", resource.name)
+        if (
+            self._world.running.get(resource.name) == execution_id
+            and not self._world.executions[execution_id].is_endless
+        ):
             failed = self._world.items[resource.name].values.get("text") == "fails"
             self._end(resource, ExecutionStatus.FAILED if failed else ExecutionStatus.SUCCEEDED)
         return self._world.executions.get(execution_id)
@@ -168,7 +182,7 @@ class ShelfItem(Primitive):
 
     def _end(self, resource: Resource, status: ExecutionStatus) -> None:
         ended = self._world.running.pop(resource.name)
-        self._world.executions[ended] = self._execution(resource, ended, status)
+        self._world.executions[ended] = evolve(self._world.executions[ended], status=status)
 
     def _execution(self, resource: Resource, id: str, status: ExecutionStatus) -> Execution:
         return Execution(id, resource.key, resource.environment, status, "memory")

@@ -12,11 +12,14 @@ import pytest
 from attrs import evolve
 
 from coreetl_driver import Column, SinkMode, SourceTable, SourceTopic
+from coreetl_driver.api import Execution
+from coreetl_driver.api import ExecutionStatus as Status
 from dcp_core.context import Context, SharedObjects
 from dcp_core.errors import ConflictError, InvalidSpecError, NotFoundError, SettingsError
 from dcp_core.intervals import Interval
 from dcp_core.model import Effect, Owner, Resource
 from dcp_core.records import ExecutionStatus
+from dcp_primitives import job_executions
 from dcp_primitives.airflow_dag import AirflowDag, AirflowDagPrimitive
 from dcp_primitives.coreetl_job import CoreetlJob, CoreetlJobPrimitive
 from dcp_primitives.iceberg_table import TableColumn
@@ -450,6 +453,17 @@ def test_a_stream_needs_a_broker_that_the_driver_knows(job: Any, here: Context) 
     assert actual is not None
     assert PRIMITIVE.compare(resource, desired, actual) == ()
     known.shared_objects.close()
+
+
+@pytest.mark.parametrize(
+    ("source", "continuous", "is_endless"), [(CLICKS, "true", True), (CLICKS, "false", False), (None, "true", False)]
+)
+def test_a_continuous_run_of_a_stream_says_that_it_is_endless_and_a_query_may_call_its_parameter_so(
+    job: Any, source: SourceTopic | None, continuous: str, is_endless: bool
+) -> None:
+    resource = job(kind="stream" if source else "query", source=source)
+    ran = Execution("e1", JOB, 1, "playground_alice", "local", Status.RUNNING, params={"continuous": continuous})
+    assert job_executions.execution_of(resource, ran).is_endless is is_endless
 
 
 def test_a_job_whose_connection_is_not_configured_is_refused_with_the_nearest(job: Any, shop: Context) -> None:
