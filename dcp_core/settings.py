@@ -38,6 +38,7 @@ _NAMED_SECRET = re.compile(
 )
 # Sections that every installation has; a name close to one of them is a slip of the pen.
 _SECTIONS = (
+    "airflow",
     "audit",
     "auth",
     "catalog",
@@ -50,6 +51,7 @@ _SECTIONS = (
     "credentials",
     "extensions",
     "identity",
+    "kafka",
     "openlineage",
     "playground",
     "remote",

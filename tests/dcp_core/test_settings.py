@@ -165,6 +165,19 @@ def test_a_broken_file_is_a_settings_error_that_names_it(tmp_path: Path, content
     assert str(file) in failed.value.message
 
 
+@pytest.mark.parametrize(("slip", "meant"), [("kafak", "kafka"), ("airfow", "airflow"), ("coretl", "coreetl")])
+def test_a_slip_in_the_name_of_a_section_is_told_and_a_section_of_a_plugin_is_none(
+    tmp_path: Path, slip: str, meant: str
+) -> None:
+    file = tmp_path / "dcp.toml"
+    file.write_text(f"[{slip}]\nname = 'x'\n")
+    with pytest.raises(SettingsError, match=rf"there is no section \[{slip}\]") as failed:
+        Settings.load(file, environ={})
+    assert failed.value.hint == f'did you mean "{meant}"?'
+    file.write_text(f"[{meant}]\nname = 'x'\n[acme_duck]\nname = 'x'\n")
+    assert set(Settings.load(file, environ={}).values) == {meant, "acme_duck"}
+
+
 def test_a_file_that_cannot_be_read_is_a_settings_error(tmp_path: Path) -> None:
     (tmp_path / "loop.toml").symlink_to("loop.toml")
     for name in ("nope.toml", "loop.toml", "."):
