@@ -113,6 +113,26 @@ def test_an_import_error_is_a_plans_words(world: World, resource: Resource) -> N
     ]
 
 
+def test_the_token_moves_with_the_words_of_an_import_error_and_not_with_its_time(
+    world: World, resource: Resource
+) -> None:
+    deployed(world, resource)
+    world.dag = row(DAG, "v0")
+    tokens = []
+    for errors in (
+        [],
+        [problem(f"{DAG}.py", T0)],
+        [problem(f"{DAG}.py", "2026-01-01T00:00:30Z")],
+        [problem(f"{DAG}.py", T0, "SyntaxError: x")],
+    ):
+        world.errors = errors
+        state = world.state(resource)
+        assert state is not None
+        tokens.append(state.revision)
+    assert tokens[1] == tokens[2]
+    assert len(set(tokens)) == 3
+
+
 def test_what_was_edited_by_hand_is_shown_as_that_alone(world: World, resource: Resource) -> None:
     deployed(world, resource)
     file = world.ctx.settings.root / ".dcp" / "dags" / f"{DAG}.py"
@@ -155,6 +175,17 @@ def test_a_name_that_airflow_has_from_elsewhere_is_not_taken(world: World, resou
     assert world.action(resource) == ("blocked", "not_owned")
     world.dag = {**row(DAG, None, is_stale=True), "tags": []}
     assert world.action(resource)[0] == "create", "nobody goes by it any more"
+
+
+def test_a_dag_that_was_once_read_without_its_tags_is_deployed_again(world: World, resource: Resource) -> None:
+    """A template of somebody's own forgot them; what Airflow has is from our own file all the same."""
+    deployed(world, resource)
+    world.dag = {**row(DAG, None), "tags": []}
+    assert world.words(resource) == [("airflow", "no version is told")]
+    assert world.action(resource) == ("update", "changed")
+    desired, actual = PRIMITIVE.get_desired_state(resource, world.ctx), world.state(resource)
+    assert actual is not None
+    PRIMITIVE.update(resource, desired, actual, world.ctx)
 
 
 def test_what_another_manifest_has_left_behind_is_nobodys(

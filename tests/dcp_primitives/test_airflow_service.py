@@ -132,7 +132,8 @@ def test_what_is_the_matter_with_a_dag_is_said_in_a_few_words() -> None:
     rows = {
         "new": None,
         "old": row("old", "v0"),
-        "foreign": row("foreign", None),
+        "foreign": row("foreign", None, relative_fileloc="theirs.py"),
+        "untagged": row("untagged", None),
         "stale": row("stale", is_stale=True),
         "moved": row("moved", bundle_name="another"),
         "fine": row("fine"),
@@ -153,6 +154,7 @@ def test_what_is_the_matter_with_a_dag_is_said_in_a_few_words() -> None:
         "new": "not read yet",
         "old": "version v0 is read",
         "foreign": "another file is read",
+        "untagged": "no version is told",
         "stale": "counted as gone",
         "moved": "read from the bundle another",
         "fine": "read",

@@ -147,5 +147,10 @@ def check_not_elsewhere(view: DagView | None, expected: Expected) -> None:
 
 
 def is_elsewhere(view: DagView | None, expected: Expected) -> bool:
-    """Whether Airflow has, and goes by, a DAG of that name that was not deployed to where we deploy."""
-    return view is not None and not view.is_stale and (not view.is_ours or view.bundle != expected.bundle)
+    """Whether Airflow has, and goes by, a DAG of that name that was not deployed to where we deploy.
+
+    What it has read from our own file is ours, also when a template of somebody's own has forgotten the tags.
+    """
+    if view is None or view.is_stale:
+        return False
+    return view.bundle != expected.bundle or (not view.is_ours and view.file != expected.at.file)

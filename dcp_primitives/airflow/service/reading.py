@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 
 from attrs import frozen
 
@@ -49,11 +50,13 @@ class Reading:
 
     @property
     def token(self) -> str:
-        """Moves whenever the words do."""
-        view = self.view
+        """Moves whenever the words do; not with every time that Airflow fails to read the same text."""
+        view, failed = self.view, ""
+        if self.problem is not None:
+            failed = f":{sha256(str(self.problem).encode()).hexdigest()[:12]}"
         if view is None:
-            return "none" if self.problem is None else "none:failed"
-        return f"{view.version}:{view.is_stale:d}:{view.has_import_errors:d}:{view.bundle}"
+            return f"none{failed}"
+        return f"{view.version or view.file}:{view.is_stale:d}:{view.has_import_errors:d}:{view.bundle}{failed}"
 
     def __str__(self) -> str:
         """What is the matter, in words that a plan can show."""
@@ -67,7 +70,9 @@ class Reading:
         if view.bundle != expected.bundle:
             return f"read from the bundle {view.bundle}"
         if view.version != expected.version:
-            return f"version {view.version} is read" if view.version else "another file is read"
+            if view.version:
+                return f"version {view.version} is read"
+            return "no version is told" if view.file == expected.at.file else "another file is read"
         return "counted as gone" if view.is_stale else "read"
 
 
