@@ -155,6 +155,7 @@ def execution_document(execution: Execution, manifest_id: str | None = None) -> 
         "backend": execution.backend,
         "status": execution.status.value,
         "rows_written": execution.rows_written,
+        "is_endless": execution.is_endless,
         "params": dict(execution.params),
         "error": execution.error,
     }

@@ -127,6 +127,18 @@ class Session:
         """
         return self._opened()
 
+    @property
+    def has_driver(self) -> bool:
+        """Whether the driver lives in this process: what it runs ends with the command.
+
+        Raises:
+            SettingsError: ``dcp.toml`` is wrong.
+        """
+        from coreetl_driver import CoreetlSettings
+
+        is_here = self.control_plane is self.local
+        return is_here and not self.local.settings.section("coreetl", CoreetlSettings).url
+
     def tell_local(self, what: str) -> None:
         """Say that an answer is about this machine, where a server would do the work."""
         from dcp_graph_runner.client.settings import chosen_server

@@ -95,7 +95,7 @@ def carry_out(
     from dcp_core.records import OperationStatus
     from pretzel.documents import execution_document, operations_document
     from pretzel.output import TEXT
-    from pretzel.rendering.operations import render_executions, render_operations
+    from pretzel.rendering.operations import render_operations, render_resumed
     from pretzel.rendering.plans import render_plan
 
     if session.output.mode == TEXT and kind == "apply":
@@ -112,9 +112,7 @@ def carry_out(
             # Whoever watches has seen every action already.
             watched = screen.is_terminal and session.notes.is_terminal
             render_operations(screen, done, next_step=next_step, brief=watched)
-        if resumed:
-            screen.line("Stopped for the change and started again:")
-            render_executions(screen, resumed)
+        render_resumed(screen, resumed, has_driver=session.has_driver)
 
     document = operations_document(operations, recovered)
     document["resumed"] = [execution_document(each) for each in resumed]

@@ -186,10 +186,7 @@ def _target(session: Session, manifest: str) -> tuple[str, str]:
 
 def _waits(session: Session, wait: bool) -> bool:
     """Where the driver ends with this command, what it was told to run would end with it."""
-    from coreetl_driver import CoreetlSettings
-
-    is_here = session.control_plane is session.local
-    if not wait and is_here and not session.local.settings.section("coreetl", CoreetlSettings).url:
+    if not wait and session.has_driver:
         session.notes.line("note: the driver lives in this process, which waits until it has ended")
         return True
     return wait
@@ -215,19 +212,25 @@ def _tell(session: Session, answer: Any, render: Any) -> int:
 
 
 def _tell_started(session: Session, answer: StartAnswer | Any, executions: tuple[Execution, ...]) -> int:
+    from pretzel.rendering.operations import render_endless
     from pretzel.rendering.ops import render_executions
 
     for each in executions:
         from pretzel.documents import execution_document
 
         session.output.event("execution", execution_document(each, answer.manifest_id))
-    _tell(session, answer, lambda screen: render_executions(screen, answer.manifest_id, executions, "nothing runs"))
+
+    def render(screen: Screen) -> None:
+        render_executions(screen, answer.manifest_id, executions, "nothing runs")
+        render_endless(screen, executions, has_driver=session.has_driver)
+
+    _tell(session, answer, render)
     return exits.FAILED if any(each.status in ("FAILED", "CANCELLED") for each in executions) else exits.DONE
 
 
 def _tell_applied(session: Session, answer: Any, dry_run: bool, end: Any = None) -> int:
     """A plan, or what came of it."""
-    from pretzel.rendering.operations import render_operations
+    from pretzel.rendering.operations import render_operations, render_resumed
     from pretzel.rendering.plans import render_plan
 
     def render(screen: Screen) -> None:
@@ -235,6 +238,7 @@ def _tell_applied(session: Session, answer: Any, dry_run: bool, end: Any = None)
             render_plan(screen, answer.plan)
         else:
             render_operations(screen, answer.operations)
+            render_resumed(screen, answer.resumed, has_driver=session.has_driver)
         if end is not None:
             end(screen)
 

@@ -93,6 +93,30 @@ def render_executions(screen: Screen, executions: Sequence[Execution]) -> None:
         _execution(screen, execution)
 
 
+def render_resumed(screen: Screen, executions: Sequence[Execution], *, has_driver: bool) -> None:
+    """What was stopped for a change and started again; nothing when there is none.
+
+    Args:
+        screen: Where.
+        executions: As they ended; what is endless, as it began.
+        has_driver: Whether the driver lives in this process.
+    """
+    if executions:
+        screen.line("Stopped for the change and started again:")
+        render_executions(screen, executions)
+        render_endless(screen, executions, has_driver=has_driver)
+
+
+def render_endless(screen: Screen, executions: Sequence[Execution], *, has_driver: bool) -> None:
+    """A line for each that was not waited for."""
+    for execution in executions:
+        if execution.is_endless and not execution.status.is_final:
+            words = "goes on until it is stopped"
+            if has_driver:
+                words += "; the driver lives in this command, and what it runs ends with it, after a last commit"
+            screen.line(f"{execution.resource.name} {words}")
+
+
 def _execution(screen: Screen, execution: Execution) -> None:
     status = execution.status.value
     facts = []

@@ -52,26 +52,72 @@ def test_the_example_runs_on_a_single_broker_and_is_taken_away_with_its_dag(stre
     assert it.topic not in it.kafka.topics()
 
 
-def test_another_field_stops_a_continuous_run_after_a_commit_and_starts_it_again(stream: Make) -> None:
+def wait_for_events(it: Stream, number: int) -> None:
+    """All up to that one, each once."""
+    it.wait_for(lambda: it.ids() == list(range(1, number + 1)), f"the first {number} events")
+
+
+def with_a_page(it: Stream) -> None:
+    """Another field."""
+    manifest = it.project.root / it.file
+    manifest.write_text(
+        manifest.read_text().replace("    - {name: amount", "    - {name: page, type: string}\n    - {name: amount")
+    )
+
+
+def test_another_field_stops_a_continuous_run_after_a_commit_and_what_an_apply_starts_again_ends_with_it(
+    stream: Make,
+) -> None:
     it = stream("widened")
     it.apply()
     running = it.start_running(continuous="true")
     it.events([1])
     it.wait_for(lambda: it.ids() == [1], "the first event")
     it.events([2])
-    manifest = it.project.root / it.file
-    manifest.write_text(
-        manifest.read_text().replace("    - {name: amount", "    - {name: page, type: string}\n    - {name: amount")
+    with_a_page(it)
+    applied = it.project.pretzel("apply", it.file, timeout_s=120)
+    assert applied.status == 0, applied.out + applied.err
+    said = " ".join(applied.out.split())
+    assert (
+        f"{it.job} goes on until it is stopped; the driver lives in this command, and what it runs ends with it" in said
     )
-    applying = it.start("apply", it.file)
-    it.wait_for(lambda: it.log().count("until it is stopped") == 2, "its second start")
-    it.produce(event(3, page="/"))
-    it.wait_for(lambda: it.ids() == [1, 2, 3] and "page" in it.rows()[0], "the events after the change")
     assert running.wait(60) != 0  # it was stopped, and says so
+    it.produce(event(3, page="/"))
+    assert it.pretzel("apply").document["resumed"] == []  # which would have ended with it, too
+    it.run()
+    assert it.ids() == [1, 2, 3]
     assert [row["page"] for row in it.rows()] == [None, None, "/"]
-    os.killpg(applying.pid, signal.SIGINT)
-    applying.wait(60)
-    assert it.run()["rows_written"] == 0
+
+
+def test_an_apply_returns_and_the_service_that_it_has_start_a_continuous_run_again_goes_on(
+    kafka: Kafka, tmp_path: Path
+) -> None:
+    token = "a-token-of-alice-0123456789"
+    it = Stream(Project(tmp_path), kafka, "unending")
+    it.configure(
+        kafka.settings()["kafka"], f'[coreetl_tokens.alice]\ntoken = "{token}"\nenvironments = ["{PLAYGROUND}"]\n'
+    )
+    with serving(tmp_path) as service:
+        it = it.elsewhere({"DCP_COREETL_URL": service.urls["grpc_url"], "DCP_COREETL_TOKEN": token})
+        it.apply()
+        begun = it.project.pretzel("ops", "start", it.file, "--param", "continuous=true", timeout_s=60)
+        assert (begun.status, f"{it.job} goes on until it is stopped" in begun.out) == (0, True), begun.out + begun.err
+        it.events([1])
+        it.wait_for(lambda: it.ids() == [1], "the first event")
+        with_a_page(it)
+        applied = it.pretzel("apply")
+        assert applied.status == 0, applied.out + applied.err
+        (resumed,) = applied.document["resumed"]
+        assert (resumed["job_id"], resumed["is_endless"]) == (it.job, True)
+        assert resumed["status"] in ("PENDING", "RUNNING")
+        for number in (2, 3):  # and an apply with nothing to do does not wait for it either
+            it.produce(event(number, page="/"))
+            wait_for_events(it, number)
+            again = it.pretzel("apply")
+            assert (again.status, again.document["resumed"]) == (0, [])
+        assert [row["page"] for row in it.rows()] == [None, "/", "/"]
+        stopped = it.project.pretzel("ops", "stop", it.file, "-o", "json")
+        assert [each["id"] for each in stopped.document["stopped"]] == [resumed["execution_id"]], stopped.out
 
 
 @pytest.mark.parametrize("how", ["Ctrl-C", "ops stop"])
