@@ -208,3 +208,35 @@ def test_an_import_error_names_the_line_of_the_file_itself() -> None:
     assert at is not None
     assert str(ImportProblem("a.py", at, text)) == "a.py:12: ValueError: no"
     assert str(ImportProblem("b.py", at, "")) == "b.py: no words"
+
+
+def test_of_a_checkers_error_each_dag_is_told_its_own_line() -> None:
+    folder, checker = "dcp/loader_00of16_ab", "dcp/checker_ab.py"
+    text = (
+        'Traceback (most recent call last):\n  File "/d/dcp/checker_ab.py", line 400, in <module>\n'
+        "    check_documents()\n"
+        f"ValueError: {folder}/a_dag.json: TypeError: mine (line 3 of checker_ab.py)\n"
+        f"{folder}/z_dag.json: KeyError: somebody else (line 9 of checker_ab.py)\n"
+    )
+
+    def answer(call: Call) -> Said | None:
+        rows = [problem(checker, T0, text)]
+        return Said(body={"import_errors": rows, "total_entries": 1}) if "importErrors" in call.path else None
+
+    said = []
+    with playing(Playing(answer)) as it:
+        for name in ("a_dag", "z_dag", "fine_dag"):
+            at = Deployment(f"{folder}.py", None, document=f"{folder}/{name}.json", checker=checker)
+            said.append(str(read(it.service(), [Expected(name, "v1", at, "dags-folder")])[name]))
+    assert said == [
+        f"import error: {folder}/a_dag.json: TypeError: mine (line 3 of checker_ab.py)",
+        f"import error: {folder}/z_dag.json: KeyError: somebody else (line 9 of checker_ab.py)",
+        "not read yet",
+    ]
+
+
+def test_an_import_error_tells_no_password_that_is_in_a_traceback() -> None:
+    row = problem("a.py", T0, 'File "/d/a.py", line 3\nOSError: no answer of postgresql://dcp:hunter2@db/x\n')
+    told = ImportProblem.read(row)
+    assert "hunter2" not in f"{told} {told.text}"
+    assert str(told) == "a.py:3: OSError: no answer of postgresql://dcp:***@db/x"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from dcp_primitives.airflow.deploying import Deployment
 from dcp_primitives.airflow.service.airflow import AirflowService
@@ -109,4 +109,6 @@ def _problems(service: AirflowService, bundle: str, behind: Iterable[Expected]) 
 
 
 def _problem(expected: Expected, problems: Sequence[ImportProblem]) -> ImportProblem | None:
-    return next((each for each in problems if expected.at.concerns(each.file, each.text)), None)
+    at = expected.at
+    found = next((each for each in problems if at.concerns(each.file, each.text)), None)
+    return found if found is None or found.file == at.file else evolve(found, document=at.document)

@@ -9,6 +9,8 @@ from typing import Any
 
 from attrs import frozen
 
+from dcp_core.settings import masked
+
 _VERSION_TAG = "dcp:"
 _MARK_TAG = "dcp"
 _ENVIRONMENT_TAG = "environment:"
@@ -73,19 +75,22 @@ class ImportProblem:
     Args:
         file: The path in the bundle.
         at: When it tried last.
-        text: Airflow's words, with a traceback where there is one.
+        text: Airflow's words, with a traceback where there is one; without what looks like a secret.
+        document: Whose line of a checker's error is meant, which has one for each document that cannot be read.
     """
 
     file: str
     at: datetime
     text: str
+    document: str | None = None
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> ImportProblem:
         """From a row of ``GET /importErrors``."""
         at = moment(told["timestamp"])
         assert at is not None, "Airflow dates every import error"
-        return cls(str(told["filename"]), at, str(told["stack_trace"]))
+        lines = str(told["stack_trace"]).splitlines(keepends=True)
+        return cls(str(told["filename"]), at, "".join(masked("", line) for line in lines))
 
     @property
     def summary(self) -> str:
@@ -100,6 +105,11 @@ class ImportProblem:
         return f"{self.file}:{lines[-1]}" if lines else self.file
 
     def __str__(self) -> str:
+        about = f"{self.document}: "
+        for line in self.text.splitlines():
+            # After the exception's own name in the first of them.
+            if self.document is not None and about in line:
+                return line[line.index(about) :].strip()
         return f"{self.place}: {self.summary}"
 
 
