@@ -19,6 +19,7 @@ _DAG_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 _CRON_FIELDS = (5, 6)
 _PRESETS = {"@once", "@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly", "@continuous"}
 _MAX_TAG_LENGTH = 100
+_NAME_IN_KEYS = 115  # what the template keeps of a DAG's name where the keys of its executions would be too long
 _ASSET = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){2,}")
 
 
@@ -108,6 +109,11 @@ def check_dag_id(dag_id: str) -> str:
             f"{dag_id!r} is not a DAG id", hint="letters, digits, _, - and single dots, at most 200 characters"
         )
     return dag_id
+
+
+def key_prefixes(dag_id: str) -> tuple[str, ...]:
+    """What the idempotency keys of the executions that a DAG has begun start with: one of these."""
+    return f"{dag_id}/", f"{dag_id[:_NAME_IN_KEYS]}/"
 
 
 def values_of(resource: Resource, *, deferrable: bool = True) -> dict[str, JsonValue]:

@@ -19,7 +19,10 @@ from dcp_core.errors import ConflictError, InvalidSpecError, NotFoundError, Sett
 from dcp_core.intervals import Interval
 from dcp_core.model import Effect, Owner, Resource
 from dcp_core.records import ExecutionStatus
+from dcp_core.settings import Secret
 from dcp_primitives import job_executions
+from dcp_primitives.airflow.service.runs import run_id_of
+from dcp_primitives.airflow.spec import key_prefixes
 from dcp_primitives.airflow_dag import AirflowDag, AirflowDagPrimitive
 from dcp_primitives.coreetl_job import CoreetlJob, CoreetlJobPrimitive
 from dcp_primitives.iceberg_table import TableColumn
@@ -340,7 +343,22 @@ def test_what_is_stopped_while_its_job_changes_goes_on_for_the_same_interval(
     PRIMITIVE.stop(job(), alice)
 
 
-@pytest.mark.parametrize("is_encrypted", [False, True], ids=["in clear", "with TLS and a certificate of its own"])
+# As `pretzel ops start` makes the run's id: of the manifest's name and the DAG's.
+LONG_DAG = "playground_alice__customer_lifetime_totals_per_country_daily_dag"
+LONG_RUN = run_id_of(
+    f"start:derived_dataset/customer_lifetime_totals_per_country_daily:0123456789abcdef:start:airflow_dag:{LONG_DAG}:1"
+)
+
+
+@pytest.mark.parametrize(
+    ("is_encrypted", "dag_id", "run_id"),
+    [
+        pytest.param(False, "playground_alice__daily_orders_dag", "manual__1", id="in clear"),
+        pytest.param(True, "playground_alice__daily_orders_dag", "manual__1", id="with TLS and its own certificate"),
+        pytest.param(False, LONG_DAG, LONG_RUN, id="with a long name"),
+        pytest.param(False, LONG_DAG.ljust(200, "x"), "scheduled__2026-01-01T00:00:00+00:00", id="with the longest"),
+    ],
+)
 def test_the_rendered_dag_runs_the_job_over_http(
     job: Any,
     here: Context,
@@ -350,7 +368,10 @@ def test_the_rendered_dag_runs_the_job_over_http(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     is_encrypted: bool,
+    dag_id: str,
+    run_id: str,
 ) -> None:
+    from coreetl_driver.client import DriverClient
     from coreetl_driver.server import ANY_PORTS, DriverServer
 
     apply(job(), here)
@@ -372,15 +393,20 @@ def test_the_rendered_dag_runs_the_job_over_http(
         monkeypatch.setenv("COREETL_URL", server.http_url)
         monkeypatch.setenv("COREETL_TOKEN", token)
         plan = logical_plan(environment="playground_alice")
-        dag = AirflowDag(dag_id="playground_alice__daily_orders_dag", job_id=JOB, owner="logistics-de").resource(plan)
+        dag = AirflowDag(dag_id=dag_id, job_id=JOB, owner="logistics-de").resource(plan)
         primitive = AirflowDagPrimitive()
         primitive.create(dag, primitive.get_desired_state(dag, here), here)
-        file = here.settings.state / "dags" / "playground_alice__daily_orders_dag.py"
+        file = here.settings.state / "dags" / f"{dag_id}.py"
         operator, _ = load_dag(file)
-        context = {"ti": types.SimpleNamespace(try_number=1, max_tries=2), "run_id": "manual__1", "params": {}}
+        context = {"ti": types.SimpleNamespace(try_number=1, max_tries=2), "run_id": run_id, "params": {}}
         assert operator.execute(context) == 2
         assert operator.execute(context) == 2  # the same DAG run: the same execution
         assert len(source.load().metadata.snapshots) == 1
+        if not is_encrypted:
+            client = DriverClient(server.grpc_url, Secret(token))
+            (begun,) = client.list_executions(JOB, "playground_alice")
+            client.close()
+            assert (begun.idempotency_key or "").startswith(key_prefixes(dag_id))
     finally:
         server.stop()
 
