@@ -199,6 +199,18 @@ def test_what_is_gone_is_deleted_when_airflow_has_noticed_and_again_when_it_come
     assert scene.service.dags([DAG]) == {}
 
 
+def test_a_file_that_airflow_was_reading_for_the_first_time_when_it_was_removed_leaves_no_dag(scene: Scene) -> None:
+    scene.time.happens = {
+        1: scene.world.set(dag=row(DAG, "v2")),
+        4: scene.world.set(dag=row(DAG, "v2", is_stale=True)),
+    }
+    scene.waiting.until_gone(DAG, "dags-folder", removed=True)
+    assert scene.world.deleted == 1
+    scene.time.now = 0.0
+    scene.waiting.until_gone(DAG, "dags-folder")
+    assert scene.time.now == 0.0, "what was gone before is not waited for"
+
+
 def test_what_runs_is_ended_before_it_is_deleted(scene: Scene) -> None:
     scene.world.dag = row(DAG, "v2", is_stale=True)
     scene.world.runs = [{"dag_run_id": "r1", "state": "running"}]

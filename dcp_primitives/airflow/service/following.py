@@ -9,12 +9,16 @@ Source: design.md section 11.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from attrs import evolve, frozen
 
 from dcp_core.context import Context
 from dcp_core.errors import ConflictError, DcpError, PermanentError, TransientError
-from dcp_primitives.airflow.deploying import DagPlace, Deployment
-from dcp_primitives.airflow.rendering import owner_in
+from dcp_core.model import State
+from dcp_primitives.airflow.deploying import DagPlace, Deployed, Deployment
+from dcp_primitives.airflow.rendering import DIGEST, EDITED, FAULTS, owner_in, state_of, version_of
 from dcp_primitives.airflow.service.airflow import AirflowService
 from dcp_primitives.airflow.service.reading import Expected
 from dcp_primitives.airflow.service.views import DagView, ImportProblem
@@ -34,12 +38,16 @@ class Following:
         service: Who reads it.
         settings: Section ``[airflow]``.
         ctx: For the log.
+        sleep: Waits that many seconds.
+        clock: Seconds that only grow.
     """
 
     place: DagPlace
     service: AirflowService
     settings: AirflowSettings
     ctx: Context
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
 
     def deploy(self, expected: Expected, text: str) -> None:
         """Put the text there unless it is there, and wait until Airflow has read it.
@@ -59,9 +67,13 @@ class Following:
             self.ctx.log.info("deployed version %s of DAG %s to %s", expected.version, expected.dag_id, where)
         if not self.settings.wait_s:
             return
-        problem = self._waiting(self.settings.wait_s).until_read(before, rewritten=done is not None)
+        view = before.reading.view
+        # Of a text that Airflow has not read, an error may come yet that is none of this one's.
+        has_unread = done is not None and there is not None and not _is_read(there, view)
+        waiting = self._waiting(self.settings.wait_s)
+        problem = waiting.until_read(before, rewritten=done is not None, has_unread=has_unread)
         if problem is not None:
-            raise self._undone(expected, problem, before.reading.view, done)
+            raise self._undone(expected, problem, view, done, text)
         self.ctx.log.info("Airflow has read version %s of DAG %s", expected.version, expected.dag_id)
         self._warn_of_what_waits()
 
@@ -72,11 +84,12 @@ class Following:
             PermanentError: Airflow still has it when the time is over; removing it again goes on.
             TransientError: Airflow, or the place, is away; so it does.
         """
+        was_there = self.place.read(expected.dag_id) is not None
         self.place.remove(expected.dag_id)
-        self._waiting(self.settings.wait_s).until_gone(expected.dag_id, expected.bundle)
+        self._waiting(self.settings.wait_s).until_gone(expected.dag_id, expected.bundle, removed=was_there)
 
     def _undone(
-        self, expected: Expected, problem: ImportProblem, view: DagView | None, done: Deployment | None
+        self, expected: Expected, problem: ImportProblem, view: DagView | None, done: Deployment | None, text: str
     ) -> PermanentError:
         """What Airflow says, after things are as they were before, where that is known."""
         self.ctx.log.info("Airflow cannot read %s:\n%s", problem.file, problem.text.rstrip())
@@ -87,7 +100,9 @@ class Following:
             if done is not None:
                 self.place.restore(dag_id, done)
             else:
-                earlier = self._last_read(dag_id) if view is not None else None
+                earlier = self._last_read(dag_id, text) if view is not None else None
+                if earlier == text:
+                    return PermanentError(f"{told}; the file stays: Airflow could read this very text before")
                 if earlier is not None:
                     self.place.write(dag_id, earlier)
                     is_back = True
@@ -103,10 +118,10 @@ class Following:
         self._see_it_back(evolve(expected, version=version))
         return PermanentError(f"{told}; what was there before is back" + (f" (version {version})" if version else ""))
 
-    def _last_read(self, dag_id: str) -> str | None:
-        """Airflow's copy of the file that it could read last, when that was a whole DAG of ours."""
-        source = self.service.source(dag_id)
-        return source if source and owner_in(source) is not None else None
+    def _last_read(self, dag_id: str, text: str) -> str | None:
+        """Airflow's copy of the file that it could read last, when that was a whole DAG of whose the text is."""
+        source, owner = self.service.source(dag_id), owner_in(text)
+        return source if source and owner is not None and owner_in(source) == owner else None
 
     def _see_it_back(self, expected: Expected) -> None:
         """Wait until Airflow schedules what was put back; that it takes longer is no error of its own."""
@@ -120,7 +135,11 @@ class Following:
     def _warn_of_what_waits(self) -> None:
         if not self.settings.deferrable:
             return
-        triggerer = self.service.health().triggerer
+        try:
+            triggerer = self.service.health().triggerer
+        except (PermanentError, TransientError) as error:
+            self.ctx.log.warning("whether Airflow has a triggerer, in which tasks wait, is not known: %s", error)
+            return
         if not triggerer.is_healthy:
             self.ctx.log.warning(
                 "%s: tasks wait for their jobs in a triggerer; start `airflow triggerer`, or set deferrable = false in "
@@ -129,7 +148,25 @@ class Following:
             )
 
     def _waiting(self, wait_s: float) -> Waiting:
-        return Waiting(self.service, wait_s, self.ctx.log)
+        return Waiting(self.service, wait_s, self.ctx.log, self.sleep, self.clock)
+
+
+def version_deployed(state: State | None) -> str | None:
+    """Of what is deployed as it was rendered; None of what is not there, or was edited since."""
+    if state is None or state.owner is None or state.info.get(EDITED) or state.info.get(FAULTS):
+        return None
+    return version_of(str(state.values[DIGEST]))
+
+
+def scheduled(deployed: Deployed) -> Deployed:
+    """Where Airflow's own switch is used, a file without a schedule is not as it should be."""
+    return evolve(deployed, is_paused=False)
+
+
+def _is_read(deployed: Deployed, view: DagView | None) -> bool:
+    """Whether what Airflow has is this text, as far as is known."""
+    version = version_deployed(state_of(scheduled(deployed)))
+    return version is not None and view is not None and view.version == version
 
 
 def check_not_elsewhere(view: DagView | None, expected: Expected) -> None:

@@ -14,9 +14,9 @@ from dcp_core.model import Effect, FieldChange, Resource, ResourceKey, State
 from dcp_core.planning import owner_of
 from dcp_primitives.airflow.deploying import Deployed
 from dcp_primitives.airflow.layouts import Layout
-from dcp_primitives.airflow.rendering import DIGEST, EDITED, FAULTS, owner_in, state_of, version_of
+from dcp_primitives.airflow.rendering import owner_in, state_of, version_of
 from dcp_primitives.airflow.service.airflow import AirflowService
-from dcp_primitives.airflow.service.following import is_elsewhere
+from dcp_primitives.airflow.service.following import is_elsewhere, scheduled, version_deployed
 from dcp_primitives.airflow.service.opening import expected_of, settings_of
 from dcp_primitives.airflow.service.reading import Expected, Reading, read
 
@@ -42,13 +42,13 @@ def states_with(
     Raises:
         TransientError: Airflow cannot be reached.
     """
-    deployed = {name: None if each is None else _scheduled(each) for name, each in found.items()}
+    deployed = {name: None if each is None else scheduled(each) for name, each in found.items()}
     states = {name: None if each is None else state_of(each) for name, each in deployed.items()}
     settings, layout = settings_of(ctx), Layout.of(ctx)
     expected = []
     for name, each in deployed.items():
         file = each.file if each is not None else layout.file(name)
-        expected.append(expected_of(name, file, _version(states[name]), settings))
+        expected.append(expected_of(name, file, version_deployed(states[name]), settings))
     readings = read(service, expected)
     return {each.key: _state(service, each, states[each.name], readings[each.name]) for each in resources}
 
@@ -107,18 +107,6 @@ def _left_over(service: AirflowService, resource: Resource, reading: Reading) ->
     if view.is_stale and owner != mine:
         return None
     return State({}, owner, token, {GONE: True})
-
-
-def _scheduled(deployed: Deployed) -> Deployed:
-    """Where Airflow's own switch is used, a file without a schedule is not as it should be."""
-    return evolve(deployed, is_paused=False)
-
-
-def _version(state: State | None) -> str | None:
-    """Of what is deployed as it was rendered; what was edited is deployed again anyway."""
-    if state is None or state.owner is None or state.info.get(EDITED) or state.info.get(FAULTS):
-        return None
-    return version_of(str(state.values[DIGEST]))
 
 
 def _token(revision: str | None, reading: Reading) -> str:

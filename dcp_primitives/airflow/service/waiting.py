@@ -87,12 +87,13 @@ class Waiting:
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
 
-    def until_read(self, before: Before, *, rewritten: bool) -> ImportProblem | None:
+    def until_read(self, before: Before, *, rewritten: bool, has_unread: bool = False) -> ImportProblem | None:
         """Until Airflow has read what is deployed; its import error when it cannot read it.
 
         Args:
             before: What it had, and what it should have.
             rewritten: Whether the file was put there since: what Airflow has of it may be of the text before.
+            has_unread: Whether the text before is one that Airflow has not read: a first error may be that one's.
 
         Raises:
             PermanentError: The time is over without either.
@@ -102,6 +103,7 @@ class Waiting:
         had_version = rewritten and old.view is not None and old.view.version == expected.version
         parses = Stamps(old.view.last_parsed_at if old.view else None)
         failures = Stamps(old.problem.at if old.problem else None)
+        is_of_this = old.problem is None and not has_unread
         patience = _Patience(self, f"Airflow to read DAG {expected.dag_id}")
         reading = old
         while True:
@@ -111,7 +113,7 @@ class Waiting:
                 if patience.should_hurry():
                     self._hurry(reading.view, expected.bundle)
                 problem = reading.problem
-                if problem is not None and (failures.is_later(problem.at) or old.problem is None):
+                if problem is not None and (failures.is_later(problem.at) or is_of_this):
                     return problem
                 parsed_at = reading.view.last_parsed_at if reading.view else None
                 if reading.is_read and (not had_version or parses.is_later(parsed_at)):
@@ -121,10 +123,15 @@ class Waiting:
             if not patience.pause(str(reading)):
                 raise self._unread(reading)
 
-    def until_gone(self, dag_id: str, bundle: str) -> None:
+    def until_gone(self, dag_id: str, bundle: str, *, removed: bool = False) -> None:
         """Until Airflow has noticed that the file is gone, and has forgotten the DAG with all its runs.
 
         Runs that go on are ended. What comes back, because Airflow was just reading the file, is deleted again.
+
+        Args:
+            dag_id: Of which DAG.
+            bundle: Where it was deployed.
+            removed: Whether its file was taken away just now: Airflow may be at reading it for the first time.
 
         Raises:
             PermanentError: The time is over; the next destruction goes on.
@@ -140,7 +147,7 @@ class Waiting:
             if found is not None:
                 (view,) = found
                 if view is None:
-                    if not was_deleted or patience.has_settled():
+                    if not (was_deleted or removed) or patience.has_settled():
                         return
                     state = "it may come back"
                 elif view.bundle not in (bundle, None):

@@ -1,0 +1,162 @@
+"""What an apply makes of Airflow's verdict: whose error it is, and what is put back; and what else it asks of Airflow."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+from attrs import define, evolve, field
+
+from dcp_core.errors import PermanentError
+from dcp_core.model import Resource
+from dcp_core.planning import owner_of
+from dcp_primitives.airflow.deploying import DagPlace
+from dcp_primitives.airflow.places import place_of
+from dcp_primitives.airflow.rendering import DIGEST, desired_state, render, version_of
+from dcp_primitives.airflow.service.following import Following
+from dcp_primitives.airflow.service.opening import expected_of, service_of, settings_of
+from dcp_primitives.airflow.spec import values_of
+from dcp_primitives.airflow_dag import AirflowDag
+from tests.dcp_primitives.airflow_playing import T0, Call, Said, problem, row
+from tests.dcp_primitives.test_airflow_dag_states import DAG, World, world
+
+__all__ = ["world"]
+FILE = f"{DAG}.py"
+HEALTHY = {part: {"status": "healthy"} for part in ("dag_processor", "scheduler", "triggerer")}
+Happens = Mapping[int, Callable[[], None]]
+
+
+def at(second: int) -> str:
+    return f"2026-01-01T00:00:{second:02}Z"
+
+
+@define
+class Scene:
+    """A folder, who reads it, and a time that goes on when somebody sleeps."""
+
+    world: World
+    logical_plan: Callable[..., Any]
+    now: int = 0
+    happens: dict[int, Callable[[], None]] = field(factory=dict)
+    health: Said = field(factory=lambda: Said(body=HEALTHY))
+
+    @property
+    def place(self) -> DagPlace:
+        return place_of(self.world.ctx)
+
+    @property
+    def text(self) -> str | None:
+        found = self.place.read(DAG)
+        return None if found is None else found.text
+
+    def sleep(self, seconds: float) -> None:
+        self.now += int(seconds)
+        self.happens.pop(self.now, lambda: None)()
+
+    def resource(self, schedule: str, manifest: str = "daily_orders") -> Resource:
+        dag = AirflowDag(dag_id=DAG, job_id="orders_job", schedule=schedule, owner="de")
+        return dag.resource(self.logical_plan(manifest))
+
+    def rendered(self, schedule: str, manifest: str = "daily_orders") -> tuple[str, str]:
+        """Version and text."""
+        resource = self.resource(schedule, manifest)
+        values, owner = values_of(resource, deferrable=True), owner_of(resource)
+        return version_of(str(desired_state(values, owner).values[DIGEST])), render(values, owner)
+
+    def following(self) -> Following:
+        ctx, service = self.world.ctx, service_of(self.world.ctx)
+        assert service is not None
+        settings = evolve(settings_of(ctx), wait_s=30.0)
+        return Following(self.place, service, settings, ctx, self.sleep, lambda: float(self.now))
+
+    def deploy(self, schedule: str, happens: Happens | None = None) -> None:
+        self.happens = dict(happens or {})
+        version, text = self.rendered(schedule)
+        self.following().deploy(expected_of(DAG, FILE, version, settings_of(self.world.ctx)), text)
+
+    def set(self, **values: Any) -> Callable[[], None]:
+        def change() -> None:
+            for name, value in values.items():
+                setattr(self.world, name, value)
+
+        return change
+
+
+@pytest.fixture
+def scene(world: World, logical_plan: Callable[..., Any]) -> Iterator[Scene]:
+    made = Scene(world, logical_plan)
+
+    def answer(call: Call) -> Said | None:
+        return made.health if call.path.endswith("/monitor/health") else world.answer(call)
+
+    world.playing.answer = answer
+    yield made
+
+
+def test_the_error_of_a_text_that_airflow_had_not_read_yet_undoes_no_good_one(scene: Scene) -> None:
+    """A broken text was deployed and not looked at; the mended one comes while Airflow reads the broken one."""
+    version, mended = scene.rendered("@daily")
+    scene.place.write(DAG, scene.rendered("@hourly")[1])
+    scene.world.dag = row(DAG, "v0")
+    read = row(DAG, version, last_parsed_time=at(4))
+    scene.deploy("@daily", {2: scene.set(errors=[problem(FILE, at(2))]), 4: scene.set(errors=[], dag=read)})
+    assert scene.text == mended
+    assert scene.now == 4
+
+
+@pytest.mark.parametrize(
+    ("was_read", "failures", "verdict"),
+    [
+        (True, (2,), r"No module named 'x'; what was there before is back \(version "),
+        (False, (2, 4), r"No module named 'x'; what was there before is back \(version v0\)"),
+        (False, (2,), "Airflow has not read version"),
+    ],
+)
+def test_an_error_counts_at_once_after_a_text_that_airflow_has_read_and_else_when_it_comes_again(
+    scene: Scene, was_read: bool, failures: tuple[int, ...], verdict: str
+) -> None:
+    version, before = scene.rendered("@hourly")
+    scene.place.write(DAG, before)
+    scene.world.dag = row(DAG, version if was_read else "v0")
+    with pytest.raises(PermanentError, match=verdict):
+        scene.deploy("@daily", {second: scene.set(errors=[problem(FILE, at(second))]) for second in failures})
+    assert (scene.text == before) is ("is back" in verdict)
+
+
+def failing_again_and_again(scene: Scene) -> Happens:
+    return {second: scene.set(errors=[problem(FILE, at(second))]) for second in range(1, 30)}
+
+
+def test_a_text_that_airflow_could_read_before_is_not_told_to_be_what_was_there_before(scene: Scene) -> None:
+    """What it needs is gone from Airflow's machine: there is nothing better to put back."""
+    version, text = scene.rendered("@daily")
+    scene.place.write(DAG, text)
+    scene.world.source = text
+    scene.world.dag = row(DAG, version, is_stale=True, has_import_errors=True)
+    scene.world.errors = [problem(FILE, T0)]
+    with pytest.raises(PermanentError, match="the file stays: Airflow could read this very text before"):
+        scene.deploy("@daily", failing_again_and_again(scene))
+    assert scene.text == text
+
+
+def test_the_text_of_another_manifest_is_not_put_back(scene: Scene) -> None:
+    """Whose DAG had this name before, and whose copy Airflow still has."""
+    _, text = scene.rendered("@daily")
+    scene.place.write(DAG, text)
+    scene.world.source = scene.rendered("@hourly", "others")[1]
+    scene.world.dag = row(DAG, "v1", is_stale=True)
+    with pytest.raises(PermanentError, match="the file stays, since what was before it is not known"):
+        scene.deploy("@daily", failing_again_and_again(scene))
+    assert scene.text == text
+
+
+@pytest.mark.parametrize("health", [Said(403, {"detail": "Forbidden"}), Said(503, {"detail": "away"})])
+def test_that_the_health_is_not_told_fails_no_apply(
+    scene: Scene, health: Said, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.health = health
+    with caplog.at_level(logging.WARNING):
+        scene.deploy("@daily", {1: scene.set(dag=row(DAG, scene.rendered("@daily")[0]))})
+    assert "whether Airflow has a triggerer, in which tasks wait, is not known" in caplog.text
