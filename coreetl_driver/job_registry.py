@@ -14,46 +14,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from attrs import frozen
 
 from coreetl_driver.api import Execution, ExecutionStatus, Job, JobSpec, digest_of
 from coreetl_driver.job_tables import EXECUTIONS, JOBS, VERSIONS
 from coreetl_driver.owners import Owner
 from coreetl_driver.registry_database import RegistryDatabase, now
+from coreetl_driver.runs import Run, to_run
 from dcp_core.errors import ConflictError, InvalidSpecError, NotFoundError, TransientError
 
 __all__ = ["JobRegistry", "Run", "now"]
 _FINAL = [status.value for status in ExecutionStatus if status.is_final]
 _MAX_KEY_LENGTH = 200
 _RACES_AT_MOST = 5
-
-
-@frozen
-class Run:
-    """An execution with what only the driver needs to know of it.
-
-    Args:
-        heartbeat_at: When its owner was last heard of, by the clock of this machine.
-        unsubmitted_attempt: The attempt that has certainly not been submitted yet; None where it may have been.
-    """
-
-    execution: Execution
-    params: Mapping[str, str]
-    stop_requested: bool
-    owner: Owner | None
-    heartbeat_at: datetime.datetime | None
-    handle: str | None
-    unsubmitted_attempt: int | None = None
-
-    @classmethod
-    def new(cls, execution: Execution, owner: Owner) -> Run:
-        """One that its owner has just recorded."""
-        return cls(execution, execution.params, False, owner, None, None, execution.attempt)
-
-    @property
-    def may_run(self) -> bool:
-        """Whether the attempt may have been submitted, though its handle may not be known."""
-        return self.handle is not None or self.unsubmitted_attempt != self.execution.attempt
+_SUCCEEDED_AT_MOST = 1000
 
 
 class JobRegistry:
@@ -211,13 +184,13 @@ class JobRegistry:
                         raise _no_job(execution.job_id, execution.environment)
                     connection.execute(EXECUTIONS.insert().values(values))
                     made = self._runs().where(EXECUTIONS.c.execution_id == execution.execution_id)
-                    return _to_run(connection.execute(made).one()).execution, True
+                    return to_run(connection.execute(made).one()).execution, True
         except sa.exc.IntegrityError:  # another process was faster with the same key, unless it is about anything else
             with self._database.writing() as connection:
                 row = connection.execute(known).first() if execution.idempotency_key else None
             if row is None:
                 raise
-        return _to_run(row).execution, False
+        return to_run(row).execution, False
 
     def get_run(self, execution_id: str) -> Run:
         """One execution.
@@ -230,7 +203,7 @@ class JobRegistry:
             row = connection.execute(query).first()
         if row is None:
             raise NotFoundError(f"there is no execution {execution_id!r}")
-        return _to_run(row)
+        return to_run(row)
 
     def list_executions(
         self, job_id: str | None, environment: str | None, limit: int, sees: Callable[[str], bool] | None = None
@@ -245,7 +218,19 @@ class JobRegistry:
             if environment is None and sees is not None:
                 found = connection.scalars(sa.select(EXECUTIONS.c.environment).distinct())
                 query = query.where(EXECUTIONS.c.environment.in_([each for each in found if sees(each)]))
-            return tuple(_to_run(row).execution for row in connection.execute(query.limit(limit)))
+            return tuple(to_run(row).execution for row in connection.execute(query.limit(limit)))
+
+    def succeeded(self, job_id: str, environment: str, since: datetime.datetime) -> tuple[Execution, ...]:
+        """Those executions of a job that have succeeded and began at a moment, aware, or later; the newest first."""
+        began_at = sa.func.coalesce(EXECUTIONS.c.started_at, EXECUTIONS.c.created_at)
+        query = self._runs().where(
+            _is_job(EXECUTIONS, environment, job_id),
+            EXECUTIONS.c.status == ExecutionStatus.SUCCEEDED.value,
+            began_at >= since.astimezone(datetime.UTC).replace(tzinfo=None),
+        )
+        query = query.order_by(EXECUTIONS.c.created_at.desc()).limit(_SUCCEEDED_AT_MOST)
+        with self._database.reading() as connection:
+            return tuple(to_run(row).execution for row in connection.execute(query))
 
     def unfinished(self, job_id: str | None = None, environment: str | None = None) -> tuple[Run, ...]:
         """Everything that is not final, the oldest first."""
@@ -255,7 +240,7 @@ class JobRegistry:
         if environment is not None:
             query = query.where(EXECUTIONS.c.environment == environment)
         with self._database.reading() as connection:
-            return tuple(_to_run(row) for row in connection.execute(query))
+            return tuple(to_run(row) for row in connection.execute(query))
 
     def change(self, execution_id: str, holder: Owner | None, /, **values: Any) -> bool:
         """Change an execution that is not final, and only while ``holder`` owns it when one is given.
@@ -358,43 +343,3 @@ def _no_job(job_id: str, environment: str) -> NotFoundError:
 
 def _raced(job_id: str, environment: str) -> TransientError:
     return TransientError(f"job {job_id!r} of {environment!r} is being changed by other processes again and again")
-
-
-def _to_run(row: sa.Row[Any]) -> Run:
-    execution = Execution(
-        execution_id=row.execution_id,
-        job_id=row.job_id,
-        job_version=row.job_version,
-        environment=row.environment,
-        backend=row.backend,
-        status=ExecutionStatus(row.status),
-        rows_written=row.rows_written,
-        error=row.error,
-        attempt=row.attempt,
-        created_at=_utc(row.created_at),
-        started_at=_utc(row.started_at),
-        finished_at=_utc(row.finished_at),
-        idempotency_key=row.idempotency_key,
-        user=row.user_name,
-        params=json.loads(row.params),
-    )
-    return Run(
-        execution,
-        execution.params,
-        row.stop_requested,
-        Owner.parse(row.owner),
-        _utc(_here(row.heartbeat_at, row.read_at)),
-        row.handle,
-        row.unsubmitted_attempt,
-    )
-
-
-def _here(heartbeat_at: datetime.datetime | None, read_at: datetime.datetime | None) -> datetime.datetime | None:
-    """A heartbeat by the clock of this machine, which may differ from that of the database."""
-    if heartbeat_at is None or read_at is None:
-        return heartbeat_at
-    return now() - (read_at - heartbeat_at)
-
-
-def _utc(value: datetime.datetime | None) -> datetime.datetime | None:
-    return None if value is None else value.replace(tzinfo=datetime.UTC)

@@ -1,7 +1,8 @@
 """Up to when the tables that a job reads are complete: by who fills them, what is due, and what has succeeded.
 
 A table is complete up to a moment when the job that fills it has succeeded for the last interval of its schedule that
-was over by then, or for a later one. A table that no job of this driver fills holds nobody up: nothing is known of it.
+was over by then; where each run replaces the whole table, also when it has for a later one. A table that no job of this
+driver fills holds nobody up: nothing is known of it.
 
 Must not run anything, nor read a table.
 
@@ -16,16 +17,16 @@ from typing import Protocol
 
 from attrs import frozen
 
-from coreetl_driver.api import Execution, ExecutionStatus, Job, JobSpec
+from coreetl_driver.api import Execution, ExecutionStatus, Job, JobSpec, SinkMode
 from coreetl_driver.run_dates import run_interval
 from coreetl_driver.sql import source_tables
 from coreetl_driver.stream_specs import is_continuous
 from dcp_core.errors import InvalidSpecError
-from dcp_core.intervals import END, parse_moment
+from dcp_core.intervals import END, RESERVED, Interval, parse_moment, shifted
 from dcp_core.model import PRODUCTION, Environment
 
-_NEWEST = (20, 1000)  # of a job's executions: almost always the first few tell
 _SKEW = datetime.timedelta(seconds=5)  # between the clocks of whoever starts runs and of this machine
+_AHEAD = datetime.timedelta(minutes=5)  # the same, where the dates of a run say what it is for
 
 
 @frozen(kw_only=True)
@@ -65,6 +66,10 @@ class Jobs(Protocol):
 
     def list_executions(self, job_id: str | None, environment: str | None, limit: int) -> tuple[Execution, ...]:
         """Executions, the newest first."""
+        ...
+
+    def succeeded(self, job_id: str, environment: str, since: datetime.datetime) -> tuple[Execution, ...]:
+        """Those executions of a job that have succeeded and began at a moment or later, the newest first."""
         ...
 
 
@@ -134,25 +139,25 @@ def _completeness(job: Job, at: datetime.datetime, jobs: Jobs) -> tuple[datetime
         if newest and newest[0].status is ExecutionStatus.SUCCEEDED:
             return None, True, "complete: the newest run of what fills it has succeeded, which has no schedule"
         return None, False, "not complete: the newest run of what fills it has not succeeded, or there is none"
-    due = run_interval({END: at.isoformat()}, job.spec.schedule, at).end
-    for limit in _NEWEST:
-        executions = jobs.list_executions(job.job_id, job.environment, limit)
-        if any(_covers(execution, due) for execution in executions):
-            return due, True, f"complete up to {due.isoformat()}"
-        if len(executions) < limit:
-            break
+    wanted = run_interval({END: at.isoformat()}, job.spec.schedule, at)
+    due = wanted.end
+    # What began before the moment was over cannot have filled the table up to it, whatever its dates say.
+    executions = jobs.succeeded(job.job_id, job.environment, shifted(due, -_AHEAD))
+    replaces_all = job.spec.sink.mode is SinkMode.OVERWRITE
+    if any(_covers(execution, wanted, replaces_all) for execution in executions):
+        return due, True, f"complete up to {due.isoformat()}"
     return due, False, f"not complete up to {due.isoformat()}: no run of what fills it has succeeded for that yet"
 
 
-def _covers(execution: Execution, due: datetime.datetime) -> bool:
-    """Whether it has filled the table up to that moment."""
-    if execution.status is not ExecutionStatus.SUCCEEDED:
+def _covers(execution: Execution, wanted: Interval, replaces_all: bool) -> bool:
+    """Whether one that has succeeded has filled the table up to the end of that interval."""
+    try:
+        start, end = (parse_moment(execution.params[n]) if n in execution.params else None for n in RESERVED)
+    except InvalidSpecError:
         return False
-    if END in execution.params:
-        try:
-            return parse_moment(execution.params[END]) >= due
-        except InvalidSpecError:
-            return False
+    if end is not None:
+        # Of a later run's rows the earlier ones are part only where each run replaces them all.
+        return end >= wanted.end and (replaces_all or start is None or start <= wanted.start)
     # It has no dates: it took what there was when it began.
     began_at = execution.started_at or execution.created_at
-    return began_at is not None and began_at + _SKEW >= due
+    return began_at is not None and began_at + _SKEW >= wanted.end

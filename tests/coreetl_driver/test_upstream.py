@@ -40,8 +40,9 @@ class Jobs:
     driver: Driver
 
     def add(self, job_id: str, table: str, catalog: str = PRODUCTION, sql: str = "SELECT 1", **changes: Any) -> str:
-        own = self.project.spec(sql)
-        spec = evolve(own, sink=Sink(catalog, table, SinkMode.OVERWRITE), **changes)
+        own, mode = self.project.spec(sql), SinkMode(changes.pop("mode", "overwrite"))
+        keys = ("order_id",) if mode is SinkMode.MERGE else ()
+        spec = evolve(own, sink=Sink(catalog, table, mode, keys), **changes)
         self.registry.create_job(job_id, environment_of(catalog), job_id, spec, {})
         return job_id
 
@@ -54,7 +55,9 @@ class Jobs:
         environment = environment_of(place.get("catalog", PRODUCTION))
         me = Owner.current()
         params = {name: value for name, value in place.items() if name == "continuous"}
-        params |= {} if end is None else {"data_interval_end": end.isoformat()}
+        if end is not None:
+            start = place.get("start", end - timedelta(days=1))
+            params |= {"data_interval_start": start.isoformat(), "data_interval_end": end.isoformat()}
         name = f"{job_id}-{len(self.registry.list_executions(job_id, environment, 1000))}"
         added = Execution(name, job_id, 1, environment, "local", ExecutionStatus.PENDING)
         self.registry.add_execution(added, params, me)
@@ -96,7 +99,41 @@ def test_a_table_is_complete_when_its_job_has_succeeded_for_the_last_interval_be
     assert jobs.is_complete()
     assert jobs.is_complete(DUE), "the moment itself counts: what ends then is complete"
     assert not jobs.is_complete(AT + timedelta(days=1))
-    assert jobs.is_complete(AT - timedelta(days=1)), "a later interval has the earlier ones behind it"
+    assert jobs.is_complete(AT - timedelta(days=1)), "each run replaces the whole table"
+
+
+@pytest.mark.parametrize("mode", ["append", "merge", "overwrite_partitions"])
+def test_where_runs_add_to_a_table_a_later_success_does_not_fill_the_hole_before_it(jobs: Jobs, mode: str) -> None:
+    jobs.reader("SELECT * FROM dd.orders")
+    job = jobs.add("orders_job", "dd.orders", schedule=SCHEDULE, mode=mode)
+    jobs.ran(job, "FAILED", DUE)
+    jobs.ran(job, "SUCCEEDED", DUE + timedelta(days=1))
+    assert not jobs.is_complete()
+    assert jobs.is_complete(AT + timedelta(days=1))
+    jobs.ran(job, "SUCCEEDED", DUE + timedelta(days=1), start=DUE - timedelta(hours=1))
+    assert not jobs.is_complete(), "it has a part of that interval only"
+    jobs.ran(job, "SUCCEEDED", DUE + timedelta(days=1), start=DUE - timedelta(days=9))
+    assert jobs.is_complete(), "a longer interval has it in it"
+
+
+@pytest.mark.parametrize("mode", ["append", "overwrite"])
+def test_a_run_for_days_to_come_does_not_complete_them(jobs: Jobs, mode: str) -> None:
+    jobs.reader("SELECT * FROM dd.orders")
+    job = jobs.add("orders_job", "dd.orders", schedule=SCHEDULE, mode=mode)
+    jobs.ran(job, "SUCCEEDED", DUE + timedelta(days=365), DUE + timedelta(seconds=1), start=DUE - timedelta(days=1))
+    assert jobs.is_complete()
+    assert not jobs.is_complete(AT + timedelta(days=1))
+
+
+def test_of_executions_those_are_read_that_can_tell(jobs: Jobs) -> None:
+    jobs.reader("SELECT * FROM dd.orders")
+    job = jobs.add("orders_job", "dd.orders", schedule=SCHEDULE)
+    for days in range(9):
+        jobs.ran(job, "SUCCEEDED", DUE - timedelta(days=days), DUE - timedelta(days=days, minutes=-1))
+        jobs.ran(job, "FAILED", DUE - timedelta(days=days))
+    (found,) = jobs.registry.succeeded(job, "production", DUE)
+    assert found.params["data_interval_end"] == DUE.isoformat()
+    assert jobs.is_complete()
 
 
 def test_a_run_without_dates_counts_by_when_it_began(jobs: Jobs) -> None:
