@@ -9,9 +9,10 @@ Must not keep an address or a password anywhere.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
 
@@ -21,11 +22,15 @@ from dcp_core.errors import DcpError, NotFoundError, PermanentError, TransientEr
 
 if TYPE_CHECKING:
     from kafka.consumer.fetcher import ConsumerRecord
+    from kafka.errors import LogTruncationError
 
 _MAX_RECORDS = 5000
 _PARTITION_BYTES = 8 * 1024 * 1024  # of one answer; a message that is longer comes all the same
 _UNKNOWN_TOPIC = 3
 _PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0)
+_FILES = ("ssl_cafile", "ssl_certfile", "ssl_keyfile")
+
+T = TypeVar("T")
 
 
 @frozen
@@ -44,19 +49,25 @@ class TopicIdentity:
 
 
 class TopicReader:
-    """Reads one topic; a context manager. Connects on first use."""
+    """Reads one topic; a context manager.
+
+    Raises:
+        PermanentError: The settings cannot be used, or nobody lets us in.
+        TransientError: No broker answers.
+    """
 
     def __init__(self, settings: KafkaSettings, topic: str) -> None:
         from kafka import KafkaAdminClient, KafkaConsumer
 
         quieten()
+        _check_files(settings)
         self._settings = settings
         self._topic = topic
         options = settings.client_options()
-        with self._reaching():
+        with self._reaching(signing_in=True):
             self._admin = KafkaAdminClient(**options, bootstrap_timeout_ms=settings.timeout_ms)
         try:
-            with self._reaching():
+            with self._reaching(signing_in=True):
                 self._consumer = KafkaConsumer(
                     **options,
                     bootstrap_timeout_ms=settings.timeout_ms,
@@ -90,22 +101,29 @@ class TopicReader:
             NotFoundError: There is no such topic.
             TransientError: No broker answers.
         """
-        for pause_s in _PAUSES_S:
-            try:
-                return self._identity()
-            except TransientError:
-                time.sleep(pause_s)
-        return self._identity()
+        return _patiently(self._identity)
 
     def beginnings(self, partitions: tuple[int, ...]) -> dict[int, int]:
-        """The offset of the oldest message of each partition, or of the next one where there is none."""
-        with self._reaching():
-            return self._numbered(self._consumer.beginning_offsets(self._named(partitions)))
+        """The offset of the oldest message of each partition, or of the next one where there is none.
+
+        Raises:
+            TransientError: One of them has no leader, for some seconds; no broker answers.
+        """
+        return _patiently(lambda: self._offsets(self._consumer.beginning_offsets, partitions))
 
     def ends(self, partitions: tuple[int, ...]) -> dict[int, int]:
-        """The offset after the newest message of each partition that no open transaction holds back."""
+        """The offset after the newest message of each partition that no open transaction holds back.
+
+        Raises:
+            TransientError: One of them has no leader, for some seconds; no broker answers.
+        """
+        return _patiently(lambda: self._offsets(self._consumer.end_offsets, partitions))
+
+    def leaderless(self) -> frozenset[int]:
+        """The partitions that nobody can read now, as a broker knows them."""
         with self._reaching():
-            return self._numbered(self._consumer.end_offsets(self._named(partitions)))
+            (told,) = self._admin.describe_topics([self._topic])
+        return frozenset(each["partition_index"] for each in told["partitions"] if each["leader_id"] < 0)
 
     def begin(self, offsets: Mapping[int, int]) -> None:
         """Read these partitions, each from its offset on."""
@@ -154,17 +172,26 @@ class TopicReader:
 
         return [TopicPartition(self._topic, partition) for partition in partitions]
 
-    @staticmethod
-    def _numbered(offsets: Mapping[Any, int]) -> dict[int, int]:
-        return {named.partition: offset for named, offset in offsets.items()}
+    def _offsets(self, ask: Callable[[list[Any]], Mapping[Any, int]], partitions: tuple[int, ...]) -> dict[int, int]:
+        try:
+            with self._reaching():
+                return {named.partition: offset for named, offset in ask(self._named(partitions)).items()}
+        except KeyError as missing:  # kafka-python leaves out those whose leader is away while another has one
+            named = missing.args[0]
+            raise TransientError(
+                f"partition {named.partition} of topic {self._topic} has no leader, or is not known to its brokers yet"
+            ) from None
 
     @contextmanager
-    def _reaching(self) -> Iterator[None]:
-        from kafka.errors import KafkaError
+    def _reaching(self, *, signing_in: bool = False) -> Iterator[None]:
+        from kafka.errors import KafkaError, KafkaTimeoutError
 
         try:
             yield
         except KafkaError as error:
+            # It tries to sign in again until it gives up. Whom a broker has let in once has only waited too long.
+            if signing_in and isinstance(error, KafkaTimeoutError) and is_refused(self._settings):
+                raise self._not_let_in("it does not take the user and password") from None
             raise self._typed(error) from None
         except OSError as error:
             raise TransientError(f"Kafka at {self._settings.servers} cannot be reached: {error}") from None
@@ -179,10 +206,14 @@ class TopicReader:
                     f"messages of topic {self._topic} are gone before they were read: {said}",
                     hint="retention has deleted them while the run was reading; run it again to be told how many",
                 )
+            case kafka_errors.LogTruncationError():  # told once only, and the reading would go on from the old offset
+                return PermanentError(
+                    f"the log of topic {self._topic} was truncated below what was read: {_divergent(error)}",
+                    hint="a broker that did not have all messages has become the leader. What took the place of the "
+                    "lost ones, up to where the table has come to, is not read",
+                )
             case kafka_errors.SaslAuthenticationFailedError() | kafka_errors.UnsupportedSaslMechanismError():
                 return self._not_let_in(said)
-            case kafka_errors.KafkaTimeoutError() if is_refused(self._settings):  # it tries again, and gives up
-                return self._not_let_in("it does not take the user and password")
             case kafka_errors.AuthorizationError():
                 return PermanentError(
                     f"Kafka at {servers} does not let us read topic {self._topic}: {said}",
@@ -199,6 +230,34 @@ class TopicReader:
             f"Kafka at {self._settings.servers} does not let {self._settings.sasl_username} in: {said}",
             hint="see sasl_mechanism, sasl_username and sasl_password in [kafka]",
         )
+
+
+def _check_files(settings: KafkaSettings) -> None:
+    """Refuse files that are not there: what connects would only say that it cannot, and without their name.
+
+    Raises:
+        PermanentError: One is missing.
+    """
+    for name in _FILES if settings.security_protocol.endswith("SSL") else ():
+        file = getattr(settings, name)
+        if file and not Path(file).is_file():
+            raise PermanentError(f"[kafka] {name}: there is no file {file}")
+
+
+def _patiently(ask: Callable[[], T]) -> T:
+    for pause_s in _PAUSES_S:
+        try:
+            return ask()
+        except TransientError:
+            time.sleep(pause_s)
+    return ask()
+
+
+def _divergent(error: LogTruncationError) -> str:
+    return "; ".join(
+        f"partition {named.partition}" + ("" if found is None else f" from offset {found.offset} on")
+        for named, found in error.divergent_offsets.items()
+    )
 
 
 def _words(error: Exception) -> str:
