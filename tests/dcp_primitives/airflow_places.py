@@ -11,6 +11,7 @@ from dcp_core.context import Context
 from dcp_core.model import Environment, Owner
 from dcp_core.settings import Settings
 from dcp_primitives.airflow.layouts import Layout
+from dcp_primitives.airflow.places.folder import LOCK
 from dcp_primitives.airflow.rendering import render
 from dcp_primitives.airflow.templates import LAST_LINE, SPEC_LINE, VERSION_LINE
 
@@ -47,9 +48,9 @@ def text(ctx: Context, dag_id: str, *, owner: Owner = OWNER, paused: bool = Fals
 
 
 def files(root: Path) -> list[str]:
-    """All files below ``root``, without those of git."""
+    """All files below ``root``, without those of git and the lock."""
     found = (file.relative_to(root) for file in root.rglob("*") if file.is_file())
-    return sorted(str(file) for file in found if file.parts[0] != ".git")
+    return sorted(str(file) for file in found if file.parts[0] not in (".git", LOCK))
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -26,6 +26,7 @@ from dcp_core.model import Owner, Resource
 from dcp_primitives.airflow.rendering import render
 from dcp_primitives.airflow.spec import values_of
 from dcp_primitives.airflow_dag import AirflowDag, AirflowDagPrimitive
+from tests.dcp_primitives.airflow_places import files
 
 PRIMITIVE = AirflowDagPrimitive()
 DAG = "daily_orders_dag"
@@ -74,7 +75,7 @@ def test_looking_for_a_dag_creates_nothing(dag: Any, ctx: Context, tmp_path: Pat
 
 def test_a_dag_is_deployed_with_its_mark_and_then_nothing_is_left_to_do(dag: Any, ctx: Context, folder: Path) -> None:
     apply(dag(), ctx)
-    assert [file.name for file in folder.iterdir()] == [f"{DAG}.py"]
+    assert files(folder) == [f"{DAG}.py"]
     text = (folder / f"{DAG}.py").read_text()
     assert text.startswith("# dcp airflow dag {")
     actual = PRIMITIVE.get_actual_state(dag(), ctx)
@@ -197,7 +198,7 @@ def test_what_a_crash_left_is_cleaned_by_the_next_deployment(dag: Any, ctx: Cont
     folder.mkdir(parents=True)
     (folder / f".{DAG}.py.deploying").write_text("half a fi")
     apply(dag(), ctx)
-    assert [file.name for file in folder.iterdir()] == [f"{DAG}.py"]
+    assert files(folder) == [f"{DAG}.py"]
 
 
 def test_a_deployment_never_follows_a_link_out_of_the_folder(
@@ -217,7 +218,7 @@ def test_a_dag_is_deleted_unless_it_belongs_to_another_manifest(dag: Any, ctx: C
         PRIMITIVE.delete(evolve(dag(), manifest_id="derived_dataset/other"), ctx)
     PRIMITIVE.delete(dag(), ctx)
     PRIMITIVE.delete(dag(), ctx)
-    assert list(folder.iterdir()) == []
+    assert files(folder) == []
 
 
 @pytest.mark.parametrize("dag_id", ["../evil", "a/b", "", ".hidden", "a..b", "a\nb", "a b", "x" * 300, "a\x00"])
@@ -277,7 +278,7 @@ def test_the_folder_comes_from_the_settings(dag: Any, context: Callable[..., Con
 class FakeDriver:
     """A driver over HTTP that answers from a list; runs nothing. For answers the real one gives only when broken."""
 
-    answers: list[tuple[int, Any]]
+    answers: list[tuple[int, Any] | tuple[int, Any, dict[str, str]]]
     requests: list[tuple[str, str, Any, str | None]] = field(factory=list)
     url: str = ""
 
@@ -295,10 +296,11 @@ def fake_driver() -> Iterator[FakeDriver]:
 
         def answer(self, body: Any) -> None:
             fake.requests.append((self.command, self.path, body, self.headers.get("Authorization")))
-            status, document = fake.answers.pop(0)
-            data = json.dumps(document).encode()
+            status, document, *more = fake.answers.pop(0)
+            data = document if isinstance(document, bytes) else json.dumps(document).encode()
             self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
+            for name, text in {"Content-Length": str(len(data)), **(more[0] if more else {})}.items():
+                self.send_header(name, text)
             self.end_headers()
             self.wfile.write(data)
 
@@ -340,7 +342,13 @@ def run(operator: Any, try_number: int = 1, max_tries: int = 2, **context: Any) 
 
 RUNNING, DONE = {"execution_id": "e1", "status": "RUNNING"}, {"execution_id": "e1", "status": "SUCCEEDED"}
 FAILED = {"execution_id": "e1", "status": "FAILED", "error": "column x is missing"}
-KEY = f"{DAG}/manual__1"
+BEGUN = f"{DAG}/manual__1"
+KEY = f"{BEGUN}/0.2"  # never cleared, and two tries more in the beginning
+
+
+def had(*executions: dict[str, Any]) -> tuple[int, Any]:
+    """What the driver knows of the job."""
+    return 200, {"executions": list(executions)}
 
 
 def keys(fake: FakeDriver) -> list[str]:
@@ -418,33 +426,134 @@ def test_an_execution_stopped_by_somebody_is_not_started_again(operator: Any, fa
     assert type(caught.value).__name__ == "AirflowFailException"
 
 
+def test_half_an_answer_and_one_that_is_not_the_drivers_are_asked_for_again(
+    operator: Any, fake_driver: FakeDriver
+) -> None:
+    half = (200, b'{"status": "SUCC', {"Content-Length": "100"})
+    fake_driver.answers = [half, (200, RUNNING), (200, b"<html>"), (502, b"<ht", {"Content-Length": "9"}), (200, DONE)]
+    run(operator)
+    assert len(fake_driver.requests) == 5
+
+
+def test_the_token_does_not_follow_a_redirect(operator: Any, fake_driver: FakeDriver) -> None:
+    elsewhere = {"Location": fake_driver.url.replace("127.0.0.1", "localhost") + "/elsewhere"}
+    fake_driver.answers = [(200, RUNNING), (302, {}, elsewhere), (200, DONE)]
+    with pytest.raises(Exception, match="302") as caught:
+        run(operator)
+    assert type(caught.value).__name__ == "AirflowFailException"
+    assert "/elsewhere" not in [path for _, path, _, _ in fake_driver.requests]
+
+
 def test_a_second_try_takes_over_what_the_first_left_running(operator: Any, fake_driver: FakeDriver) -> None:
-    fake_driver.answers = [(200, RUNNING), (200, DONE)]
+    fake_driver.answers = [had({**RUNNING, "idempotency_key": KEY}), (200, RUNNING), (200, DONE)]
     run(operator, try_number=2)
     assert keys(fake_driver) == [KEY]
 
 
 def test_a_second_try_after_a_failure_starts_anew(operator: Any, fake_driver: FakeDriver) -> None:
-    fake_driver.answers = [(200, FAILED), (200, RUNNING), (200, DONE)]
+    fake_driver.answers = [had({**FAILED, "idempotency_key": KEY}), (200, RUNNING), (200, DONE)]
     run(operator, try_number=2)
-    assert keys(fake_driver) == [KEY, f"{KEY}/2"]
-
-
-def test_a_cleared_task_runs_again_though_it_had_succeeded(operator: Any, fake_driver: FakeDriver) -> None:
-    # Airflow counts on: after clearing, max_tries is the tries used up plus the retries.
-    fake_driver.answers = [(200, {"executions": [{**DONE, "idempotency_key": KEY}]}), (200, DONE)]
-    run(operator, try_number=2, max_tries=3)
     assert keys(fake_driver) == [f"{KEY}/2"]
 
 
+@pytest.mark.parametrize("retries", [0, 2, 5])
+def test_a_second_try_takes_over_what_has_succeeded_whatever_retries_are_by_now(
+    operator: Any, fake_driver: FakeDriver, retries: int
+) -> None:
+    operator.retries = retries
+    fake_driver.answers = [had({**DONE, "idempotency_key": KEY}), (200, DONE)]
+    run(operator, try_number=2)
+    assert keys(fake_driver) == [KEY]
+
+
+CLEARED = types.SimpleNamespace(clear_number=1)
+
+
+@pytest.mark.parametrize(
+    ("max_tries", "known"),
+    [(3, {}), (2, {"dag_run": CLEARED}), (3, {"dag_run": CLEARED})],
+    ids=["the task alone", "with fewer retries by now", "with its run"],
+)
+def test_a_cleared_task_runs_again_though_it_had_succeeded(
+    operator: Any, fake_driver: FakeDriver, max_tries: int, known: dict[str, Any]
+) -> None:
+    # Airflow counts on: after clearing, max_tries is the tries used up plus the retries.
+    fake_driver.answers = [had({**DONE, "idempotency_key": KEY}), (200, DONE)]
+    run(operator, try_number=2, max_tries=max_tries, **known)
+    (key,) = keys(fake_driver)
+    assert key.startswith(f"{BEGUN}/")
+    assert key != KEY
+
+
 def test_what_a_cleared_try_left_running_is_stopped_first(operator: Any, fake_driver: FakeDriver) -> None:
-    others = {**RUNNING, "idempotency_key": f"{DAG}/manual__2"}
+    others = {**RUNNING, "idempotency_key": f"{DAG}/manual__12/0.2"}
+    by_hand = {**RUNNING, "idempotency_key": None}
     left = {**RUNNING, "idempotency_key": KEY}
-    fake_driver.answers = [(200, {"executions": [others, left]}), (200, {"executions": []}), (200, DONE)]
+    fake_driver.answers = [had(by_hand, others, left), had(), (200, DONE)]
     run(operator, try_number=2, max_tries=3)
     asked = [(method, path.partition("?")[0]) for method, path, _, _ in fake_driver.requests]
     job = "/v1/jobs/daily_orders_job"
     assert asked == [("GET", "/v1/executions"), ("POST", f"{job}/stop"), ("POST", f"{job}/run")]
+
+
+class Deferred(Exception):
+    """A task has given its worker back."""
+
+
+def deferring(task: Any) -> list[dict[str, Any]]:
+    """Let it; the list grows by what it wants to know when it is asked again."""
+    known: list[dict[str, Any]] = []
+
+    def defer(_task: Any, _seconds: float, **told: Any) -> None:
+        known.append(told)
+        raise Deferred
+
+    task.deferrable = True
+    type(task).execute.__globals__["defer"] = defer
+    return known
+
+
+AWAY = (503, {"error": {"message": "busy"}})
+
+
+def test_a_driver_that_is_away_keeps_no_worker_of_a_task_that_waits_without_one(
+    operator: Any, fake_driver: FakeDriver
+) -> None:
+    known = deferring(operator)
+    fake_driver.answers = [(200, RUNNING), AWAY, AWAY, (200, RUNNING), AWAY, (200, {**DONE, "rows_written": 7})]
+    with pytest.raises(Deferred):
+        run(operator)
+    for _ in range(3):
+        with pytest.raises(Deferred):
+            operator.resume({}, None, **known[-1])
+    assert [told["away_since"] is None for told in known] == [False, False, True, False]
+    assert known[0] == known[1]
+    assert operator.resume({}, None, **known[-1]) == 7
+    assert fake_driver.answers == [], "one question each time"
+
+
+def test_a_driver_that_stays_away_fails_a_task_that_waits_without_a_worker(
+    operator: Any, fake_driver: FakeDriver
+) -> None:
+    deferring(operator)
+    fake_driver.answers = [AWAY]
+    with pytest.raises(RuntimeError, match="503 busy"):
+        operator.resume({}, None, "e1", time.time() - 2000, away_since=time.time() - 1000)
+
+
+def test_a_sensor_keeps_no_worker_while_the_driver_is_away(operator: Any, fake_driver: FakeDriver) -> None:
+    known = deferring(operator)
+    made = type(operator).execute.__globals__["CoreETLUpstream"]
+    options = {"job_id": "daily_orders_job", "environment": "production", "tables": ["a.b.c"], "deferrable": True}
+    sensor = made(**options, retries=0, execution_timeout=None)
+    sensor.timeout = 60
+    fake_driver.answers = [AWAY, (200, {"tables": []}), AWAY]
+    moment = {"data_interval_end": NOON}
+    with pytest.raises(Deferred):
+        sensor.execute(moment)
+    sensor.resume(moment, None, **known[-1])
+    with pytest.raises(RuntimeError, match="503 busy"):
+        sensor.resume(moment, None, time.time(), time.time() - 1000)
 
 
 def test_killing_the_task_stops_the_job_only_while_it_runs(operator: Any, fake_driver: FakeDriver) -> None:

@@ -367,5 +367,5 @@ def test_a_branch_that_moves_all_the_time_is_given_up_in_words(
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     made = GitTree.opened(tmp_path / "state", str(bare), "main", "", "", "")
     with pytest.raises(MovedError):
-        made.change(lambda _there: {"a.py": b"a"}, lambda: "Deploy", shared=False)
+        made.change(lambda _there: {"a.py": b"a"}, lambda: "Deploy")
     assert tree(bare) == ["README.md"]

@@ -14,6 +14,7 @@ from attrs import frozen
 
 from dcp_core.records import OperationStatus
 from dcp_graph_runner.sql_store import SqlStore, open_store
+from dcp_primitives.airflow.places.folder import LOCK
 from tests.dcp_graph_runner.chains import verified
 from tests.end_to_end.projects import FOLDER, PLAYGROUND, USER, Project
 from tests.faults.children import now
@@ -112,9 +113,9 @@ class World:
         return sorted((self.state / "warehouse" / CATALOG).rglob("*.metadata.json"))
 
     def dags(self) -> list[str]:
-        """Every file of the DAG folder, hidden ones too."""
+        """Every file of the DAG folder, hidden ones too, but for the lock."""
         folder = self.state / "dags"
-        return sorted(file.name for file in folder.iterdir()) if folder.is_dir() else []
+        return sorted({file.name for file in folder.iterdir()} - {LOCK}) if folder.is_dir() else []
 
     def jobs(self) -> dict[str, int]:
         """Version by job."""

@@ -1,7 +1,8 @@
 """A folder that Airflow reads DAG files from.
 
 A file appears, changes and goes in one step: it is written beside its place, flushed to disk, and renamed. What a
-crash leaves is a hidden file that Airflow does not load and the next change of the same file replaces.
+crash leaves is a hidden file that Airflow does not load and the next change of the same file replaces. One change at a
+time: a hidden file at the root, which stays, is locked meanwhile.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from attrs import frozen
 
 from dcp_core.errors import DcpError, PermanentError, TransientError
 from dcp_primitives.airflow.places.tree import Blob, Changes, Snapshot
-from dcp_primitives.airflow.templates import FOLDER
 
+LOCK = ".dcp.lock"
 _MAX_FILE_BYTES = 1024 * 1024
 _LOCK_PATIENCE_S = 60.0
 _LOCK_PAUSE_S = 0.01
@@ -58,25 +59,29 @@ class FolderTree:
         found = ((path, self._revision(path)) for path in paths)
         return {path: revision for path, revision in found if revision is not None}
 
-    def change(
-        self, make: Callable[[Snapshot], Changes], message: Callable[[], str], *, shared: bool
-    ) -> tuple[str | None, Changes]:
+    def change(self, make: Callable[[Snapshot], Changes], message: Callable[[], str]) -> tuple[str | None, Changes]:
         """File by file: all are written beside their places first, so that what follows takes no time."""
-        with self._failing(), self._alone(shared):
-            changes = make(self)
-            before = self.read(changes)
-            for path, data in changes.items():
-                if data is not None:
-                    self._prepare(path, data)
-            for path, data in changes.items():
-                if data is not None:
-                    _temporary(self.root / path).replace(self.root / path)
-                else:
-                    _temporary(self.root / path).unlink(missing_ok=True)
-                    (self.root / path).unlink(missing_ok=True)
-            self._settle({(self.root / path).parent for path in changes})
-            self._wake(changes)
-        return None, {path: before[path].data if path in before else None for path in changes}
+        with self._failing():
+            if not self.root.is_dir() and all(data is None for data in make(self).values()):
+                return None, {}  # nothing there to take away, nor a reason to make the folder
+            with self._alone():
+                return None, self._changed(make(self))
+
+    def _changed(self, changes: Changes) -> Changes:
+        """Make the changes and give the files as they were."""
+        before = {path: self._read(path) for path in changes}
+        for path, data in changes.items():
+            if data is not None:
+                self._prepare(path, data)
+        for path, data in changes.items():
+            if data is not None:
+                _temporary(self.root / path).replace(self.root / path)
+            else:
+                _temporary(self.root / path).unlink(missing_ok=True)
+                (self.root / path).unlink(missing_ok=True)
+        self._settle({(self.root / path).parent for path in changes})
+        self._wake(changes)
+        return {path: blob.data if blob else None for path, blob in before.items()}
 
     def _read(self, path: str) -> Blob | None:
         file = self.root / path
@@ -131,16 +136,12 @@ class FolderTree:
                     os.utime(self.root / f"{folder}.py")
 
     @contextmanager
-    def _alone(self, shared: bool) -> Iterator[None]:
-        """Keep other processes and threads from files that several DAGs share. A lock ends with who holds it."""
-        folder = self.root / FOLDER
-        if not shared and not folder.is_dir():
-            yield
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
+    def _alone(self) -> Iterator[None]:
+        """Keep other processes and threads away. A lock ends with who holds it."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        descriptor = _opened(self.root / LOCK)
         try:
-            _lock(descriptor, folder)
+            _lock(descriptor, self.root)
             yield
         finally:
             os.close(descriptor)
@@ -161,6 +162,17 @@ class FolderTree:
 def _temporary(file: Path) -> Path:
     # One name for each file, so that there is never more than one to clean up.
     return file.with_name(f".{file.name}.deploying")
+
+
+def _opened(file: Path) -> int:
+    # For writing: over NFS, which has POSIX locks, nothing else can be locked for oneself.
+    try:
+        return os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except PermissionError:
+        if not file.is_file():
+            raise
+        # Of another user of the same folder: elsewhere than over NFS reading is enough.
+        return os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
 
 
 def _lock(descriptor: int, folder: Path) -> None:

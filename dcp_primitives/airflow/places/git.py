@@ -82,9 +82,7 @@ class GitTree:
         inside = f"{self.path}/{path}" if self.path else path
         return f"{inside} in {self.branch} of {self.git.remote}"
 
-    def change(
-        self, make: Callable[[Snapshot], Changes], message: Callable[[], str], *, shared: bool
-    ) -> tuple[str | None, Changes]:
+    def change(self, make: Callable[[Snapshot], Changes], message: Callable[[], str]) -> tuple[str | None, Changes]:
         """One commit, pushed, on what was seen last: when that is the past, the push is refused, and made again."""
         for attempt in range(_ATTEMPTS):
             is_old = attempt == 0 and bool(self._last)

@@ -53,7 +53,7 @@ class Place:
         def changes(there: Snapshot) -> Changes:
             return {} if (mark in there.revisions([mark])) is paused else {mark: b"" if paused else None}
 
-        self.tree.change(changes, lambda: f"{'Pause' if paused else 'Resume'} DAG {dag_id}", shared=False)
+        self.tree.change(changes, lambda: f"{'Pause' if paused else 'Resume'} DAG {dag_id}")
 
     def write(self, dag_id: str, text: str) -> Deployment:
         file = self._file_for(check_dag_id(dag_id), text)
@@ -71,9 +71,8 @@ class Place:
             readers = {path: data for path, data in _readers(self.layout, file).items() if _data(there, path) != data}
             return {**readers, **dict.fromkeys(old), file: text.encode(), **look.unneeded(old, file)}
 
-        is_document = loader_file(file) is not None
-        commit, before = self.tree.change(changes, lambda: _title("Deploy", dag_id, text), shared=is_document)
-        document = file if is_document else None
+        commit, before = self.tree.change(changes, lambda: _title("Deploy", dag_id, text))
+        document = file if loader_file(file) else None
         return Deployment(loader_file(file) or file, seen[0], commit, document, checker_file(file), before)
 
     def restore(self, dag_id: str, deployment: Deployment) -> None:
@@ -88,9 +87,7 @@ class Place:
             look = _Look(there, self.layout, self.told)
             return {**(absent if kept else {}), **own, **look.unneeded(gone, *kept)}
 
-        self.tree.change(
-            changes, lambda: _title("Restore", dag_id, deployment.previous), shared=any(map(loader_file, own))
-        )
+        self.tree.change(changes, lambda: _title("Restore", dag_id, deployment.previous))
 
     def remove(self, dag_id: str) -> None:
         check_dag_id(dag_id)
@@ -104,9 +101,7 @@ class Place:
             old = [found[0], *strays] if found else [self.layout.file(dag_id)] if there.names("") else []
             return {**dict.fromkeys(old), **look.unneeded(old)}
 
-        self.tree.change(
-            changes, lambda: _title("Remove", dag_id, seen[0]), shared=loader_file(self.layout.file(dag_id)) is not None
-        )
+        self.tree.change(changes, lambda: _title("Remove", dag_id, seen[0]))
 
     def describe(self, dag_id: str) -> str:
         return self.tree.describe(self.layout.file(dag_id))

@@ -52,15 +52,12 @@ class Tree(Protocol):
         """
         ...
 
-    def change(
-        self, make: Callable[[Snapshot], Changes], message: Callable[[], str], *, shared: bool
-    ) -> tuple[str | None, Changes]:
+    def change(self, make: Callable[[Snapshot], Changes], message: Callable[[], str]) -> tuple[str | None, Changes]:
         """Change files by what is there; nothing when ``make`` gives nothing.
 
         Args:
             make: Called again with what is there by then when somebody else was quicker; may raise.
             message: What it is for; asked when ``make`` has been called.
-            shared: Whether it touches files that others may change at the same time.
 
         Returns:
             The commit, where there are such, and the files that were changed as they were.
