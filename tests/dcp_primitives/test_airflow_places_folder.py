@@ -87,3 +87,35 @@ def test_users_who_share_a_folder_replace_each_others_dags(tmp_path: Path) -> No
     child.join(60)
     assert child.exitcode == 0
     assert (tmp_path / "orders.py").read_text() == "theirs\n"
+
+
+def test_what_was_there_is_put_back_whole_however_long(tmp_path: Path, dags: Path) -> None:
+    ctx = context(tmp_path)
+    dags.mkdir(parents=True)
+    long = "# somebody's\n" * 200_000
+    (dags / "orders.py").write_text(long)
+    done = place_of(ctx).write("orders", text(ctx, "orders"))
+    place_of(ctx).restore("orders", done)
+    assert (dags / "orders.py").read_text() == long
+
+
+@pytest.mark.parametrize(("before", "after"), [({}, SHARDED), (SHARDED, {})], ids=["to shards", "to files"])
+def test_a_dag_that_moves_is_at_every_moment_somewhere(
+    tmp_path: Path, dags: Path, monkeypatch: pytest.MonkeyPatch, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    first, ctx = context(tmp_path, **before), context(tmp_path, **after)
+    place_of(first).write("orders", text(first, "orders"))
+    there: list[bool] = []
+    unlink = Path.unlink
+
+    def watched(file: Path, missing_ok: bool = False) -> None:
+        unlink(file, missing_ok=missing_ok)
+        there.append(any(dags.glob("orders.py")) or any(dags.glob("dcp/*/orders.json")))
+
+    monkeypatch.setattr(Path, "unlink", watched)
+    done = place_of(ctx).write("orders", text(ctx, "orders"))
+    place_of(ctx).restore("orders", done)
+    assert all(there)
+    found = place_of(first).read("orders")
+    assert found is not None
+    assert found.faults == ()

@@ -69,7 +69,7 @@ class FolderTree:
 
     def _changed(self, changes: Changes) -> Changes:
         """Make the changes and give the files as they were."""
-        before = {path: self._read(path) for path in changes}
+        before = {path: self._read(path, whole=True) for path in changes}  # it may be put back
         for path, data in changes.items():
             if data is not None:
                 self._prepare(path, data)
@@ -83,14 +83,14 @@ class FolderTree:
         self._wake(changes)
         return {path: blob.data if blob else None for path, blob in before.items()}
 
-    def _read(self, path: str) -> Blob | None:
+    def _read(self, path: str, *, whole: bool = False) -> Blob | None:
         file = self.root / path
         revision = self._revision(path)
         if revision is None:
             return None
         try:
             with file.open("rb") as stream:
-                return Blob(stream.read(_MAX_FILE_BYTES + 1), revision)
+                return Blob(stream.read(-1 if whole else _MAX_FILE_BYTES + 1), revision)
         except FileNotFoundError:
             return None
         except OSError as error:

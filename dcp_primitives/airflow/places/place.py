@@ -69,7 +69,8 @@ class Place:
                 )
             old = [path for path in ([found[0]] if found else []) + strays if path != file]
             readers = {path: data for path, data in _readers(self.layout, file).items() if _data(there, path) != data}
-            return {**readers, **dict.fromkeys(old), file: text.encode(), **look.unneeded(old, file)}
+            # What comes is there before what goes has gone: Airflow never finds the DAG nowhere.
+            return {**readers, file: text.encode(), **dict.fromkeys(old), **look.unneeded(old, file)}
 
         commit, before = self.tree.change(changes, lambda: _title("Deploy", dag_id, text))
         document = file if loader_file(file) else None
@@ -82,10 +83,10 @@ class Place:
 
         def changes(there: Snapshot) -> Changes:
             gone = [path for path, data in own.items() if data is None]
-            kept = [path for path, data in own.items() if data is not None]
+            kept = {path: data for path, data in own.items() if data is not None}
             absent = {path: data for path, data in beside.items() if not there.revisions([path])}
             look = _Look(there, self.layout, self.told)
-            return {**(absent if kept else {}), **own, **look.unneeded(gone, *kept)}
+            return {**(absent if kept else {}), **kept, **dict.fromkeys(gone), **look.unneeded(gone, *kept)}
 
         self.tree.change(changes, lambda: _title("Restore", dag_id, deployment.previous))
 
