@@ -15,7 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define, field
 
@@ -24,6 +24,7 @@ from coreetl_driver.api import Column
 from coreetl_driver.column_types import parse_engine_type
 from coreetl_driver.job.engine_errors import JobError, readable
 from coreetl_driver.job.session import Session
+from coreetl_driver.job.standstill import Standstill
 from coreetl_driver.job.stream_start import starting_offsets
 from coreetl_driver.job.stream_table import DEAD_LETTER_COLUMNS, StreamTable
 from coreetl_driver.job_sources import SourceTopic, source_from_json
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 Log = Callable[[str], None]
 Note = Callable[[Mapping[str, Any]], None]
+T = TypeVar("T")
 MAX_BATCH_MESSAGES = 200_000
 MAX_BATCH_BYTES = 64 * 1024 * 1024  # as they came; rows take some times more memory
 _POLL_S = 0.5
@@ -155,7 +157,8 @@ class _Run:
         # Once the table has offsets the parameter means nothing: a run that is begun again with it, after a crash or a
         # change, goes on.
         known = self._table.offsets
-        beginnings, ends = reader.beginnings(identity.partitions), reader.ends(identity.partitions)
+        beginnings = self._waited_for(lambda: reader.beginnings(identity.partitions))
+        ends = self._waited_for(lambda: reader.ends(identity.partitions))
         following = starting_offsets(
             known, identity, self._source.topic, beginnings, ends, self._log, accept_loss=self._accept_loss
         )
@@ -170,6 +173,7 @@ class _Run:
     ) -> None:
         """Poll and commit until the goal is reached, or for ever when there is none, or until it is to stop."""
         batch, moved_at, looked_at = _Batch(time.monotonic()), time.monotonic(), time.monotonic()
+        standstill = Standstill(self._log)
         while True:
             is_done = self._stopping.is_set() or (goal is not None and not _left(following, goal))
             age_s = time.monotonic() - batch.began_at
@@ -196,6 +200,8 @@ class _Run:
                     f"nothing of topic {self._source.topic} has come for {_SILENCE_S:g} s, though there are "
                     f"{_left(following, goal)} offsets to go: its partitions may have no leader"
                 )
+            if goal is None:
+                standstill.look(reader, following)
 
     def _polled(self, reader: TopicReader) -> list[ConsumerRecord]:
         try:
@@ -207,20 +213,23 @@ class _Run:
             self._stopping.wait(_POLL_S * 4)
             return []
 
+    def _waited_for(self, ask: Callable[[], T]) -> T:
+        """An answer; a run that goes on until it is stopped waits for brokers that are away."""
+        while True:
+            try:
+                return ask()
+            except TransientError as error:
+                if not self._is_continuous or self._stopping.is_set():
+                    raise
+                self._log(f"{error}; it is tried again")
+
     def _checked(self, reader: TopicReader, identity: TopicIdentity) -> TopicIdentity:
         """Which topic it is now.
 
         Raises:
             JobError: It was deleted and made again while its messages were read.
         """
-        while True:
-            try:
-                now = reader.identity()
-                break
-            except TransientError as error:
-                if not self._is_continuous or self._stopping.is_set():
-                    raise
-                self._log(f"{error}; it is tried again")
+        now = self._waited_for(reader.identity)
         if (now.cluster, now.topic_id) != (identity.cluster, identity.topic_id):
             raise JobError(
                 f"topic {self._source.topic} was deleted and made again while it was read: the last batch is not "
@@ -232,7 +241,11 @@ class _Run:
         """With the partitions that are new, from their beginning."""
         new = tuple(each for each in identity.partitions if each not in following)
         if new:
-            following.update(reader.beginnings(new))
+            try:
+                following.update(reader.beginnings(new))
+            except TransientError as error:  # the others are not to wait for them
+                self._log(f"{error}; the topic's new partitions are looked for again later")
+                return identity
             reader.begin(following)
             self._log(f"the topic has {len(new)} new partition(s), which are read too")
         return identity
