@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pretzel.session import Session
 
 _HERE = "pretzel.commands.ops"
+_OUTLIVING = ("airflow_dag",)
+"""Primitives whose executions are elsewhere, and go on without this process."""
 _REPROCESS = ("none", "failed", "completed")
 
 
@@ -68,7 +70,7 @@ def _start(session: Session, manifest: str, param: tuple[str, ...], wait: bool, 
     from pretzel.commands.running import parameters
 
     environment, id = _target(session, manifest)
-    waits = wait if primitive else _waits(session, wait)
+    waits = wait if primitive in _OUTLIVING else _waits(session, wait)
     request = StartRequest(environment, id, parameters(param), waits, key, primitive)
     with session.progress:
         answer = session.call(START, request)

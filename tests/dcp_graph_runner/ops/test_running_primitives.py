@@ -12,8 +12,10 @@ JOBS = ("--primitive", "coreetl_job")
 
 def test_resources_of_a_primitive_are_started_once_for_a_key_looked_at_and_stopped(site: Callable[..., Site]) -> None:
     made = site()
-    (first,) = made.ops("start", ID, *DAY, *JOBS, "--wait", "--key", "once").document["executions"]
-    assert (first["status"], first["resource"]["kind"]) == ("SUCCEEDED", "coreetl_job")
+    started = made.ops("start", ID, *DAY, *JOBS, "--key", "once")
+    (first,) = started.document["executions"]
+    assert (first["status"], first["resource"]["kind"]) == ("SUCCEEDED", "coreetl_job"), "the driver ends with it"
+    assert "lives in this process" in started.err
     assert made.rows() == ["day1"]
     (again,) = made.ops("start", ID, *DAY, *JOBS, "--wait", "--key", "once").document["executions"]
     assert again["id"] == first["id"]
