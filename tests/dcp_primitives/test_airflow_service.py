@@ -6,9 +6,18 @@ from typing import Any
 
 import pytest
 
-from dcp_core.errors import ConflictError, PermanentError, TransientError, UnauthenticatedError, UnauthorizedError
+from dcp_core.errors import (
+    ConflictError,
+    PermanentError,
+    SettingsError,
+    TransientError,
+    UnauthenticatedError,
+    UnauthorizedError,
+)
 from dcp_core.settings import Secret
 from dcp_primitives.airflow.deploying import Deployment
+from dcp_primitives.airflow.service.airflow import AirflowService
+from dcp_primitives.airflow.service.calling import Access, Api
 from dcp_primitives.airflow.service.reading import Expected, read
 from dcp_primitives.airflow.service.runs import run_id_of
 from dcp_primitives.airflow.service.views import ImportProblem, moment
@@ -69,6 +78,34 @@ def test_a_given_token_is_used_as_it_is() -> None:
     assert "my-token" not in str(refused.value)
 
 
+def test_a_gate_that_wants_a_given_token_everywhere_is_passed() -> None:
+    class Gate(Playing):
+        def said(self, call: Call) -> Said:
+            return super().said(call) if call.token == "Bearer my-token" else Said(401, {"detail": "who are you?"})
+
+    with playing(Gate(lambda call: Said(body=row("a")))) as it:
+        assert it.service(username="", token=Secret("my-token")).dags(["a"])["a"].version == "v1"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://admin:s3cretpw@localhost",
+        "http://admin:s3/cretpw@localhost:1",
+        "http://s3cretpw@localhost",
+        "admin:s3cretpw@localhost",
+        "http://localhost:s3cretpw",
+        "s3cretpw",
+    ],
+)
+def test_an_address_with_a_password_is_refused_at_once_and_not_told(url: str) -> None:
+    sleeps: list[float] = []
+    with pytest.raises(SettingsError, match=r"^\[airflow\] url ") as refused:
+        AirflowService(Api(Access(url), sleeps.append)).dags(["a"])
+    assert sleeps == []
+    assert "s3" not in f"{refused.value} {refused.value.where} {refused.value.hint}"
+
+
 def test_who_may_not_is_told_what() -> None:
     refusal = pytest.raises(UnauthorizedError, match="Airflow refuses DELETE /api/v2/dags/a: Forbidden")
     with playing(Playing(lambda call: Said(403, {"detail": "Forbidden"}))) as it, refusal as refused:
@@ -126,6 +163,14 @@ def test_three_hundred_dags_are_read_with_a_handful_of_calls() -> None:
     assert len(readings) == 300
     assert all(each.is_read for each in readings.values())
     assert len(it.calls) <= 12
+
+
+def test_a_list_that_is_not_there_is_an_error_and_asked_for_once() -> None:
+    with playing(Playing(lambda call: None)) as it:
+        with pytest.raises(PermanentError, match="nothing at /api/v2/dags"):
+            it.service().dags(["a", "b"])
+        assert [call.query["dag_id_prefix_pattern"] for call in it.calls] == [["a|b"]]
+        assert it.service().runs("a", 10) == ()
 
 
 def test_what_is_the_matter_with_a_dag_is_said_in_a_few_words() -> None:

@@ -141,11 +141,11 @@ class AirflowService:
         offset = 0
         while limit is None or offset < limit:
             size = PAGE if limit is None else min(PAGE, limit - offset)
-            page = self.api.call("GET", path, {**query, "limit": size, "offset": offset})
+            asked: Query = {**query, "limit": size, "offset": offset}
+            # What is of one DAG is not there when the DAG is not.
+            page = self.api.call("GET", path, asked) if path.startswith("/dags/") else self.api.require(path, asked)
             if page is None:
-                if path.startswith("/dags/"):
-                    return
-                page = self.api.require(path)
+                return
             if not isinstance(page, dict) or key not in page:
                 raise PermanentError(f"Airflow's answer to {path} has no {key}")
             rows = page[key]

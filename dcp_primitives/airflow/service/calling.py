@@ -123,7 +123,8 @@ class Api:
     def _check_it_is_airflow(self) -> None:
         """Once: elsewhere, what is asked for would not be found, which is no proof that it is not there."""
         if not self._is_airflow:
-            found = self._tried("GET", f"{API}/version", None, "")
+            # A token that is given is meant for all that is there: a gate before Airflow may ask for it.
+            found = self._tried("GET", f"{API}/version", None, self.access.token.reveal())
             version = found.get("version") if isinstance(found, dict) else None
             if not isinstance(version, str):
                 raise self._no_airflow(f"nothing at {API}/version")
@@ -161,9 +162,7 @@ class Api:
         raise AssertionError("unreachable: the last try returns or raises")
 
     def _once(self, method: str, path: str, body: JsonValue, token: str) -> Any:
-        url = self.access.url.rstrip("/")
-        if not url.startswith(("http://", "https://")):
-            raise SettingsError(f"[airflow] url is {url!r}, and not http:// or https://")
+        url = _checked(self.access.url).rstrip("/")
         headers = {"Accept": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
@@ -246,6 +245,27 @@ class Api:
             if secret:
                 text = text.replace(secret, "***")
         return masked("", text)
+
+
+def _checked(url: str) -> str:
+    """The address, when it is one: what is wrong with it is said without its text, which may hold a password.
+
+    Raises:
+        SettingsError: It is none, or holds a user's name or password.
+    """
+    where = "an address like https://airflow.example.com, up to what comes before /api/v2"
+    if "@" in url:
+        raise SettingsError(
+            "[airflow] url holds a user's name or password", hint=f"username and password in [airflow], and {where}"
+        )
+    try:
+        parts = urllib.parse.urlsplit(url)
+        is_whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise SettingsError("[airflow] url is no address of http:// or https://", hint=where)
+    return url
 
 
 def _text(value: str | int | bool | Sequence[str]) -> str | Sequence[str]:
