@@ -176,19 +176,20 @@ class AirflowDagPrimitive(Primitive):
         """
         service = service_of(ctx)
         if service is None:
-            raise NotSupportedError(
-                "a DAG is started through Airflow's REST API, and the settings name none", hint="set url in [airflow]"
-            )
+            raise _nobody_to_ask("started")
         return Runs(service, resource).begin(params, idempotency_key)
 
     def stop(self, resource: Resource, ctx: Context) -> tuple[Execution, ...]:
         """End all runs that are not final, and the executions that they have begun.
 
         Raises:
+            NotSupportedError: It is deployed, and the settings name no Airflow: what runs of it is not known.
             TransientError: Airflow or the driver is away.
         """
         service = service_of(ctx)
         if service is None:
+            if place_of(ctx).read(resource.name) is not None:
+                raise _nobody_to_ask("stopped")
             return ()
         stopped = Runs(service, resource).stop(ctx.user)
         end_jobs(resource, ctx)
@@ -238,6 +239,12 @@ class AirflowDagPrimitive(Primitive):
         if found is not None:
             _deploy(place, resource, ctx)
         return True
+
+
+def _nobody_to_ask(done: str) -> NotSupportedError:
+    return NotSupportedError(
+        f"a DAG is {done} through Airflow's REST API, and the settings name none", hint="set url in [airflow]"
+    )
 
 
 def _values(resource: Resource, ctx: Context) -> dict[str, JsonValue]:

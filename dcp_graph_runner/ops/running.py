@@ -88,7 +88,8 @@ def stop(dcp: ControlPlane, request: StopRequest) -> StopAnswer:
 
     Raises:
         NotFoundError: It is not applied there.
-        UsageError: It has nothing of that primitive; recorded.
+        UsageError: It has nothing of that primitive.
+        NotSupportedError: Nobody can be asked to stop it; recorded.
         UnauthorizedError: Denied; recorded.
         TransientError: The platform is down.
     """
@@ -208,7 +209,7 @@ def begin_resources(
 
     Raises:
         UnauthorizedError: Denied; recorded.
-        UsageError: It has nothing of that primitive; recorded.
+        UsageError: It has nothing of that primitive.
         NotSupportedError: The primitive starts nothing; recorded.
         InvalidSpecError: A parameter looks like a secret; recorded.
     """

@@ -237,7 +237,16 @@ def test_without_an_airflow_to_ask_nothing_is_started(ctx: Context, resource: Re
     with pytest.raises(NotSupportedError, match="the settings name none") as refused:
         PRIMITIVE.start(resource, {}, "key", ctx)
     assert refused.value.hint == "set url in [airflow]"
-    assert PRIMITIVE.stop(resource, ctx) == ()
+    assert PRIMITIVE.stop(resource, ctx) == (), "nothing is deployed"
     assert PRIMITIVE.get_executions(resource, 10, None, ctx) == ()
     assert PRIMITIVE.get_status(resource, None, ctx) is None
     assert PRIMITIVE.get_logs(resource, "x", ctx) is None
+
+
+def test_without_an_airflow_to_ask_it_is_not_said_that_nothing_runs_of_what_is_deployed(
+    ctx: Context, resource: Resource
+) -> None:
+    PRIMITIVE.create(resource, PRIMITIVE.get_desired_state(resource, ctx), ctx)
+    with pytest.raises(NotSupportedError, match="a DAG is stopped through Airflow's REST API") as refused:
+        PRIMITIVE.stop(resource, ctx)
+    assert refused.value.hint == "set url in [airflow]"

@@ -1,9 +1,9 @@
-"""What an apply makes of Airflow's verdict: whose error it is, and what is put back; and what else it asks of Airflow."""
+"""What an apply makes of Airflow's verdict: whose error it is, and what is put back; what else it asks Airflow."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -85,14 +85,14 @@ class Scene:
 
 
 @pytest.fixture
-def scene(world: World, logical_plan: Callable[..., Any]) -> Iterator[Scene]:
+def scene(world: World, logical_plan: Callable[..., Any]) -> Scene:
     made = Scene(world, logical_plan)
 
     def answer(call: Call) -> Said | None:
         return made.health if call.path.endswith("/monitor/health") else world.answer(call)
 
     world.playing.answer = answer
-    yield made
+    return made
 
 
 def test_the_error_of_a_text_that_airflow_had_not_read_yet_undoes_no_good_one(scene: Scene) -> None:

@@ -17,7 +17,6 @@ from dcp_core.records import Execution, ExecutionStatus
 from dcp_core.settings import masked
 from dcp_primitives.airflow.service.airflow import AirflowService
 from dcp_primitives.airflow.service.views import Run
-from dcp_primitives.airflow.service.waiting import STOPPED
 from dcp_primitives.airflow.spec import KIND
 
 BACKEND = "airflow"
@@ -85,7 +84,7 @@ class Runs:
             TransientError: Airflow cannot be reached.
         """
         alive = self.service.runs(self.resource.name, REACHABLE, _ALIVE)
-        ended = (self.service.fail(self.resource.name, each.id, f"{STOPPED} for {who}") for each in alive)
+        ended = (self.service.fail(self.resource.name, each.id, each.stop_note(f"for {who}")) for each in alive)
         return tuple(self._told(each) for each in ended if each is not None)
 
     def find(self, run_id: str | None) -> Execution | None:
@@ -116,6 +115,8 @@ class Runs:
     def logs(self, run_id: str) -> str:
         """What all tries of all its tasks said; values that are called like secrets are blotted out.
 
+        What was said stays as it is when more comes: whoever follows it is told the new part alone.
+
         Raises:
             NotFoundError: The DAG has no such run.
         """
@@ -128,20 +129,20 @@ class Runs:
                 title = task.id if task.map_index < 0 else f"{task.id}[{task.map_index}]"
                 said = self.service.log(name, run_id, task, number)
                 lines = (masked("", line) for line in said.splitlines(keepends=True))
-                parts.append(f"--- {title}, try {number}: {task.state}\n{''.join(lines)}")
+                parts.append(f"--- {title}, try {number}\n{''.join(lines)}")
         return "".join(parts)
 
     def _told(self, run: Run, *, explained: bool = False) -> Execution:
         status = _STATUSES.get(run.state, ExecutionStatus.RUNNING)
-        was_stopped = status is ExecutionStatus.FAILED and run.note.startswith(STOPPED)
-        error = run.note if was_stopped else None
-        if status is ExecutionStatus.FAILED and not was_stopped:
+        stopped = run.stopped if status is ExecutionStatus.FAILED else None
+        error = stopped
+        if status is ExecutionStatus.FAILED and stopped is None:
             error = self._why(run) if explained else "a task failed"
         return Execution(
             id=run.id,
             resource=self.resource.key,
             environment=self.resource.environment,
-            status=ExecutionStatus.CANCELLED if was_stopped else status,
+            status=ExecutionStatus.CANCELLED if stopped else status,
             backend=BACKEND,
             error=error,
             params={str(name): str(value) for name, value in run.conf.items()},

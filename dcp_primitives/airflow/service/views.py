@@ -14,6 +14,7 @@ from dcp_core.settings import masked
 _VERSION_TAG = "dcp:"
 _MARK_TAG = "dcp"
 _ENVIRONMENT_TAG = "environment:"
+_STOPPED = "stopped by DCP "
 _PLACE = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)', re.MULTILINE)
 
 
@@ -203,6 +204,23 @@ class Run:
             run_type=str(told.get("run_type") or ""),
             note=str(told.get("note") or ""),
         )
+
+    def stop_note(self, why: str) -> str:
+        """What is written beside it when it is ended on purpose: ``stopped by DCP for alice``, and when it began.
+
+        Somebody who clears it queues it again, and Airflow keeps the note, which is about an earlier time then.
+        """
+        return f"{_STOPPED}{why}{self._time}"
+
+    @property
+    def stopped(self) -> str | None:
+        """Why it was ended on purpose; None when it was not, or has been queued again since."""
+        is_told = self.note.startswith(_STOPPED) and self.note.endswith(self._time)
+        return self.note.removesuffix(self._time) if is_told else None
+
+    @property
+    def _time(self) -> str:
+        return f" (queued at {self.queued_at.isoformat()})" if self.queued_at else ""
 
     @property
     def is_final(self) -> bool:

@@ -27,8 +27,6 @@ AWAY_S = 30.0
 REMOVAL_S = 60.0
 """How long a removal waits at least, since nobody comes back to finish it."""
 SETTLED_S = 2.0
-STOPPED = "stopped by DCP"
-"""How the note of a run begins that was ended on purpose."""
 
 
 @define
@@ -175,7 +173,7 @@ class Waiting:
                 if run.id not in ended:
                     ended.add(run.id)
                     self.log.info("ending run %s of DAG %s, which is being deleted", run.id, dag_id)
-                    self.service.fail(dag_id, run.id, f"{STOPPED}: the DAG is being deleted")
+                    self.service.fail(dag_id, run.id, run.stop_note("as the DAG is being deleted"))
             self.service.delete(dag_id)
         except ConflictError as error:
             return f"a task of it still ends ({error.message})"
