@@ -9,6 +9,7 @@ EDITABLE := -e './dcp_core[testing]' -e './coreetl_driver[local,server,postgresq
 	-e ./dcp_plugins_base -e ./dcp_plugins_derived_dataset -e ./dcp_plugins_ingestion -e ./dcp_plugins_feature_platform \
 	-e './dcp_graph_runner[server]' -e ./pretzel
 WORKERS ?= 3
+SERVICE_WORKERS ?= 2
 
 .PHONY: help setup demo test test-services check format lint types contracts bench proto proto-check wheels clean
 
@@ -34,7 +35,7 @@ test: setup ## The tests that need Python packages alone
 
 test-services: setup ## The tests against real servers, which it installs and starts itself
 	$(BIN)/python -m tests.services.install
-	$(BIN)/python -m pytest -m services
+	$(BIN)/python -m pytest -m services -n $(SERVICE_WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: setup format lint types contracts proto-check test ## What to run before every commit
 
