@@ -341,6 +341,7 @@ def _settings() -> Any:
         {"branch": "a b"},
         {"path": "../out"},
         {"path": ".git/hooks"},
+        {"path": "dags/.GIT"},
         {"author": "nobody"},
         {"author": "A <a@b>\nB <c@d>"},
         {"repository": "--upload-pack=evil"},
@@ -351,6 +352,24 @@ def test_settings_that_are_options_or_lead_out_are_refused(
 ) -> None:
     with pytest.raises(SettingsError):
         place_of(context(tmp_path, **({"repository": str(bare)} | settings)))
+
+
+def test_a_folder_whose_name_only_begins_like_that_of_git_is_a_folder(tmp_path: Path, bare: Path) -> None:
+    ctx = context(tmp_path, repository=str(bare), path=".github/dags")
+    place_of(ctx).write("orders", text(ctx, "orders"))
+    assert ".github/dags/orders.py" in tree(bare)
+
+
+@pytest.mark.parametrize(("count", "seen"), [("1", "Authorization: x"), ("", "")], ids=["told", "empty"])
+def test_what_ci_tells_git_by_its_environment_holds_for_our_git_too(
+    tmp_path: Path, bare: Path, monkeypatch: pytest.MonkeyPatch, count: str, seen: str
+) -> None:
+    monkeypatch.setenv("GIT_CONFIG_COUNT", count)
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "http.extraHeader")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "Authorization: x")
+    made = GitTree.opened(tmp_path / "state", str(bare), "main", "", "", "")
+    assert made.snapshot().names("") == ("README.md",)
+    assert made.git.run("config", "--default", "", "--get", "http.extraHeader").decode().strip() == seen
 
 
 def test_a_branch_that_moves_all_the_time_is_given_up_in_words(

@@ -61,7 +61,7 @@ class GitTree:
             SettingsError: The branch, the path or the author is none.
         """
         parts = [part for part in path.split("/") if part]
-        if any(part in (".", "..") or part.startswith(".git") for part in parts):
+        if any(part in (".", "..") or part.lower() == ".git" for part in parts):
             raise SettingsError(f"{path!r} is no folder of a repository", where="[airflow] path")
         if not re.fullmatch(r"(?!-)[\w.+@/-]+", branch) or ".." in branch or branch.startswith("/"):
             raise SettingsError(f"{branch!r} is no name of a branch", where="[airflow] branch")

@@ -122,14 +122,16 @@ class Git:
             "core.hooksPath": os.devnull,
             "push.gpgSign": "false",
         }
-        numbered = list(enumerate(config.items()))
+        # After what the user says in the same way: CI gives http.extraHeader and safe.directory like that.
+        told = environ.get("GIT_CONFIG_COUNT", "")
+        numbered = list(enumerate(config.items(), int(told) if told.isdecimal() else 0))
         return {
             **environ,
             "GIT_DIR": str(self.folder),
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ASKPASS": environ.get("GIT_ASKPASS", "true"),
             "LC_ALL": "C",
-            "GIT_CONFIG_COUNT": str(len(numbered)),
+            "GIT_CONFIG_COUNT": str(numbered[-1][0] + 1),
             **{f"GIT_CONFIG_KEY_{number}": key for number, (key, _) in numbered},
             **{f"GIT_CONFIG_VALUE_{number}": value for number, (_, value) in numbered},
             **variables,
