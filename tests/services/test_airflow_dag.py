@@ -121,7 +121,7 @@ def test_a_run_fills_the_table_and_its_id_is_taken_once(airflow: AirflowServer, 
     rows = platform.project.rows("derived_datasets.daily_orders")
     assert sorted((row["order_id"], row["amount"]) for row in rows) == [("a", 1), ("b", 2)]
     executions = platform.executions("playground_alice__daily_orders_job")
-    ours = [one for one in executions if one["idempotency_key"] == f"{GOOD}/by_hand"]
+    ours = [one for one in executions if one["idempotency_key"] == f"{GOOD}/by_hand/0.2"]
     assert [one["status"] for one in ours] == ["SUCCEEDED"]
     assert ours[0]["user"] == "airflow"
     assert "rows written: 2" in airflow.task_log(GOOD, "by_hand")
@@ -137,13 +137,13 @@ def test_a_run_is_for_the_interval_of_its_date_or_the_last_one_before_it_was_due
         assert airflow.finished(GOOD, run_id) == "success", airflow.task_log(GOOD, run_id)
     executions = platform.executions("playground_alice__daily_orders_job")
     params = {one["idempotency_key"]: one["params"] for one in executions}
-    assert params[f"{GOOD}/dated"] == {
+    assert params[f"{GOOD}/dated/0.2"] == {
         "day": "2026-01-30",
         "until": "2026-01-31T04:30:00+00:00",
         "data_interval_start": "2026-01-30T04:30:00+00:00",
         "data_interval_end": "2026-01-31T04:30:00+00:00",
     }
-    last = params[f"{GOOD}/undated"]
+    last = params[f"{GOOD}/undated/0.2"]
     due = datetime.fromisoformat(airflow.call("GET", f"/api/v2/dags/{GOOD}/dagRuns/undated")["run_after"])
     end = datetime.fromisoformat(last["data_interval_end"])
     assert (end.hour, end.minute) == (4, 30)
@@ -156,7 +156,7 @@ def test_a_failed_job_fails_the_task_with_the_jobs_error(airflow: AirflowServer,
     airflow.trigger(BAD, "by_hand")
     assert airflow.finished(BAD, "by_hand") == "failed"
     executions = platform.executions("playground_alice__broken_orders_job")
-    (ours,) = [one for one in executions if one["idempotency_key"] == f"{BAD}/by_hand"]
+    (ours,) = [one for one in executions if one["idempotency_key"] == f"{BAD}/by_hand/0.0"]
     assert (ours["status"], "not_there_yet" in ours["error"]) == ("FAILED", True)
     said = airflow.task_log(BAD, "by_hand")
     assert ours["execution_id"] in said

@@ -203,7 +203,7 @@ def test_a_job_that_takes_longer_is_waited_for_without_a_worker(platform: Platfo
     platform.wait_for_state(LONG, "long", "deferred")
     assert platform.airflow.finished(LONG, "long") == "success", platform.airflow.task_log(LONG, "long")
     (ran,) = platform.executions("long_orders_job")
-    assert (ran["status"], ran["idempotency_key"]) == ("SUCCEEDED", f"{LONG}/long")
+    assert (ran["status"], ran["idempotency_key"]) == ("SUCCEEDED", f"{LONG}/long/0.0")
     assert "rows written: 2" in platform.airflow.task_log(LONG, "long")
 
 
@@ -234,8 +234,8 @@ def test_a_deferred_task_that_a_user_ends_leaves_its_job_which_clearing_stops(pl
     platform.clear(LONG, "ended")
     assert platform.airflow.finished(LONG, "ended") == "success"
     *_, left, ran = platform.executions("long_orders_job")
-    assert (left["idempotency_key"], left["status"]) == (f"{LONG}/ended", "CANCELLED")
-    assert (ran["idempotency_key"], ran["status"]) == (f"{LONG}/ended/2", "SUCCEEDED")
+    assert (left["idempotency_key"], left["status"]) == (f"{LONG}/ended/0.0", "CANCELLED")
+    assert (ran["idempotency_key"], ran["status"]) == (f"{LONG}/ended/1.1", "SUCCEEDED")
 
 
 def test_a_triggerer_that_dies_holds_up_nothing_that_has_been_started(platform: Platform) -> None:
@@ -247,4 +247,4 @@ def test_a_triggerer_that_dies_holds_up_nothing_that_has_been_started(platform: 
     airflow.start(airflow_server.TRIGGERER)
     assert airflow.finished(LONG, "outlives") == "success", airflow.task_log(LONG, "outlives")
     keys = [one["idempotency_key"] for one in platform.executions("long_orders_job")]
-    assert keys.count(f"{LONG}/outlives") == 1
+    assert keys.count(f"{LONG}/outlives/0.0") == 1
