@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 from collections.abc import Mapping
 
@@ -20,7 +21,7 @@ from dcp_core.errors import InvalidSpecError
 from dcp_core.model import Owner, State
 from dcp_primitives.airflow.deploying import Deployed
 from dcp_primitives.airflow.layouts import Layout, files_layout
-from dcp_primitives.airflow.templates import LAST_LINE, SPEC_LINE, STANDING_LINE, VERSION_LINE
+from dcp_primitives.airflow.templates import LAST_LINE, SPEC_LINE, STANDING_LINE, VERSION_LINE, filled
 
 _HEADER = "# dcp airflow dag "
 # On a line of its own: it is found in a document that is JSON no more.
@@ -48,7 +49,7 @@ def render(values: Mapping[str, JsonValue], owner: Owner, *, paused: bool = Fals
         return _document(values, owner, loader, paused)
     body = _body(values, layout)
     digest = digest_of(body)
-    text = body.replace(VERSION_LINE, f'DAG_VERSION = "{version_of(digest)}"\n', 1)
+    text = filled(body, VERSION_LINE, f'DAG_VERSION = "{version_of(digest)}"\n')
     if paused:
         text = text.removesuffix(LAST_LINE) + STANDING_LINE
     return f"{_HEADER}{json.dumps({**asdict(owner), 'content': digest})}\n{text}"
@@ -114,7 +115,7 @@ def _read_file(deployed: Deployed) -> tuple[dict[str, JsonValue], str, str]:
     version = _VERSION.search(body)
     # Any other version stays and makes another digest.
     if version is not None and f'"sha256:{version[1]}' in mark:
-        body = body.replace(version[0], VERSION_LINE, 1)
+        body = f"{body[: version.start()]}{VERSION_LINE}{body[version.end() :]}"
     return _spec_in(body), digest_of(body), mark
 
 
@@ -141,16 +142,15 @@ def _document(values: Mapping[str, JsonValue], owner: Owner, loader: str, paused
 
 def _document_digest(values: Mapping[str, JsonValue], loader: str) -> str:
     try:
-        json.dumps(dict(values), ensure_ascii=False).encode()
+        json.dumps(dict(values), ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
         raise InvalidSpecError(f"the DAG cannot be written as JSON: {error}", where=str(values["dag_id"])) from None
     return digest_of({"loader": loader, "spec": dict(values)})
 
 
 def _body(values: Mapping[str, JsonValue], layout: Layout) -> str:
-    spec = _literal(dict(values), "")
-    body = layout.template.text.replace(SPEC_LINE, f"DAG_SPEC = {spec}\n", 1)
     try:
+        body = filled(layout.template.text, SPEC_LINE, f"DAG_SPEC = {_literal(dict(values), '')}\n")
         compile(body, "<dag>", "exec", dont_inherit=True)
         body.encode()
     except (SyntaxError, ValueError) as error:
@@ -169,6 +169,8 @@ def _literal(value: JsonValue, indent: str) -> str:
         return "[\n" + "".join(entries) + indent + "]" if entries else "[]"
     if isinstance(value, str):
         return _quoted(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"there is no literal for {value}")
     return repr(value)
 
 

@@ -81,8 +81,13 @@ class Template:
     def _with(self, tail: str) -> str:
         text = "# dcp airflow documents: nothing of a manifest is in this file\n" + self.text.removesuffix(LAST_LINE)
         for line in (SPEC_LINE, VERSION_LINE):
-            text = text.replace(f"\n{line}", "\n", 1)
+            text = filled(text, line, "")
         return text.replace("\n\n\n\n", "\n\n\n") + _READING + tail
+
+
+def filled(text: str, line: str, by: str) -> str:
+    """The text with other lines in the place of this one, which is a whole line, not the end of another."""
+    return f"\n{text}".replace(f"\n{line}", f"\n{by}", 1)[1:]
 
 
 @cache

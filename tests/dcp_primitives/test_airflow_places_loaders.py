@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import types
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dcp_core.errors import SettingsError
+from dcp_core.errors import InvalidSpecError, SettingsError
 from dcp_primitives.airflow.layouts import loader_file
 from dcp_primitives.airflow.places import place_of
 from dcp_primitives.airflow.rendering import happened_to, owner_in, state_of
@@ -18,6 +19,7 @@ from dcp_primitives.airflow.templates import LAST_LINE, SPEC_LINE, VERSION_LINE,
 from tests.dcp_primitives.airflow_places import OWNER, TEMPLATE, context, files, text
 
 SHARDED: dict[str, Any] = {"layout": "sharded", "shards": 4}
+LAYOUTS = pytest.mark.parametrize("layout", [{}, SHARDED], ids=["files", "sharded"])
 
 
 @pytest.fixture
@@ -171,6 +173,29 @@ def test_the_shipped_template_is_a_template_and_gives_loaders_that_are_python(tm
         compile(made, "made", "exec")
         assert LAST_LINE not in made
         assert SPEC_LINE not in made
+
+
+@LAYOUTS
+def test_lines_that_only_end_like_those_of_a_template_are_left(
+    tmp_path: Path, dags: Path, monkeypatch: pytest.MonkeyPatch, layout: dict[str, Any]
+) -> None:
+    template = f"OLD_{SPEC_LINE}OLD_{VERSION_LINE}{TEMPLATE}"
+    (tmp_path / "template.py").write_text(template)
+    ctx = context(tmp_path, template="template.py", **layout)
+    done = place_of(ctx).write("orders", text(ctx, "orders"))
+    found = place_of(ctx).read("orders")
+    assert found is not None
+    assert (state_of(found).info["edited"], found.faults) == (False, ())
+    assert f"OLD_{SPEC_LINE}OLD_{VERSION_LINE}" in (dags / done.file).read_text()
+    assert set(load(dags / done.file, monkeypatch)) == {"orders"}
+
+
+@LAYOUTS
+@pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan])
+def test_a_number_that_cannot_be_written_is_refused(tmp_path: Path, layout: dict[str, Any], number: float) -> None:
+    ctx = context(tmp_path, **layout)
+    with pytest.raises(InvalidSpecError, match=r"cannot be written as (Python|JSON)"):
+        text(ctx, "orders", options={"ratio": [number]})
 
 
 def test_a_template_of_ones_own_makes_the_file(tmp_path: Path, dags: Path, monkeypatch: pytest.MonkeyPatch) -> None:
