@@ -147,6 +147,8 @@ class Driver:
         Raises:
             ConflictError: A run goes on.
         """
+        if idempotency_key is not None and self._registry.has_key(job.job_id, job.environment, idempotency_key):
+            return  # nothing new is begun, whatever goes on
         for run in self._registry.unfinished(job.job_id, job.environment):
             execution = run.execution
             if idempotency_key is not None and execution.idempotency_key == idempotency_key:
@@ -181,9 +183,16 @@ class Driver:
         return upstream_of(job, at or datetime.now(UTC), self._registry, partial(has_table, self._settings))
 
     def stop_job(
-        self, job_id: str, environment: str, *, user_token: Secret | None = None, user: str | None = None
+        self,
+        job_id: str,
+        environment: str,
+        *,
+        user_token: Secret | None = None,
+        user: str | None = None,
+        execution_id: str | None = None,
     ) -> tuple[Execution, ...]:
-        runs = self._registry.unfinished(job_id, environment)
+        unfinished = self._registry.unfinished(job_id, environment)
+        runs = [run for run in unfinished if execution_id in (None, run.execution.execution_id)]
         for run in runs:  # all of them before any is waited for
             self._registry.change(run.execution.execution_id, None, stop_requested=True)
         deadline = time.monotonic() + STOP_TIMEOUT_S

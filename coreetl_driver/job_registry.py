@@ -205,6 +205,14 @@ class JobRegistry:
             raise NotFoundError(f"there is no execution {execution_id!r}")
         return to_run(row)
 
+    def has_key(self, job_id: str, environment: str, idempotency_key: str) -> bool:
+        """Whether a job has an execution with this idempotency key, ended or not."""
+        query = sa.select(EXECUTIONS.c.execution_id).where(
+            _is_job(EXECUTIONS, environment, job_id), EXECUTIONS.c.idempotency_key == idempotency_key
+        )
+        with self._database.reading() as connection:
+            return connection.execute(query).first() is not None
+
     def list_executions(
         self, job_id: str | None, environment: str | None, limit: int, sees: Callable[[str], bool] | None = None
     ) -> tuple[Execution, ...]:
