@@ -14,9 +14,8 @@ from typing import Any
 
 from attrs import Factory, asdict, evolve, field, frozen
 
-from coreetl_driver import CoreetlSettings, api, connect
+from coreetl_driver import CoreetlSettings, api
 from coreetl_driver.column_types import parse_type
-from coreetl_driver.embedded import sqlite_file
 from coreetl_driver.job_sources import SourceTable, SourceTopic, source_to_json
 from coreetl_driver.user_tokens import How, run_with_tokens, stop_with_tokens
 from dcp_core import documents, planning
@@ -39,6 +38,7 @@ from dcp_core.planning import owner_of
 from dcp_core.records import Execution
 from dcp_primitives import job_backends, job_executions, job_intervals
 from dcp_primitives.iceberg import abilities
+from dcp_primitives.job_driver import driver_of, was_never_used
 
 KIND = "coreetl_job"
 MANIFEST = "dcp.manifest"
@@ -144,7 +144,7 @@ class CoreetlJobPrimitive(Primitive):
         if state is None or not ctx.settings.section("coreetl", CoreetlSettings).url:
             return state
         try:
-            choice = _driver(ctx).explain_run(resource.name, resource.environment)
+            choice = driver_of(ctx).explain_run(resource.name, resource.environment)
         except NotFoundError:  # somebody has deleted it meanwhile
             return None
         except NotSupportedError:  # an older service, which does not tell
@@ -158,11 +158,11 @@ class CoreetlJobPrimitive(Primitive):
             TransientError: The driver cannot be reached.
         """
         states: dict[ResourceKey, State | None] = {resource.key: None for resource in resources}
-        if _never_used(ctx):
+        if was_never_used(ctx):
             return states
         for environment in {resource.environment for resource in resources}:
             names = [resource.name for resource in resources if resource.environment == environment]
-            for job in _driver(ctx).list_jobs(environment, names):
+            for job in driver_of(ctx).list_jobs(environment, names):
                 info = job_backends.facts(environment, job.spec, ctx)
                 states[ResourceKey(KIND, job.job_id)] = evolve(_state(job), info=info)
         return states
@@ -183,7 +183,7 @@ class CoreetlJobPrimitive(Primitive):
             TransientError: The driver cannot be reached.
         """
         spec, labels = _job_spec(resource, ctx), _labels(resource)
-        _driver(ctx).create_job(resource.name, resource.environment, resource.name, spec, labels)
+        driver_of(ctx).create_job(resource.name, resource.environment, resource.name, spec, labels)
 
     def update(self, resource: Resource, desired: State, actual: State, ctx: Context) -> None:
         """Register the next version, with the marks; labels of other people stay.
@@ -193,7 +193,7 @@ class CoreetlJobPrimitive(Primitive):
             InvalidSpecError: The SQL is not one plain query.
             TransientError: The driver cannot be reached.
         """
-        driver = _driver(ctx)
+        driver = driver_of(ctx)
         try:
             job = driver.get_job(resource.name, resource.environment)
         except NotFoundError:
@@ -214,9 +214,9 @@ class CoreetlJobPrimitive(Primitive):
             ConflictError: It carries the mark of somebody else.
             TransientError: The driver cannot be reached.
         """
-        if _never_used(ctx):
+        if was_never_used(ctx):
             return
-        driver = _driver(ctx)
+        driver = driver_of(ctx)
         for job in driver.list_jobs(resource.environment, [resource.name]):
             owner = _state(job).owner
             if owner is not None and owner != owner_of(resource):
@@ -235,14 +235,14 @@ class CoreetlJobPrimitive(Primitive):
             TransientError: The driver cannot be reached.
         """
         how: How = {"params": params, "idempotency_key": idempotency_key, "user": ctx.user}
-        execution = run_with_tokens(_driver(ctx), ctx.credentials, resource.name, resource.environment, **how)
+        execution = run_with_tokens(driver_of(ctx), ctx.credentials, resource.name, resource.environment, **how)
         return job_executions.execution_of(resource, execution)
 
     def stop(self, resource: Resource, ctx: Context) -> tuple[Execution, ...]:
         """Stop all that runs of the job and wait for it; the table is as before or as after, never between."""
-        if _never_used(ctx):
+        if was_never_used(ctx):
             return ()
-        stopped = stop_with_tokens(_driver(ctx), ctx.credentials, resource.name, resource.environment, ctx.user)
+        stopped = stop_with_tokens(driver_of(ctx), ctx.credentials, resource.name, resource.environment, ctx.user)
         return tuple(job_executions.execution_of(resource, execution) for execution in stopped)
 
     def get_intervals(self, resource: Resource, start: datetime, end: datetime, ctx: Context) -> tuple[Interval, ...]:
@@ -255,12 +255,12 @@ class CoreetlJobPrimitive(Primitive):
 
     def get_status(self, resource: Resource, execution_id: str | None, ctx: Context) -> Execution | None:
         """One execution, or the one that runs now; None when there is none."""
-        if _never_used(ctx):
+        if was_never_used(ctx):
             return None
         if execution_id is None:
-            return job_executions.running(resource, _driver(ctx))
+            return job_executions.running(resource, driver_of(ctx))
         try:
-            return job_executions.with_params(resource, _driver(ctx).get_execution(execution_id))
+            return job_executions.with_params(resource, driver_of(ctx).get_execution(execution_id))
         except NotFoundError:
             return None
 
@@ -271,7 +271,7 @@ class CoreetlJobPrimitive(Primitive):
             NotFoundError: ``before`` is not among them.
             TransientError: The driver cannot be reached.
         """
-        return () if _never_used(ctx) else job_executions.listed(resource, limit, before, _driver(ctx))
+        return () if was_never_used(ctx) else job_executions.listed(resource, limit, before, driver_of(ctx))
 
     def get_logs(self, resource: Resource, execution_id: str, ctx: Context) -> str | None:
         """Of all its attempts; the newest mebibyte of each.
@@ -280,20 +280,9 @@ class CoreetlJobPrimitive(Primitive):
             NotFoundError: The job has no such execution.
             TransientError: The driver cannot be reached.
         """
-        if _never_used(ctx):
+        if was_never_used(ctx):
             raise NotFoundError(f"{resource.name} has no execution {execution_id}")
-        return job_executions.logs(resource, execution_id, _driver(ctx))
-
-
-def _driver(ctx: Context) -> api.CoreETLDriver:
-    return ctx.shared("coreetl.driver", lambda: connect(ctx.settings))
-
-
-def _never_used(ctx: Context) -> bool:
-    """Whether the driver in process has no registry yet: looking must not create one."""
-    section = ctx.settings.section("coreetl", CoreetlSettings)
-    file = None if section.url else sqlite_file(section.store)
-    return file is not None and not file.is_file()
+        return job_executions.logs(resource, execution_id, driver_of(ctx))
 
 
 def _job(resource: Resource) -> CoreetlJob:
