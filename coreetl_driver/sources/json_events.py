@@ -149,14 +149,15 @@ def _scalar(value: Any, of: ScalarType, path: str) -> Any:
 
 
 def _nearest(value: int | decimal.Decimal, *, single: bool) -> float:
-    """A number of JSON as the nearest floating one, which is what it means; a whole number must be that very one.
+    """A number of JSON as the nearest floating one, which is what it means, written with a point or without: many
+    programs fill a long whole number up with zeros.
 
-    Source: RFC 8259 section 6.
+    Source: RFC 8259 section 6; ECMAScript, "Number::toString".
     """
     found = float(value)
     if single:
         found = struct.unpack("f", struct.pack("f", found))[0]  # OverflowError where there is none
-    if not math.isfinite(found) or (isinstance(value, int) and int(found) != value) or (found == 0) != (value == 0):
+    if not math.isfinite(found) or (found == 0) != (value == 0):
         raise ValueError
     return found
 
