@@ -6,17 +6,20 @@ Here and not with the topics' primitive, since the driver's workers read what to
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from attrs import asdict, evolve, field, fields, frozen, validators
 
 from dcp_core.errors import NotSupportedError, SettingsError
-from dcp_core.settings import Secret, Settings
+from dcp_core.settings import Secret, Settings, masked
 
 SECTION = "kafka"
 CLIENT_ID = "dcp"
 _MAX_BACKOFF_MS = 1000
+_SERVER = re.compile(r"(?:\[[0-9a-fA-F:.]+(?:%\w+)?\]|[\w.-]+):(?P<port>[0-9]{1,5})")
+_MAX_PORT = 65535
 _FILES = ("ssl_cafile", "ssl_certfile", "ssl_keyfile")
 _SHOWING_FRAMES = ("kafka.protocol.parser", "kafka.net.connection")
 
@@ -98,11 +101,18 @@ class KafkaSettings:
         return options
 
     def check(self) -> None:
-        """Refuse settings that contradict each other.
+        """Refuse settings that contradict each other, and servers that are no ``host:port``.
 
         Raises:
             SettingsError: Never retried.
         """
+        for server in self.bootstrap_servers:
+            named = _SERVER.fullmatch(server)
+            if not named or not 0 < int(named["port"]) <= _MAX_PORT:
+                raise SettingsError(
+                    f"[kafka] bootstrap_servers: {masked('', server)!r} is no host:port",
+                    hint='[kafka] bootstrap_servers = ["HOST:9092"]',
+                )
         if self.security_protocol.startswith("SASL_") and not (self.sasl_username and self.sasl_password):
             raise SettingsError(f"[kafka] {self.security_protocol} needs sasl_username and sasl_password")
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define, field, frozen
 
-from coreetl_driver.kafka_probing import is_refused
+from coreetl_driver.kafka_probing import is_refused, why_closed, why_not_understood
 from coreetl_driver.kafka_settings import quieten
 from dcp_core.context import Context
-from dcp_core.errors import ConflictError, PermanentError, TransientError
+from dcp_core.errors import ConflictError, DcpError, PermanentError, TransientError
 from dcp_primitives.kafka.reaching import NOT_AUTHENTICATED, reaching, refused
 from dcp_primitives.kafka.settings import KafkaSettings, kafka_settings
 
@@ -221,22 +221,37 @@ class Cluster:
         with self._lock:
             if self._admin is None:
                 quieten()
+                closed = why_closed(self.settings)
+                if closed:
+                    raise UnreachableError(
+                        f"Kafka cannot be reached: {closed}",
+                        where=self.settings.servers,
+                        hint="see bootstrap_servers in [kafka]",
+                    )
                 try:
                     self._admin = KafkaAdminClient(
                         **self.settings.client_options(), bootstrap_timeout_ms=self.settings.timeout_ms
                     )
                 except KafkaTimeoutError:
-                    if not is_refused(self.settings):
-                        raise UnreachableError(
-                            f"Kafka at {self.settings.servers} does not answer within {self.settings.timeout_s:g} s",
-                            where=self.settings.servers,
-                        ) from None
-                    raise PermanentError(
-                        f"Kafka at {self.settings.servers} does not let {self.settings.sasl_username} in",
-                        hint="see security_protocol, sasl_mechanism, sasl_username and sasl_password in [kafka]",
-                        code=NOT_AUTHENTICATED,
-                    ) from None
+                    raise _why_not(self.settings) from None
             return self._admin
+
+
+def _why_not(settings: KafkaSettings) -> DcpError:
+    """Of brokers that could not be connected to within the time that the settings give."""
+    if is_refused(settings):
+        return PermanentError(
+            f"Kafka at {settings.servers} does not let {settings.sasl_username} in",
+            hint="see security_protocol, sasl_mechanism, sasl_username and sasl_password in [kafka]",
+            code=NOT_AUTHENTICATED,
+        )
+    why = why_not_understood(settings)
+    said = f"Kafka at {settings.servers} does not answer within {settings.timeout_s:g} s"
+    return UnreachableError(
+        f"{said}: {why}" if why else said,
+        where=settings.servers,
+        hint="see security_protocol, bootstrap_servers and ssl_cafile in [kafka]" if why else None,
+    )
 
 
 def _is_up(broker: Mapping[str, Any]) -> bool:

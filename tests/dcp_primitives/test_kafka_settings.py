@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -63,6 +64,9 @@ def test_no_secret_is_shown_and_kafkas_client_gets_it(context: Callable[..., Con
         ({"security_protocol": "TLS"}, "expected one of: PLAINTEXT, SSL"),
         ({"bootstrap_server": ["x"]}, 'did you mean "bootstrap_servers"'),
         ({"timeout_s": 0}, "timeout_s"),
+        ({"bootstrap_servers": ["127.0.0.1"]}, "'127.0.0.1' is no host:port"),
+        ({"bootstrap_servers": ["a:9092", "http://b:9092"]}, "'http://b:9092' is no host:port"),
+        ({"bootstrap_servers": ["a:70000"]}, "'a:70000' is no host:port"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(context: Callable[..., Context], wrong: dict[str, Any], said: str) -> None:
@@ -87,7 +91,7 @@ def test_a_broker_that_answers_before_anybody_has_signed_in_refuses_us() -> None
     def answer_once() -> None:
         connection, _ = listener.accept()
         connection.recv(100)
-        connection.sendall(b"\0\0\0\4")
+        connection.sendall(struct.pack(">iih", 6, 1, 0))
         connection.close()
 
     thread = threading.Thread(target=answer_once)
