@@ -199,9 +199,18 @@ def upstream_from_message(message: pb.UpstreamTable) -> UpstreamTable:
 
 
 def moment_from(message: Any, name: str) -> datetime.datetime | None:
-    """A moment of a message, UTC; None where it has none."""
-    found: datetime.datetime = getattr(message, name).ToDatetime(datetime.UTC)
-    return found if message.HasField(name) else None
+    """A moment of a message, UTC; None where it has none.
+
+    Raises:
+        InvalidSpecError: It is out of the calendar. Never retried.
+    """
+    if not message.HasField(name):
+        return None
+    try:
+        found: datetime.datetime = getattr(message, name).ToDatetime(datetime.UTC)
+    except (ValueError, OverflowError):
+        raise InvalidSpecError(f"{name} is not a moment of the calendar") from None
+    return found
 
 
 def timestamp_of(moment: datetime.datetime | None) -> Timestamp | None:

@@ -10,14 +10,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+import grpc
 import pytest
 from attrs import define, evolve
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from coreetl_driver import Execution, ExecutionStatus, Sink, SinkMode
 from coreetl_driver.client import DriverClient
 from coreetl_driver.driver import Driver
 from coreetl_driver.job_registry import JobRegistry
 from coreetl_driver.owners import Owner
+from coreetl_driver.proto import coreetl_pb2 as pb
+from coreetl_driver.proto import coreetl_pb2_grpc
 from coreetl_driver.server import DriverServer
 from coreetl_driver.upstream import UpstreamTable
 from dcp_core.errors import NotFoundError
@@ -268,9 +272,19 @@ def test_grpc_tells_the_same_as_the_driver_in_process(served: tuple[Jobs, Driver
 def test_a_moment_that_is_none_is_refused(served: tuple[Jobs, DriverServer]) -> None:
     jobs, server = served
     jobs.reader("SELECT * FROM raw.orders")
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        asked(server, TOKEN, at="yesterday")
-    assert refused.value.code == 400
+    jobs.add("raw_job", "raw.orders", schedule=SCHEDULE)
+    for at in ("yesterday", "0001-01-01"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            asked(server, TOKEN, at=at)
+        assert refused.value.code == 400
+    channel = grpc.insecure_channel(server.grpc_url.removeprefix("grpc://"))
+    stub = coreetl_pb2_grpc.CoreETLDriverStub(channel)  # type: ignore[no-untyped-call]
+    for seconds in (10**15, -(10**15)):
+        request = pb.UpstreamRequest(job_id=READER, environment=ENVIRONMENT, at=Timestamp(seconds=seconds))
+        with pytest.raises(grpc.RpcError) as refusal:
+            stub.GetUpstream(request, metadata=(("authorization", f"Bearer {TOKEN}"),))
+        assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    channel.close()
 
 
 def test_of_a_thousand_jobs_only_those_that_may_fill_the_table_are_read(jobs: Jobs) -> None:
