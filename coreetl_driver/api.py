@@ -325,15 +325,22 @@ class CoreETLDriver(Protocol):
         ...
 
     def stop_job(
-        self, job_id: str, environment: str, *, user_token: Secret | None = None, user: str | None = None
+        self,
+        job_id: str,
+        environment: str,
+        *,
+        user_token: Secret | None = None,
+        user: str | None = None,
+        execution_id: str | None = None,
     ) -> tuple[Execution, ...]:
-        """Stop all that is running of a job; returns those executions.
+        """Stop all that is running of a job, or one execution of it; returns those executions.
 
         Each is final now, but for those whose backend does not answer, or needs its user's token: these end as soon as
         they can be told to.
 
         Args:
             user_token: For executions on backends that act as the user, whose driver is gone; kept in memory only.
+            execution_id: Which one; there is nothing to stop where it is final, or another job's.
         """
         ...
 

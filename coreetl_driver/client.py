@@ -148,10 +148,18 @@ class DriverClient:
         return tuple(wire.upstream_from_message(table) for table in self._call(self._stub.GetUpstream, request).tables)
 
     def stop_job(
-        self, job_id: str, environment: str, *, user_token: Secret | None = None, user: str | None = None
+        self,
+        job_id: str,
+        environment: str,
+        *,
+        user_token: Secret | None = None,
+        user: str | None = None,
+        execution_id: str | None = None,
     ) -> tuple[Execution, ...]:
         token = user_token.reveal() if user_token is not None else ""
-        request = pb.StopJobRequest(job_id=job_id, environment=environment, user_token=token, user=user)
+        request = pb.StopJobRequest(
+            job_id=job_id, environment=environment, user_token=token, user=user, execution_id=execution_id
+        )
         answer = self._call(self._stub.StopJob, request)
         return tuple(wire.execution_from_message(execution) for execution in answer.executions)
 

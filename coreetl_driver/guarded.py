@@ -125,10 +125,14 @@ class GuardedDriver:
             for table in self.driver.get_upstream(job_id, environment, at)
         )
 
-    def stop_job(self, job_id: str, environment: str, user_token: str | None) -> tuple[Execution, ...]:
+    def stop_job(
+        self, job_id: str, environment: str, user_token: str | None, execution_id: str | None
+    ) -> tuple[Execution, ...]:
         self.caller.require(Action.RUN, environment)
         token = Secret(user_token) if user_token else None
-        return self.driver.stop_job(job_id, environment, user_token=token, user=self.caller.name)
+        return self.driver.stop_job(
+            job_id, environment, user_token=token, user=self.caller.name, execution_id=execution_id
+        )
 
     def get_execution(self, execution_id: str, wait_s: float = 0.0) -> Execution:
         execution = self._visible(execution_id)

@@ -10,7 +10,7 @@ POST    /v1/jobs/{id}/run               environment, params, idempotency_key, us
                                         params data_interval_start and data_interval_end say what the run is for
 GET     /v1/jobs/{id}/explain?environment=   where a run would go now, and why
 GET     /v1/jobs/{id}/upstream?environment=&at=   whether what it reads is complete up to a moment (now)
-POST    /v1/jobs/{id}/stop              environment, user_token → executions
+POST    /v1/jobs/{id}/stop              environment, user_token, execution_id (all of the job) → executions
 GET     /v1/executions?job_id=&environment=&limit=
 GET     /v1/executions/{id}?wait_s=     answers when it is final, or after so many seconds (at most 10)
 GET     /v1/executions/{id}/logs        text
@@ -175,7 +175,8 @@ def _upstream(driver: GuardedDriver, call: _Call) -> Any:
 
 
 def _stop(driver: GuardedDriver, call: _Call) -> Any:
-    stopped = driver.stop_job(call.path["job_id"], call.needed("environment"), call.user_token())
+    job_id, execution_id = call.path["job_id"], call.text("execution_id")
+    stopped = driver.stop_job(job_id, call.needed("environment"), call.user_token(), execution_id)
     return {"executions": [execution_to_json(execution) for execution in stopped]}
 
 
@@ -217,7 +218,7 @@ _TAKES: dict[Handler, tuple[str, ...]] = {
     _run: ("environment", "params", "idempotency_key", "user_token"),
     _explain: ("environment",),
     _upstream: ("environment", "at"),
-    _stop: ("environment", "user_token"),
+    _stop: ("environment", "user_token", "execution_id"),
     _execution: ("wait_s",),
     _executions: ("job_id", "environment", "limit"),
     _logs: (),

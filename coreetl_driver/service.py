@@ -109,7 +109,8 @@ class Servicer(coreetl_pb2_grpc.CoreETLDriverServicer):
 
     def StopJob(self, request: pb.StopJobRequest, context: grpc.ServicerContext) -> pb.ListExecutionsResponse:
         def call(driver: GuardedDriver) -> pb.ListExecutionsResponse:
-            return _executions(driver.stop_job(request.job_id, request.environment, request.user_token))
+            execution_id = request.execution_id if request.HasField("execution_id") else None
+            return _executions(driver.stop_job(request.job_id, request.environment, request.user_token, execution_id))
 
         return self._answer(context, call)
 

@@ -50,12 +50,18 @@ def run_with_tokens(
 
 
 def stop_with_tokens(
-    driver: CoreETLDriver, tokens: Mapping[str, Secret], job_id: str, environment: str, user: str
+    driver: CoreETLDriver,
+    tokens: Mapping[str, Secret],
+    job_id: str,
+    environment: str,
+    user: str,
+    execution_id: str | None = None,
 ) -> tuple[Execution, ...]:
     """``driver.stop_job``, again with the user's token where something cannot be ended without it.
 
     Args:
         tokens: Of the user, by backend.
+        execution_id: Which one; None for all that is running of the job.
 
     Returns:
         What was stopped, each final.
@@ -63,9 +69,10 @@ def stop_with_tokens(
     Raises:
         TransientError: Something still runs. It ends as soon as its backend can be told so.
     """
-    stopped = {each.execution_id: each for each in driver.stop_job(job_id, environment)}
+    stopped = {each.execution_id: each for each in driver.stop_job(job_id, environment, execution_id=execution_id)}
     for backend in {each.backend for each in stopped.values() if not each.status.is_final} & set(tokens):
-        again = driver.stop_job(job_id, environment, user_token=tokens[backend], user=user)
+        token = tokens[backend]
+        again = driver.stop_job(job_id, environment, user_token=token, user=user, execution_id=execution_id)
         stopped |= {each.execution_id: each for each in again}
     for each in stopped.values():
         if not each.status.is_final:

@@ -273,16 +273,18 @@ class JobRequest(_message.Message):
     def __init__(self, job_id: _Optional[str] = ..., environment: _Optional[str] = ...) -> None: ...
 
 class StopJobRequest(_message.Message):
-    __slots__ = ("job_id", "environment", "user_token", "user")
+    __slots__ = ("job_id", "environment", "user_token", "user", "execution_id")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
     USER_TOKEN_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
+    EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     environment: str
     user_token: str
     user: str
-    def __init__(self, job_id: _Optional[str] = ..., environment: _Optional[str] = ..., user_token: _Optional[str] = ..., user: _Optional[str] = ...) -> None: ...
+    execution_id: str
+    def __init__(self, job_id: _Optional[str] = ..., environment: _Optional[str] = ..., user_token: _Optional[str] = ..., user: _Optional[str] = ..., execution_id: _Optional[str] = ...) -> None: ...
 
 class DeleteJobResponse(_message.Message):
     __slots__ = ()

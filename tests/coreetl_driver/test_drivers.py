@@ -142,7 +142,9 @@ class TestEitherDriver:
         _until_writing(either, running.execution_id)
         with pytest.raises(ConflictError, match="is running"):
             either.delete_job("daily_job", ENVIRONMENT)
-        (stopped,) = either.stop_job("daily_job", ENVIRONMENT)
+        assert either.stop_job("daily_job", ENVIRONMENT, execution_id="another") == ()
+        assert either.get_execution(running.execution_id).status is ExecutionStatus.RUNNING
+        (stopped,) = either.stop_job("daily_job", ENVIRONMENT, execution_id=running.execution_id)
         assert (stopped.execution_id, stopped.status) == (running.execution_id, ExecutionStatus.CANCELLED)
         assert either.stop_job("daily_job", ENVIRONMENT) == ()
         assert project.playground.load_table("dd.daily").metadata.snapshots == []

@@ -71,7 +71,9 @@ def test_a_dag_creates_runs_waits_and_reads_the_log(server: DriverServer, projec
     assert call(server, "GET", "/v1/jobs/daily_job" + query)[1]["version"] == 2
     assert [job["job_id"] for job in call(server, "GET", "/v1/jobs" + query)[1]["jobs"]] == ["daily_job"]
     assert len(call(server, "GET", "/v1/executions?job_id=daily_job&limit=5")[1]["executions"]) == 1
-    assert call(server, "POST", "/v1/jobs/daily_job/stop", {"environment": ENVIRONMENT}) == (200, {"executions": []})
+    for one in ({}, {"execution_id": "another"}):
+        body = {"environment": ENVIRONMENT, **one}
+        assert call(server, "POST", "/v1/jobs/daily_job/stop", body) == (200, {"executions": []})
     assert call(server, "DELETE", "/v1/jobs/daily_job" + query) == (200, {})
     assert call(server, "GET", "/v1/jobs/daily_job" + query)[0] == 404
 

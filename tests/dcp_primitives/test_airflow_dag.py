@@ -492,6 +492,7 @@ def test_what_a_cleared_try_left_running_is_stopped_first(operator: Any, fake_dr
     fake_driver.answers = [had(by_hand, others, left), had(), (200, DONE)]
     run(operator, try_number=2, max_tries=3)
     asked = [(method, path.partition("?")[0]) for method, path, _, _ in fake_driver.requests]
+    assert fake_driver.requests[1][2] == {"environment": "production", "execution_id": "e1"}
     job = "/v1/jobs/daily_orders_job"
     assert asked == [("GET", "/v1/executions"), ("POST", f"{job}/stop"), ("POST", f"{job}/run")]
 
@@ -565,5 +566,5 @@ def test_killing_the_task_stops_the_job_only_while_it_runs(operator: Any, fake_d
     assert fake_driver.requests[0][:3] == (
         "POST",
         "/v1/jobs/daily_orders_job/stop",
-        {"environment": "production"},
+        {"environment": "production", "execution_id": "e1"},
     )

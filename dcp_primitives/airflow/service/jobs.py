@@ -15,7 +15,7 @@ _RECENT = 100
 
 
 def end_jobs(resource: Resource, ctx: Context) -> None:
-    """End what runs of the DAG's job when the DAG has begun some of it, as a task that is killed would.
+    """End what the DAG has begun of its job, as a task that is killed would; what others run of it goes on.
 
     The driver that Airflow asks may be a service of this very project, with no ``url`` in the settings: its registry is
     the one that a driver in this process has.
@@ -30,6 +30,8 @@ def end_jobs(resource: Resource, ctx: Context) -> None:
     recent = driver.list_executions(job_id, resource.environment, limit=_RECENT)
     # The key of each try is made of the DAG's name and the run's id.
     begun = [each for each in recent if (each.idempotency_key or "").startswith(key_prefixes(resource.name))]
-    if any(not each.status.is_final for each in begun):
-        ctx.log.info("ending what DAG %s has begun of job %s", resource.name, job_id)
-        stop_with_tokens(driver, ctx.credentials, job_id, resource.environment, ctx.user)
+    for each in begun:
+        if not each.status.is_final:
+            name = each.execution_id
+            ctx.log.info("ending execution %s of job %s, which DAG %s has begun", name, job_id, resource.name)
+            stop_with_tokens(driver, ctx.credentials, job_id, resource.environment, ctx.user, name)
