@@ -121,9 +121,14 @@ class UnknownManifestTypeError(NotFoundError):
 
 
 class UnknownKindError(NotFoundError):
-    """No installed primitive manages this kind of resource."""
+    """No installed primitive manages this kind of resource.
+
+    A primitive that has no service to ask raises a subclass whose ``reason`` is ``not_configured``: a plan shows its
+    resources as BLOCKED for that reason, and goes on with the rest.
+    """
 
     code = "primitive.not_installed"
+    reason: ClassVar[str] = "primitive_not_installed"
 
 
 class ConflictError(PermanentError):

@@ -32,6 +32,10 @@ ALREADY_GONE = "already_gone"
 """Reason of a deletion of what only the inventory still has."""
 UNRECORDED = "unrecorded"
 """Reason of an update of what carries our mark, and is not in the inventory."""
+NOT_INSTALLED = "primitive_not_installed"
+"""Reason: nobody here can tell what there is."""
+NOT_CONFIGURED = "not_configured"
+"""Reason: the primitive is here, and the settings name no service that it could ask."""
 PROTECTED = "protected"
 """Reason, and an error's code: it is not lost because somebody protects it."""
 ADOPT_HINT = "--adopt takes it over"
@@ -49,6 +53,7 @@ class ResourceStates:
         entry: What the inventory has of it; None when DCP has never applied it.
         changes: The primitive's comparison of the two (of a deletion when ``desired`` is None).
         unavailable: Why its primitive cannot be used; the states are then unknown.
+        unavailable_reason: The same as a code, the action's reason.
     """
 
     resource: Resource
@@ -57,6 +62,7 @@ class ResourceStates:
     entry: InventoryEntry | None
     changes: tuple[FieldChange, ...]
     unavailable: str | None = None
+    unavailable_reason: str = NOT_INSTALLED
 
     @property
     def is_protected(self) -> bool:
@@ -100,7 +106,7 @@ def plan_resource(states: ResourceStates, options: PlanOptions) -> Action:
     """The action for one resource that is wanted."""
     resource, actual, desired = states.resource, states.actual, states.desired
     if states.unavailable:
-        return _blocked(states, ActionKind.CREATE, "primitive_not_installed", states.unavailable)
+        return _blocked(states, ActionKind.CREATE, states.unavailable_reason, states.unavailable)
     if actual is None:
         reason = "vanished" if states.entry else "missing"
         message = "it was deleted by somebody else" if states.entry else ""
@@ -112,6 +118,9 @@ def plan_resource(states: ResourceStates, options: PlanOptions) -> Action:
     reason = "changed"
     if actual.owner is None:
         kind, reason = ActionKind.ADOPT, "adopted"
+        refused = _refused(states.changes)
+        if refused:  # whatever the options: nobody is sent to --adopt for that
+            return _blocked(states, ActionKind.ADOPT, "refused", refused)
         if not options.adopt:
             return _blocked(states, ActionKind.ADOPT, "not_owned", f"it exists and DCP did not create it; {ADOPT_HINT}")
     elif actual.owner != owner_of(resource):
@@ -138,9 +147,12 @@ def plan_deletion(states: ResourceStates, options: PlanOptions) -> Action:
     """The action for one resource that the inventory has and nobody wants any more."""
     resource, actual = states.resource, states.actual
     if states.unavailable:
-        return _blocked(states, ActionKind.DELETE, "primitive_not_installed", states.unavailable)
+        return _blocked(states, ActionKind.DELETE, states.unavailable_reason, states.unavailable)
     if actual is None:
         return Action(ActionKind.DELETE, resource, ALREADY_GONE, "only the inventory still has it")
+    refused = _refused(states.changes)
+    if refused and actual.owner is None:
+        return _blocked(states, ActionKind.DELETE, "refused", refused)
     if actual.owner is None and not options.adopt:
         return _blocked(states, ActionKind.DELETE, "not_owned", f"it has lost our mark; {ADOPT_HINT}")
     if actual.owner is not None and actual.owner != owner_of(resource):

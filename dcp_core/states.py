@@ -13,7 +13,14 @@ import attrs
 from dcp_core.context import Context
 from dcp_core.errors import PluginLoadError, StalePlanError, UnknownKindError
 from dcp_core.model import Action, ActionKind, Resource, ResourceKey, State
-from dcp_core.planning import ALREADY_GONE, UNRECORDED, ResourceStates, compare_values, protection_against
+from dcp_core.planning import (
+    ALREADY_GONE,
+    NOT_INSTALLED,
+    UNRECORDED,
+    ResourceStates,
+    compare_values,
+    protection_against,
+)
 from dcp_core.records import InventoryEntry, Preview
 from dcp_core.registry import Registry
 
@@ -22,6 +29,7 @@ from dcp_core.registry import Registry
 class _Read:
     states: Mapping[ResourceKey, State | None]
     unavailable: str | None = None
+    reason: str = NOT_INSTALLED
 
 
 def read_states(
@@ -65,7 +73,7 @@ def read_actual(resources: Iterable[Resource], registry: Registry, ctx: Context)
         try:
             found = registry.primitive(kind, "get_actual_states", resources=tuple(by_kind[kind].values()), ctx=ctx)
         except (UnknownKindError, PluginLoadError) as error:
-            return _Read({}, error.message)
+            return _Read({}, error.message, error.reason if isinstance(error, UnknownKindError) else NOT_INSTALLED)
         return _Read(found)
 
     if len(by_kind) < 2:
@@ -164,7 +172,7 @@ def _wanted_row(
         # Nobody here can tell what there is. Of what was never made, what is wanted can be shown all the same.
         desired = State(resource.spec)
         changes = compare_values(resource.spec, {}) if entry is None else ()
-        return ResourceStates(resource, desired, None, entry, changes, read.unavailable)
+        return ResourceStates(resource, desired, None, entry, changes, read.unavailable, read.reason)
     desired = registry.primitive(resource.kind, "get_desired_state", resource=resource, ctx=ctx)
     actual = read.states.get(resource.key)
     changes = registry.primitive(resource.kind, "compare", resource=resource, desired=desired, actual=actual)
@@ -179,4 +187,4 @@ def _unwanted_row(entry: InventoryEntry, read: _Read, registry: Registry) -> Res
         changes = registry.primitive(resource.kind, "compare", resource=resource, desired=None, actual=actual)
         # A deletion is not a field-by-field matter: only what it loses is of interest.
         changes = tuple(change for change in changes if change.why)
-    return ResourceStates(resource, None, actual, entry, changes, read.unavailable)
+    return ResourceStates(resource, None, actual, entry, changes, read.unavailable, read.reason)

@@ -22,6 +22,7 @@ import attrs
 
 from dcp_core.drift import DEFAULT, DriftPolicy
 from dcp_core.model import Action, ActionKind, FieldChange, ResourceKey
+from dcp_core.planning import NOT_CONFIGURED, NOT_INSTALLED
 from dcp_core.records import InventoryEntry
 from dcp_graph_runner.controller.conditions import ConditionStatus
 
@@ -85,7 +86,7 @@ def _judge(
 ) -> Verdict:
     if action.kind is ActionKind.NOOP:
         return IN_SYNC
-    if action.reason == "primitive_not_installed":
+    if action.reason in (NOT_INSTALLED, NOT_CONFIGURED):
         return Verdict(ConditionStatus.FAILED, action.reason, action.message)
     if action.desired is None:
         words = "the version in force does not want it any more; the apply that should have deleted it did not end well"

@@ -20,11 +20,11 @@ import attrs
 from dcp_core.context import Context
 from dcp_core.errors import DcpError, PluginLoadError, TransientError, UnknownKindError
 from dcp_core.model import Resource, ResourceKey, State
+from dcp_core.planning import NOT_INSTALLED
 from dcp_core.registry import Registry
 from dcp_graph_runner.controller.pacing import Pace, Trouble
 
 SERVICE_DOWN = "service_down"
-NOT_INSTALLED = "primitive_not_installed"
 _HALVINGS_AT_MOST = 40
 
 
@@ -98,7 +98,8 @@ class KindReader:
         failures = 1 if self.trouble is None else self.trouble.failures + 1
         after_s = error.retry_after_s if isinstance(error, TransientError) else None
         self._is_down = not isinstance(error, (UnknownKindError, PluginLoadError))
-        code = error.code if self._is_down else NOT_INSTALLED
+        reason = error.reason if isinstance(error, UnknownKindError) else NOT_INSTALLED
+        code = error.code if self._is_down else reason
         code = SERVICE_DOWN if isinstance(error, TransientError) else code
         self.trouble = Trouble(failures, self.pace.next_try(now, failures, after_s), code, str(error))
 

@@ -17,6 +17,7 @@ _NEEDS = {
     "refused": "another manifest, or what is said of it above",
     "owned_by_other": "another name, or its owner to give it up",
     "primitive_not_installed": "its primitive installed",
+    "not_configured": "its service in dcp.toml, as is said above",
 }
 
 

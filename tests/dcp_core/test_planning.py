@@ -69,6 +69,8 @@ RULES = [
     (wanted(actual=None), NOTHING, "blocked", "not_owned", "adopt", False),
     (wanted(UPDATE, actual=None), ADOPT, "adopt", "adopted", None, False),
     (wanted(actual=None), ADOPT, "adopt", "adopted", None, False),
+    (wanted(REFUSED, actual=None), NOTHING, "blocked", "refused", "adopt", False),
+    (wanted(REFUSED, actual=None), ADOPT, "blocked", "refused", "adopt", False),
     (wanted(actual=THEIRS), NOTHING, "blocked", "owned_by_other", "adopt", False),
     (wanted(actual=THEIRS), ADOPT, "blocked", "owned_by_other", "adopt", False),
     (wanted(LOSES, actual=None), ADOPT, "blocked", "destructive", "adopt", True),
@@ -96,6 +98,7 @@ RULES = [
     (unwanted(actual="absent", protected=True), NOTHING, "delete", "already_gone", None, False),
     (unwanted(actual=None), NOTHING, "blocked", "not_owned", "delete", False),
     (unwanted(actual=None), ADOPT, "delete", "unwanted", None, False),
+    (unwanted(REFUSED, actual=None), NOTHING, "blocked", "refused", "delete", False),
     (unwanted(actual=THEIRS), ADOPT, "blocked", "owned_by_other", "delete", False),
     (unwanted(LOSES), NOTHING, "blocked", "destructive", "delete", True),
     (unwanted(LOSES), DESTROY, "delete", "unwanted", None, True),
@@ -122,6 +125,13 @@ def test_what_no_primitive_manages_is_blocked(states: ResourceStates) -> None:
     action = plan(gone, DESTROY)
     assert (action.kind, action.reason) == (ActionKind.BLOCKED, "primitive_not_installed")
     assert action.message == "the primitive is not installed"
+
+
+@pytest.mark.parametrize("states", [wanted(actual="absent"), unwanted()])
+def test_what_a_primitive_without_a_service_manages_is_blocked_for_that_reason(states: ResourceStates) -> None:
+    away = ResourceStates(states.resource, states.desired, None, states.entry, (), "no broker", "not_configured")
+    action = plan(away, DESTROY)
+    assert (action.kind, action.reason, action.message) == (ActionKind.BLOCKED, "not_configured", "no broker")
 
 
 def test_blocked_actions_say_what_to_do() -> None:

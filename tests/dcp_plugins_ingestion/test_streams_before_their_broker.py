@@ -139,7 +139,7 @@ def test_destroying_takes_away_what_was_made(dcp: ControlPlane, project: Project
 def test_the_command_line_says_it_all(project: Project) -> None:
     planned = project.pretzel("gr-ingestion", "plan", MANIFEST)
     assert planned.status == 0
-    for line in ("BLOCKED_TOPIC", NO_BROKER, "CREATE_JOB", "will be skipped", "partitions: 6"):
+    for line in ("BLOCKED_TOPIC", "(not configured)", NO_BROKER, "CREATE_JOB", "will be skipped", "partitions: 6"):
         assert line in planned.out
     answer = project.pretzel("apply", "manifests", "-o", "json")
     assert answer.status == 1

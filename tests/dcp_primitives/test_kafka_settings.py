@@ -45,7 +45,7 @@ def test_without_a_broker_it_says_what_to_set(ctx: Context) -> None:
     with pytest.raises(BrokerMissingError, match=r"set bootstrap_servers in \[kafka\]") as missing:
         KafkaTopicPrimitive().get_actual_states((resource_of("views"),), ctx)
     assert isinstance(missing.value, UnknownKindError), "so that a plan shows it as BLOCKED and goes on"
-    assert missing.value.code == "kafka.not_configured"
+    assert (missing.value.code, missing.value.reason) == ("kafka.not_configured", "not_configured")
 
 
 def test_no_secret_is_shown_and_kafkas_client_gets_it(context: Callable[..., Context]) -> None:

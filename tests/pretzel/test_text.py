@@ -186,6 +186,15 @@ def test_what_depends_on_something_blocked_is_marked_and_what_that_needs_is_said
     assert stream.getvalue().endswith("Next: pretzel apply x\n")
 
 
+def test_what_has_no_service_needs_its_settings() -> None:
+    where, stream = screen(terminal=False)
+    render_plan(
+        where, plan_of(blocked("not_configured", "set bootstrap_servers in [kafka]")), next_step="pretzel apply x"
+    )
+    assert "table  (not configured)\n" in stream.getvalue()
+    assert stream.getvalue().endswith("  table needs its service in dcp.toml, as is said above\n")
+
+
 def test_what_goes_waits_for_what_depends_on_it_and_a_kept_table_holds_up_nothing() -> None:
     table = attrs.evolve(action(ActionKind.DELETE, "table"), desired=None)
     job = attrs.evolve(depending(ActionKind.BLOCKED, "job", table), desired=None, reason="protected")
