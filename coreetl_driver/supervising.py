@@ -195,7 +195,8 @@ class Supervisor:
             if outcome is None or (live.handed_over and outcome.status is not ExecutionStatus.SUCCEEDED):
                 return
             if outcome.status is ExecutionStatus.FAILED and self._record.stop_requested(execution_id):
-                outcome = Outcome(ExecutionStatus.CANCELLED)
+                told = outcome.error if live.task.spec.kind == "stream" else None  # of others it is the stop itself
+                outcome = Outcome(ExecutionStatus.CANCELLED, outcome.rows_written, told)
             _keep_log(live)
             self._record.finish(execution_id, _counted(outcome, live))
         except Exception as error:  # an execution must not stay RUNNING for ever because of a bug here

@@ -122,7 +122,7 @@ class LocalAttempt(WorkerAttempt):
             rows = self._endpoint.rows_of_stream(self._issued.grant)
         except Exception:  # a catalog that is away is no reason to leave the outcome open
             _LOG.exception("how many rows execution %s wrote cannot be found out", self._issued.grant.execution_id)
-        if status is not ExecutionStatus.FAILED:
+        if status is not ExecutionStatus.FAILED and error is None:
             return Outcome(status, rows)
         told = error or "the worker gave no reason"
         denied = [denial for denial in dict.fromkeys(self._issued.denials) if denial not in told]

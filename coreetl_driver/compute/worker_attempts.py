@@ -74,7 +74,7 @@ class WorkerAttempt(ABC):
             except WorkerDied as death:
                 return self._end(str(death))
             if not answer["ok"]:
-                return self._end(answer["error"])
+                return self._end(answer["error"], has_said=True)
             if self._opened:
                 self._is_stopping = self._is_stopping or bool(answer.get("stopped"))  # by whoever asked the process
                 return self._end(None, answer.get("rows"), is_done=True)
@@ -93,12 +93,16 @@ class WorkerAttempt(ABC):
             self.process.kill()
             self._end(None)
 
-    def _end(self, error: str | None, rows: int | None = None, *, is_done: bool = False) -> Outcome:
+    def _end(
+        self, error: str | None, rows: int | None = None, *, is_done: bool = False, has_said: bool = False
+    ) -> Outcome:
         with self._ending:
             if self._outcome is None:
                 status = ExecutionStatus.SUCCEEDED if is_done else ExecutionStatus.FAILED
                 if self._is_stopping and (not is_done or self._is_stream):
-                    status, error = ExecutionStatus.CANCELLED, None
+                    status = ExecutionStatus.CANCELLED
+                    if not (self._is_stream and has_said):  # anything else may be the stop itself
+                        error = None
                 self._outcome = self._judge(error, rows, status)
                 self.process.kill()  # whatever it still does is for nobody
                 shutil.rmtree(self._scratch, ignore_errors=True)
@@ -109,7 +113,7 @@ class WorkerAttempt(ABC):
         """The outcome.
 
         Args:
-            error: Why the worker, or its job, failed.
+            error: Why the worker, or its job, failed; of a stream also while it was stopped.
             rows: How many it says that it wrote, where it counted them.
             status: As far as the worker's answer goes: SUCCEEDED, FAILED, or CANCELLED when it was stopped before.
 
