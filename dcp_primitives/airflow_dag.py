@@ -78,9 +78,9 @@ class AirflowDagPrimitive(Primitive):
 
     def compare(self, resource: Resource, desired: State | None, actual: State | None) -> tuple[FieldChange, ...]:
         """Field by field; when only the text differs, what happened to it in words; and what Airflow is behind with."""
+        airflow = () if actual is None else changes_in_airflow(resource, desired, actual)
         if desired is None:
-            return ()
-        airflow = () if actual is None else changes_in_airflow(resource, actual)
+            return airflow
         if actual is not None and not actual.values and airflow:
             return airflow
         changes = planning.compare_values(desired.values, actual.values if actual else {})
@@ -122,6 +122,9 @@ class AirflowDagPrimitive(Primitive):
             raise ConflictError(
                 f"{place.describe(resource.name)} was changed by somebody else meanwhile", hint="plan again"
             )
+        for change in changes_in_airflow(resource, desired, actual):
+            if change.why:
+                ctx.log.warning("DAG %s: %s", resource.name, change.why)
         _deploy(place, resource, ctx)
 
     def delete(self, resource: Resource, ctx: Context) -> None:

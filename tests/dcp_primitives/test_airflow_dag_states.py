@@ -161,20 +161,49 @@ def test_a_dag_whose_file_is_gone_is_there_until_airflow_has_forgotten_it(world:
 
 def test_a_name_that_airflow_has_from_elsewhere_is_not_taken(world: World, resource: Resource) -> None:
     world.dag = {**row(DAG, None, relative_fileloc="theirs.py"), "tags": []}
-    assert world.action(resource) == ("blocked", "not_owned")
+    assert world.action(resource) == ("blocked", "refused"), "--adopt would not help, and is not advised"
     state, desired = world.state(resource), PRIMITIVE.get_desired_state(resource, world.ctx)
     (change,) = PRIMITIVE.compare(resource, desired, state)
     assert (change.effect, change.why) == (
         Effect.REFUSED,
-        "Airflow has a DAG of this name from theirs.py in the bundle dags-folder, which was not deployed from here",
+        "Airflow has a DAG of this name from theirs.py in the bundle dags-folder, which was not deployed from here: "
+        "remove it there, or use another name",
     )
     with pytest.raises(ConflictError, match=r"from theirs\.py in the bundle dags-folder"):
         PRIMITIVE.create(resource, desired, world.ctx)
     assert not (world.ctx.settings.root / ".dcp" / "dags" / f"{DAG}.py").exists()
-    world.dag = row(DAG, "v1", bundle_name="another")
-    assert world.action(resource) == ("blocked", "not_owned")
     world.dag = {**row(DAG, None, is_stale=True), "tags": []}
     assert world.action(resource)[0] == "create", "nobody goes by it any more"
+
+
+def test_of_what_an_earlier_place_still_gives_to_airflow_the_way_out_is_said(world: World, resource: Resource) -> None:
+    """Deployed to a folder, now to a repository: Airflow reads the old files until somebody removes them."""
+    world.dag = row(DAG, "v1", bundle_name="another")
+    assert world.action(resource) == ("blocked", "refused")
+    assert world.action(resource, is_wanted=False) == ("blocked", "refused")
+    (change,) = PRIMITIVE.compare(resource, PRIMITIVE.get_desired_state(resource, world.ctx), world.state(resource))
+    assert change.why is not None
+    assert f"from {DAG}.py in the bundle another, with DCP's tags" in change.why
+    assert "remove it there, and apply when Airflow counts it as gone" in change.why
+    world.dag = row(DAG, "v1", bundle_name="another", is_stale=True)
+    assert world.action(resource) == ("update", "changed")
+
+
+def test_a_version_that_airflow_has_read_from_nowhere_is_warned_of(
+    world: World, resource: Resource, caplog: pytest.LogCaptureFixture
+) -> None:
+    """``dags_folder`` may be a folder that no Airflow reads: its verdict would come from another file."""
+    desired = PRIMITIVE.get_desired_state(resource, world.ctx)
+    version = version_of(str(desired.values[DIGEST]))
+    for dag, is_told in [(row(DAG, version), True), (row(DAG, version, is_stale=True), False), (row(DAG, "v0"), False)]:
+        world.dag = dag
+        actual = world.state(resource)
+        (change,) = PRIMITIVE.compare(resource, desired, actual)
+        assert ("another place than dags_folder" in (change.why or "")) is is_told
+        if is_told and actual is not None:
+            PRIMITIVE.update(resource, desired, actual, world.ctx)
+            assert "another place than dags_folder" in caplog.text
+            (world.ctx.settings.root / ".dcp" / "dags" / f"{DAG}.py").unlink()
 
 
 def test_a_dag_that_was_once_read_without_its_tags_is_deployed_again(world: World, resource: Resource) -> None:

@@ -14,7 +14,7 @@ from dcp_core.model import Effect, FieldChange, Resource, ResourceKey, State
 from dcp_core.planning import owner_of
 from dcp_primitives.airflow.deploying import Deployed
 from dcp_primitives.airflow.layouts import Layout
-from dcp_primitives.airflow.rendering import owner_in, state_of, version_of
+from dcp_primitives.airflow.rendering import DIGEST, owner_in, state_of, version_of
 from dcp_primitives.airflow.service.airflow import AirflowService
 from dcp_primitives.airflow.service.following import is_elsewhere, scheduled, version_deployed
 from dcp_primitives.airflow.service.opening import expected_of, settings_of
@@ -23,9 +23,11 @@ from dcp_primitives.airflow.service.reading import Expected, Reading, read
 BEHIND = "airflow"
 """In a state's ``info``: why Airflow does not go by what is deployed, in words."""
 GONE = "gone"
-"""In a state's ``info``: the file is gone, and Airflow still has the DAG."""
+"""In a state's ``info``: the file is gone, and Airflow still has the DAG; the version where Airflow goes by it still."""
 ELSEWHERE = "elsewhere"
-"""In a state's ``info``: where Airflow has a DAG of this name from that we did not deploy."""
+"""In a state's ``info``: where Airflow has a DAG of this name from that is not where we deploy to."""
+MOVED = "moved"
+"""In a state's ``info``: whether what is elsewhere carries DCP's tags."""
 
 
 def states_with(
@@ -70,15 +72,41 @@ def revisions_with(
     return {each.key: tokens[each.name] for each in resources if each.name in there}
 
 
-def changes_in_airflow(resource: Resource, actual: State) -> tuple[FieldChange, ...]:
-    """What is to be done about Airflow's part."""
-    elsewhere, behind = actual.info.get(ELSEWHERE), actual.info.get(BEHIND)
+def changes_in_airflow(resource: Resource, desired: State | None, actual: State) -> tuple[FieldChange, ...]:
+    """What is to be done about Airflow's part; ``desired`` is None when the DAG is not wanted any more."""
+    elsewhere = actual.info.get(ELSEWHERE)
     if elsewhere:
-        why = f"Airflow has a DAG of this name from {elsewhere}, which was not deployed from here"
+        why = _why_not(str(elsewhere), has_moved=bool(actual.info.get(MOVED)))
         return (FieldChange("dag_id", elsewhere, resource.name, Effect.REFUSED, why),)
+    if desired is None:
+        return ()
     if actual.info.get(GONE):
-        return (FieldChange("file", "gone", "deployed"),)
+        return (FieldChange("file", "gone", "deployed", why=_doubt(desired, actual)),)
+    behind = actual.info.get(BEHIND)
     return (FieldChange("airflow", behind, "reads what is deployed"),) if behind else ()
+
+
+def _why_not(elsewhere: str, *, has_moved: bool) -> str:
+    """Why the name is not free, and what frees it."""
+    if has_moved:
+        return (
+            f"Airflow reads a DAG of this name from {elsewhere}, with DCP's tags: an earlier place of [airflow], or "
+            "another project's; remove it there, and apply when Airflow counts it as gone; or set bundle to that place"
+        )
+    return (
+        f"Airflow has a DAG of this name from {elsewhere}, which was not deployed from here: remove it there, or use "
+        "another name"
+    )
+
+
+def _doubt(desired: State, actual: State) -> str | None:
+    """Airflow goes by this very version, and it is not where we deploy to: no wait would tell a wrong folder."""
+    if actual.info[GONE] != version_of(str(desired.values[DIGEST])):
+        return None
+    return (
+        "Airflow has read this very version, which is not there: unless it was deleted just now, Airflow reads another "
+        "place than dags_folder (or repository) in [airflow]"
+    )
 
 
 def _state(service: AirflowService, resource: Resource, deployed: State | None, reading: Reading) -> State | None:
@@ -97,7 +125,7 @@ def _left_over(service: AirflowService, resource: Resource, reading: Reading) ->
         return None
     token = _token(None, reading)
     if is_elsewhere(view, reading.expected):
-        return State({}, None, token, {ELSEWHERE: f"{view.file} in the bundle {view.bundle}"})
+        return State({}, None, token, {ELSEWHERE: f"{view.file} in the bundle {view.bundle}", MOVED: view.is_ours})
     if not view.is_ours:
         return None
     # A loader says nothing of a single DAG; its tags do, nearly as well.
@@ -106,7 +134,7 @@ def _left_over(service: AirflowService, resource: Resource, reading: Reading) ->
         owner = mine
     if view.is_stale and owner != mine:
         return None
-    return State({}, owner, token, {GONE: True})
+    return State({}, owner, token, {GONE: True if view.is_stale else view.version or True})
 
 
 def _token(revision: str | None, reading: Reading) -> str:
