@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from pretzel.session import Session
 
 _HERE = "pretzel.commands.ops"
-_OUTLIVING = ("airflow_dag",)
-"""Primitives whose executions are elsewhere, and go on without this process."""
 _REPROCESS = ("none", "failed", "completed")
 
 
@@ -70,7 +68,7 @@ def _start(session: Session, manifest: str, param: tuple[str, ...], wait: bool, 
     from pretzel.commands.running import parameters
 
     environment, id = _target(session, manifest)
-    waits = wait if primitive in _OUTLIVING else _waits(session, wait)
+    waits = wait if _is_elsewhere(session, environment, id, primitive) else _waits(session, wait)
     request = StartRequest(environment, id, parameters(param), waits, key, primitive)
     with session.progress:
         answer = session.call(START, request)
@@ -184,6 +182,14 @@ def _unlock(session: Session, manifest: str, force: bool) -> int:
 def _target(session: Session, manifest: str) -> tuple[str, str]:
     """The environment, and the manifest's id."""
     return session.environment.name, session.manifest_id(manifest)
+
+
+def _is_elsewhere(session: Session, environment: str, id: str, primitive: str) -> bool:
+    """Whether what is started is none of the driver's in this process: what a run does not start, as a DAG."""
+    if not primitive or not session.has_driver:
+        return False
+    resources = [entry.resource for entry in session.local.store.inventory(environment, [id])]
+    return not any(each.runnable for each in resources if each.kind == primitive)
 
 
 def _waits(session: Session, wait: bool) -> bool:

@@ -32,6 +32,7 @@ def test_a_primitive_that_starts_nothing_says_so_and_one_that_is_not_there_is_to
     made = site()
     table = made.ops("start", ID, "--primitive", "iceberg_table")
     assert (table.status, table.document["error"]["message"]) == (1, "a table cannot be started")
+    assert "lives in this process" not in table.err, "no run starts it in the driver"
     assert made.audit("start")[-1][0] == "FAILED"
     unknown = made.ops("start", ID, "--primitive", "coreetl_jobs")
     assert unknown.status == 1
