@@ -130,8 +130,9 @@ def _schemas(manifest: Manifest, findings: list[Diagnostic]) -> Mapping[str, Sch
         if type_ != "PROTOBUF":
             try:
                 json.loads(text)
-            except ValueError as error:
-                message = f'"{each["file"]}" is not JSON, in which {type_} schemas are written: {error}'
+            except (ValueError, RecursionError) as error:
+                why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+                message = f'"{each["file"]}" is not JSON, in which {type_} schemas are written: {why}'
                 findings.append(Diagnostic(Severity.ERROR, "topic.schema", message, path))
         found[part] = Schema(text, type_, each.get("compatibility"))
     return found

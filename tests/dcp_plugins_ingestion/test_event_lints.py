@@ -151,6 +151,15 @@ def test_a_schema_that_is_no_json_or_not_there_is_refused_at_its_place(stream: W
     assert all(each.line for each in refused.value.diagnostics)
 
 
+def test_a_schema_that_is_nested_too_deeply_is_refused_at_its_place(stream: Workbench) -> None:
+    with_schema(stream, "[" * 100_000)
+    with pytest.raises(InvalidManifestError) as refused:
+        stream.plan()
+    (told,) = refused.value.diagnostics
+    assert told.code == "topic.schema"
+    assert told.message.endswith("in which JSON schemas are written: it is nested too deeply")
+
+
 def test_values_of_another_format_than_the_stream_reads_are_refused(stream: Workbench) -> None:
     with_schema(stream, "{}")
     stream.replace("compatibility: BACKWARD", "type: AVRO")
