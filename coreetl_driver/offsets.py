@@ -1,7 +1,8 @@
 """How far a stream has come: kept in the summary of the snapshot that holds the rows of its messages.
 
 So offsets and rows are one commit, and a rollback of the table takes the offsets along. Each of a stream's two tables
-has offsets of its own: those of the dead letters say which messages are among them already.
+has offsets of its own: those of the dead letters say which messages are among them already. Each commit carries the
+offsets of the topics that the table was filled from before along, so that they outlive the snapshots that said them.
 
 Must not import pyiceberg, pyarrow or the job program: both ends of the catalog endpoint use it.
 
@@ -11,14 +12,16 @@ Source: Iceberg table specification, "Snapshots", "Optional Snapshot Summary Fie
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from attrs import frozen
 
 from coreetl_driver import cursors
 
-OFFSETS = "coreetl.offsets"  # JSON: {"cluster", "topic", "topic_id", "next"}; next: partition to offset, as text
+# JSON: {"cluster", "topic", "topic_id", "next", "others"}; next: partition to offset, as text; others: the same,
+# of other topics.
+OFFSETS = "coreetl.offsets"
 
 
 @frozen
@@ -41,14 +44,15 @@ class Offsets:
 
     def is_of(self, summary: Mapping[str, str]) -> bool:
         """Whether a commit with this summary says the same."""
-        found = _read(self.snapshot_id, summary)
-        return found == self
+        return _of(self.snapshot_id, json.loads(summary[OFFSETS])) == self
 
 
-def marks(cluster: str, topic: str, topic_id: str, following: Mapping[int, int], rows: int) -> dict[str, str]:
-    """The summary entries of a commit of ``rows`` rows."""
-    next_ = {str(partition): offset for partition, offset in sorted(following.items())}
-    document = {"cluster": cluster, "topic": topic, "topic_id": topic_id, "next": next_}
+def marks(
+    cluster: str, topic: str, topic_id: str, following: Mapping[int, int], rows: int, others: Iterable[Offsets] = ()
+) -> dict[str, str]:
+    """The summary entries of a commit of ``rows`` rows; ``others`` are of other topics, and go along."""
+    carried = [_document(each.cluster, each.topic, each.topic_id, each.next) for each in others if each.topic != topic]
+    document = {**_document(cluster, topic, topic_id, following), **({"others": carried} if carried else {})}
     return {OFFSETS: json.dumps(document, separators=(",", ":")), cursors.ROWS: str(rows)}
 
 
@@ -59,18 +63,33 @@ def last_offsets(metadata: Mapping[str, Any], topic: str | None = None) -> Offse
         metadata: Of the table, as JSON.
         topic: Only those of this topic, whatever the table was filled from since.
     """
+    return next((found for found in _said(metadata) if topic in (None, found.topic)), None)
+
+
+def offsets_by_topic(metadata: Mapping[str, Any]) -> dict[str, Offsets]:
+    """The nearest offsets of each topic that a table was filled from."""
+    nearest: dict[str, Offsets] = {}
+    for found in _said(metadata):
+        nearest.setdefault(found.topic, found)
+    return nearest
+
+
+def _said(metadata: Mapping[str, Any]) -> Iterator[Offsets]:
     for snapshot_id, summary in _ancestors(metadata):
         if OFFSETS in summary:
-            found = _read(snapshot_id, summary)
-            if topic in (None, found.topic):
-                return found
-    return None
+            document = json.loads(summary[OFFSETS])
+            for each in (document, *document.get("others", ())):
+                yield _of(snapshot_id, each)
 
 
-def _read(snapshot_id: int, summary: Mapping[str, str]) -> Offsets:
-    found = json.loads(summary[OFFSETS])
-    following = {int(partition): int(offset) for partition, offset in found["next"].items()}
-    return Offsets(snapshot_id, found["cluster"], found["topic"], found["topic_id"], following)
+def _document(cluster: str, topic: str, topic_id: str, following: Mapping[int, int]) -> dict[str, Any]:
+    next_ = {str(partition): offset for partition, offset in sorted(following.items())}
+    return {"cluster": cluster, "topic": topic, "topic_id": topic_id, "next": next_}
+
+
+def _of(snapshot_id: int, document: Mapping[str, Any]) -> Offsets:
+    following = {int(partition): int(offset) for partition, offset in document["next"].items()}
+    return Offsets(snapshot_id, document["cluster"], document["topic"], document["topic_id"], following)
 
 
 def _ancestors(metadata: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, str]]]:

@@ -262,10 +262,10 @@ class _Run:
     def _commit(self, batch: _Batch, identity: TopicIdentity, following: Mapping[int, int]) -> None:
         of = (identity.cluster, self._source.topic, identity.topic_id, following)
         if batch.letters:
-            self._letters.add(batch.letters, offsets.marks(*of, len(batch.letters)))
+            self._letters.add(batch.letters, offsets.marks(*of, len(batch.letters), self._letters.others))
             self._dead += len(batch.letters)
             self._known_letters = dict(following)
-        self._table.add(batch.rows, offsets.marks(*of, len(batch.rows)))
+        self._table.add(batch.rows, offsets.marks(*of, len(batch.rows), self._table.others))
         self._rows += len(batch.rows)
         self._log(
             f"committed {len(batch.rows)} rows and {len(batch.letters)} dead letters of {batch.messages} messages"

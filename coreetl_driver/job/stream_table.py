@@ -17,7 +17,7 @@ from coreetl_driver.job.output import conform
 from coreetl_driver.job.session import Session, quoted
 from coreetl_driver.job.sink import write
 from coreetl_driver.job.sink_table import has_rows, table_metadata
-from coreetl_driver.offsets import Offsets, last_offsets
+from coreetl_driver.offsets import Offsets, last_offsets, offsets_by_topic
 from coreetl_driver.sources import ReadColumn
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class StreamTable:
         columns: Of the rows.
         following: By partition, the first offset whose message is not in it yet, as far as it is known.
         offsets: Of this topic, as the table had them when it was looked at.
+        others: Of other topics that it was filled from, likewise; each commit has to carry them along.
         has_unknown_rows: Whether it had rows then, and offsets of no topic at all.
     """
 
@@ -59,6 +60,7 @@ class StreamTable:
     note: Note
     log: Log
     offsets: Offsets | None = None
+    others: Sequence[Offsets] = ()
     has_unknown_rows: bool = False
     _newest: Offsets | None = None
     _commits: int = 0
@@ -77,7 +79,9 @@ class StreamTable:
         metadata = table_metadata(self.sink, self.catalogs)
         if metadata is None:
             raise JobError(f"table {self.name} does not exist (apply first)")
-        self._newest, self.offsets = last_offsets(metadata), last_offsets(metadata, self.topic)
+        self._newest, by_topic = last_offsets(metadata), offsets_by_topic(metadata)
+        self.offsets = by_topic.pop(self.topic, None)
+        self.others = tuple(by_topic.values())
         self.has_unknown_rows = self._newest is None and has_rows(metadata)
 
     def check_columns(self) -> None:

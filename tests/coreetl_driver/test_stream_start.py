@@ -6,7 +6,7 @@ import pytest
 
 from coreetl_driver.job.engine_errors import JobError
 from coreetl_driver.job.stream_start import starting_offsets
-from coreetl_driver.offsets import OFFSETS, Offsets, last_offsets, marks
+from coreetl_driver.offsets import OFFSETS, Offsets, last_offsets, marks, offsets_by_topic
 from coreetl_driver.sources.topic import TopicIdentity
 
 NOW = TopicIdentity("c1", "t1", (0, 1))
@@ -104,3 +104,15 @@ def test_a_stream_that_comes_back_to_a_topic_goes_on_with_that_topics_offsets() 
     assert found is not None
     assert (found.snapshot_id, found.next) == (1, {0: 1})
     assert OFFSETS in history[0][2]
+
+
+def test_the_offsets_of_an_earlier_topic_outlive_the_snapshot_that_said_them() -> None:
+    history: tuple[tuple[int, int | None, dict[str, str]], ...]
+    history = ((1, None, marks("c", "views", "t", {0: 1, 10: 7}, 1)),)
+    for snapshot in (2, 3):
+        others = offsets_by_topic(metadata(snapshot - 1, *history)).values()
+        history = (*history, (snapshot, snapshot - 1, marks("c", "other", "u", {0: snapshot}, 1, others)))
+    kept = metadata(3, history[-1])  # the others have expired
+    assert last_offsets(kept) == Offsets(3, "c", "other", "u", {0: 3})
+    assert last_offsets(kept, "views") == Offsets(3, "c", "views", "t", {0: 1, 10: 7})
+    assert history[-1][2][OFFSETS].count('"other"') == 1
