@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from coreetl_driver import macros
 from coreetl_driver.api import JobSpec, SinkMode
 from coreetl_driver.column_types import parse_engine_type
-from coreetl_driver.compute.routing import SIZES
+from coreetl_driver.compute.routing import KINDS, SIZES
 from coreetl_driver.extract_specs import check_extract, chosen_extract_parameters
 from coreetl_driver.job_sources import SourceTable, SourceTopic
 from coreetl_driver.kafka_settings import broker_to_read
@@ -26,7 +26,6 @@ from dcp_core.settings import Settings
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 _CATALOG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,199}")
 _TABLE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)+")
-KINDS = ("query", "extract", "stream")
 
 
 def check_names(job_id: str, environment: str) -> None:
