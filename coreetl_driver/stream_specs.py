@@ -19,6 +19,7 @@ FORMATS = ("json",)
 MAX_CHECKPOINT_S = 24 * 3600
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _TABLE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)+")
+_COMMITTED = re.compile(r"^\S+ committed [0-9]+ rows and ([0-9]+) dead letters of [0-9]+ messages$", re.MULTILINE)
 _READABLE = (
     "boolean", "tinyint", "smallint", "int", "long", "float", "double", "decimal", "string", "date", "timestamptz",
     "timestamp_ntz",
@@ -90,6 +91,16 @@ def chosen_stream_parameters(given: Mapping[str, str]) -> dict[str, str]:
 def is_continuous(params: Mapping[str, str]) -> bool:
     """Whether a run of a stream with these parameters goes on until it is stopped."""
     return params.get(CONTINUOUS) == "true"
+
+
+def committed(rows: int, dead_letters: int, messages: int) -> str:
+    """What a stream logs of each of its commits."""
+    return f"committed {rows} rows and {dead_letters} dead letters of {messages} messages"
+
+
+def dead_letters_in(log: str) -> int:
+    """How many a stream has committed, as the log of its execution says."""
+    return sum(int(each) for each in _COMMITTED.findall(log))
 
 
 def _is_readable(of: ColumnType) -> bool:

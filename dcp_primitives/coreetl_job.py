@@ -236,7 +236,9 @@ class CoreetlJobPrimitive(Primitive):
         """
         how: How = {"params": params, "idempotency_key": idempotency_key, "user": ctx.user}
         execution = run_with_tokens(driver_of(ctx), ctx.credentials, resource.name, resource.environment, **how)
-        return job_executions.execution_of(resource, execution)
+        begun = job_executions.execution_of(resource, execution)
+        _dead_letters(ctx).started(resource, begun)
+        return begun
 
     def stop(self, resource: Resource, ctx: Context) -> tuple[Execution, ...]:
         """Stop all that runs of the job and wait for it; the table is as before or as after, never between."""
@@ -259,10 +261,13 @@ class CoreetlJobPrimitive(Primitive):
             return None
         if execution_id is None:
             return job_executions.running(resource, driver_of(ctx))
+        driver = driver_of(ctx)
         try:
-            return job_executions.with_params(resource, driver_of(ctx).get_execution(execution_id))
+            found = job_executions.with_params(resource, driver.get_execution(execution_id))
         except NotFoundError:
             return None
+        _dead_letters(ctx).tell(resource, found, driver, ctx)
+        return found
 
     def get_executions(self, resource: Resource, limit: int, before: str | None, ctx: Context) -> tuple[Execution, ...]:
         """Those that a DAG or anybody else has started too; of the newest thousand.
@@ -283,6 +288,10 @@ class CoreetlJobPrimitive(Primitive):
         if was_never_used(ctx):
             raise NotFoundError(f"{resource.name} has no execution {execution_id}")
         return job_executions.logs(resource, execution_id, driver_of(ctx))
+
+
+def _dead_letters(ctx: Context) -> job_executions.DeadLetters:
+    return ctx.shared("coreetl.dead_letters", job_executions.DeadLetters)
 
 
 def _job(resource: Resource) -> CoreetlJob:

@@ -5,12 +5,16 @@ Source: design.md section 10.
 
 from __future__ import annotations
 
-from attrs import evolve
+from collections.abc import Mapping
+from typing import cast
+
+from attrs import define, evolve, field
 
 from coreetl_driver import api
 from coreetl_driver.macros import resolve_all
-from coreetl_driver.stream_specs import is_continuous
-from dcp_core.errors import NotFoundError
+from coreetl_driver.stream_specs import dead_letters_in, is_continuous
+from dcp_core.context import Context
+from dcp_core.errors import DcpError, NotFoundError
 from dcp_core.intervals import Interval
 from dcp_core.model import PRODUCTION, Resource
 from dcp_core.records import Execution, ExecutionStatus
@@ -41,6 +45,33 @@ def execution_of(resource: Resource, execution: api.Execution) -> Execution:
 def with_params(resource: Resource, execution: api.Execution) -> Execution:
     """One with all that it runs with, defaults included."""
     return evolve(execution_of(resource, execution), params=execution.params)
+
+
+@define
+class DeadLetters:
+    """Says of a stream that was started here, once it has ended, how many messages it could not read."""
+
+    _started: set[str] = field(factory=set)
+
+    def started(self, resource: Resource, execution: Execution) -> None:
+        """Of anything else than a stream there is nothing to say."""
+        if resource.spec.get("kind") == "stream":
+            self._started.add(execution.id)
+
+    def tell(self, resource: Resource, execution: Execution, driver: api.CoreETLDriver, ctx: Context) -> None:
+        """Once for each; a log that cannot be read says nothing of them, and fails nobody."""
+        if not execution.status.is_final or execution.id not in self._started:
+            return
+        self._started.discard(execution.id)
+        try:
+            count = dead_letters_in(driver.get_logs(execution.id))
+        except DcpError as error:
+            ctx.log.debug("the log of %s cannot be read: %s", execution.id, error)
+            return
+        if count:
+            words = "1 dead letter" if count == 1 else f"{count} dead letters"
+            table = cast(Mapping[str, str], resource.spec["source"])["dead_letter_table"]
+            ctx.log.warning("%s: %s in %s, messages that could not be read", resource.name, words, table)
 
 
 def running(resource: Resource, driver: api.CoreETLDriver) -> Execution | None:

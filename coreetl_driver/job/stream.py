@@ -32,7 +32,7 @@ from coreetl_driver.kafka_settings import KafkaSettings
 from coreetl_driver.sources import ReadColumn
 from coreetl_driver.sources.json_events import UnreadableMessageError, row_of
 from coreetl_driver.sources.topic import TopicIdentity, TopicReader
-from coreetl_driver.stream_specs import ACCEPT_LOSS, FROM_BEGINNING, is_continuous
+from coreetl_driver.stream_specs import ACCEPT_LOSS, FROM_BEGINNING, committed, is_continuous
 from dcp_core.errors import DcpError, TransientError
 from dcp_core.settings import MASK
 
@@ -267,9 +267,7 @@ class _Run:
             self._known_letters = dict(following)
         self._table.add(batch.rows, offsets.marks(*of, len(batch.rows), self._table.others))
         self._rows += len(batch.rows)
-        self._log(
-            f"committed {len(batch.rows)} rows and {len(batch.letters)} dead letters of {batch.messages} messages"
-        )
+        self._log(committed(len(batch.rows), len(batch.letters), batch.messages))
 
 
 def _left(following: Mapping[int, int], goal: Mapping[int, int]) -> int:

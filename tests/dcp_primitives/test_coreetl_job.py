@@ -14,6 +14,7 @@ from attrs import evolve
 from coreetl_driver import Column, SinkMode, SourceTable, SourceTopic
 from coreetl_driver.api import Execution
 from coreetl_driver.api import ExecutionStatus as Status
+from coreetl_driver.stream_specs import committed
 from dcp_core.context import Context, SharedObjects
 from dcp_core.errors import ConflictError, InvalidSpecError, NotFoundError, SettingsError
 from dcp_core.intervals import Interval
@@ -490,6 +491,42 @@ def test_a_continuous_run_of_a_stream_says_that_it_is_endless_and_a_query_may_ca
     resource = job(kind="stream" if source else "query", source=source)
     ran = Execution("e1", JOB, 1, "playground_alice", "local", Status.RUNNING, params={"continuous": continuous})
     assert job_executions.execution_of(resource, ran).is_endless is is_endless
+
+
+class Ended:
+    """A driver whose only execution has ended; fake, since a real one needs a broker."""
+
+    def __init__(self, log: str) -> None:
+        self.log = log
+
+    def get_logs(self, execution_id: str) -> str:
+        return self.log
+
+
+def logged(*letters: int) -> str:
+    return "".join(f"2026-01-01T00:00:00Z {committed(20, each, 20 + each)}\n" for each in letters)
+
+
+@pytest.mark.parametrize(
+    ("log", "told"), [(logged(2, 0), "2 dead letters"), (logged(0, 1), "1 dead letter"), (logged(0), ""), ("", "")]
+)
+def test_who_started_a_stream_is_told_once_how_many_messages_it_could_not_read(
+    job: Any, here: Context, caplog: pytest.LogCaptureFixture, log: str, told: str
+) -> None:
+    resource = job(kind="stream", source=CLICKS, sql="", mode=SinkMode.APPEND)
+    began = job_executions.execution_of(resource, Execution("e1", JOB, 1, "playground_alice", "local", Status.RUNNING))
+    ended = evolve(began, status=ExecutionStatus.SUCCEEDED)
+    letters = job_executions.DeadLetters()
+    driver: Any = Ended(log)
+    with caplog.at_level("WARNING", "dcp"):
+        letters.tell(resource, ended, driver, here)
+        assert caplog.messages == [], "somebody else started it"
+        letters.started(resource, began)
+        letters.tell(resource, began, driver, here)
+        letters.tell(resource, ended, driver, here)
+        letters.tell(resource, ended, driver, here)
+    words = f"{JOB}: {told} in {CLICKS.dead_letter_table}, messages that could not be read"
+    assert caplog.messages == ([words] if told else [])
 
 
 def test_a_job_whose_connection_is_not_configured_is_refused_with_the_nearest(job: Any, shop: Context) -> None:
