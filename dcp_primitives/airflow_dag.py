@@ -26,11 +26,18 @@ from dcp_primitives.airflow.layouts import Layout
 from dcp_primitives.airflow.places import place_of
 from dcp_primitives.airflow.rendering import DIGEST, desired_state, happened_to, render, state_of
 from dcp_primitives.airflow.service.airflow import AirflowService
-from dcp_primitives.airflow.service.following import Following
+from dcp_primitives.airflow.service.following import Following, scheduled
 from dcp_primitives.airflow.service.jobs import end_jobs
 from dcp_primitives.airflow.service.opening import service_of, settings_of
 from dcp_primitives.airflow.service.runs import Runs
-from dcp_primitives.airflow.service.states import GONE, changes_in_airflow, expected_now, revisions_with, states_with
+from dcp_primitives.airflow.service.states import (
+    GONE,
+    changes_in_airflow,
+    expected_now,
+    found_state,
+    revisions_with,
+    states_with,
+)
 from dcp_primitives.airflow.settings import AirflowSettings
 from dcp_primitives.airflow.spec import KIND, AirflowDag, runs_by_itself, values_of
 
@@ -62,8 +69,7 @@ class AirflowDagPrimitive(Primitive):
         found, service = place_of(ctx).read_many(resource.name for resource in resources), service_of(ctx)
         if service is not None:
             return states_with(service, resources, found, ctx)
-        states = {name: None if deployed is None else state_of(deployed) for name, deployed in found.items()}
-        return {resource.key: states[resource.name] for resource in resources}
+        return {each.key: found_state(each, found[each.name]) for each in resources}
 
     def get_revisions(self, resources: Sequence[Resource], ctx: Context) -> Mapping[ResourceKey, str] | None:
         """Of the files, without reading them, and of what Airflow has read.
@@ -83,13 +89,15 @@ class AirflowDagPrimitive(Primitive):
             return airflow
         if actual is not None and not actual.values and airflow:
             return airflow
+        if actual is not None and actual.owner is not None and actual.values.keys() == {DIGEST}:
+            return (_content(actual), *airflow)  # nothing of it can be read
         changes = planning.compare_values(desired.values, actual.values if actual else {})
         fields = tuple(change for change in changes if change.field != DIGEST)
         if actual is None:
             return tuple(change for change in fields if change.desired not in (None, [], {}))
         if fields or not changes:
             return fields + airflow
-        return (FieldChange("content", happened_to(actual), "as the manifest says"), *airflow)
+        return (_content(actual), *airflow)
 
     def create(self, resource: Resource, desired: State, ctx: Context) -> None:
         """Deploy the DAG; with an Airflow to ask, wait until it has read it.
@@ -244,6 +252,10 @@ class AirflowDagPrimitive(Primitive):
         return True
 
 
+def _content(actual: State) -> FieldChange:
+    return FieldChange("content", happened_to(actual), "as the manifest says")
+
+
 def _nobody_to_ask(done: str) -> NotSupportedError:
     return NotSupportedError(
         f"a DAG is {done} through Airflow's REST API, and the settings name none", hint="set url in [airflow]"
@@ -258,9 +270,7 @@ def _values(resource: Resource, ctx: Context) -> dict[str, JsonValue]:
 def _deployed(place: DagPlace, resource: Resource, ctx: Context) -> State | None:
     """What is there, whatever Airflow makes of it."""
     found = place.read(resource.name)
-    if found is None:
-        return None
-    return state_of(found if service_of(ctx) is None else evolve(found, is_paused=False))
+    return found_state(resource, scheduled(found) if found is not None and service_of(ctx) is not None else found)
 
 
 def _deploy(place: DagPlace, resource: Resource, ctx: Context) -> None:
@@ -284,8 +294,12 @@ def _deploy(place: DagPlace, resource: Resource, ctx: Context) -> None:
 
 
 def _switch(place: DagPlace, service: AirflowService, resource: Resource, paused: bool, ctx: Context) -> bool:
-    place.mark_paused(resource.name, paused)
+    # A crash in between, or an Airflow that is away, leaves a mark of what is to be paused, which a plan shows.
+    if paused:
+        place.mark_paused(resource.name, True)
     is_there = service.switch(resource.name, paused=paused)
+    if not paused:
+        place.mark_paused(resource.name, False)
     found = place.read(resource.name)
     if not paused and found is not None:
         standing = render(_values(resource, ctx), owner_of(resource), paused=True, layout=Layout.of(ctx))

@@ -138,6 +138,11 @@ def test_what_was_edited_by_hand_is_shown_as_that_alone(world: World, resource: 
     file = world.ctx.settings.root / ".dcp" / "dags" / f"{DAG}.py"
     file.write_text(file.read_text() + "# by hand\n")
     assert world.words(resource) == [("content", "edited by hand")]
+    world.errors = [problem(f"{DAG}.py", T0, "SyntaxError: invalid syntax")]
+    told = [("content", "edited by hand"), ("airflow", "import error: orders_dag.py: SyntaxError: invalid syntax")]
+    assert world.words(resource) == told
+    file.write_text(file.read_text() + "def broken(:\n")
+    assert world.words(resource) == told, "not twenty fields that look new"
 
 
 def test_a_dag_whose_file_is_gone_is_there_until_airflow_has_forgotten_it(world: World, resource: Resource) -> None:
@@ -251,6 +256,34 @@ def test_a_switch_is_airflows_and_remembered_for_a_dag_that_is_made_again(world:
     assert file.read_text() == before
     assert PRIMITIVE.resume(resource, world.ctx)
     assert not world.dag["is_paused"]
+
+
+def test_what_could_not_be_paused_because_airflow_was_away_is_shown_and_paused_by_the_next_apply(
+    world: World, resource: Resource
+) -> None:
+    version = deployed(world, resource)
+    world.dag = row(DAG, version)
+    there, world.playing.answer = world.playing.answer, lambda call: Said(503, {"detail": "starting"})
+    with pytest.raises(TransientError):
+        PRIMITIVE.pause(resource, world.ctx)
+    world.playing.answer = there
+    awake = world.state(resource)
+    assert awake is not None
+    assert world.words(resource) == [("paused", False)]
+    PRIMITIVE.update(resource, PRIMITIVE.get_desired_state(resource, world.ctx), awake, world.ctx)
+    assert world.dag["is_paused"]
+    asleep = world.state(resource)
+    assert asleep is not None
+    assert world.words(resource) == []
+    assert awake.revision != asleep.revision
+    world.playing.answer = lambda call: Said(503, {"detail": "starting"})
+    with pytest.raises(TransientError):
+        PRIMITIVE.resume(resource, world.ctx)
+    world.playing.answer = there
+    assert world.words(resource) == [], "it is paused still, in both"
+    assert PRIMITIVE.resume(resource, world.ctx)
+    assert not world.dag["is_paused"]
+    assert world.words(resource) == []
 
 
 def test_an_airflow_that_is_away_is_transient_and_nothing_is_deployed(world: World, resource: Resource) -> None:

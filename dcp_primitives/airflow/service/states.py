@@ -13,8 +13,8 @@ from dcp_core.context import Context
 from dcp_core.model import Effect, FieldChange, Resource, ResourceKey, State
 from dcp_core.planning import owner_of
 from dcp_primitives.airflow.deploying import Deployed
-from dcp_primitives.airflow.layouts import Layout
-from dcp_primitives.airflow.rendering import DIGEST, owner_in, state_of, version_of
+from dcp_primitives.airflow.layouts import LOADER_NAME, Layout
+from dcp_primitives.airflow.rendering import DIGEST, EDITED, owner_in, state_of, version_of
 from dcp_primitives.airflow.service.airflow import AirflowService
 from dcp_primitives.airflow.service.following import is_elsewhere, scheduled, version_deployed
 from dcp_primitives.airflow.service.opening import expected_of, settings_of
@@ -23,9 +23,11 @@ from dcp_primitives.airflow.service.reading import Expected, Reading, read
 BEHIND = "airflow"
 """In a state's ``info``: why Airflow does not go by what is deployed, in words."""
 GONE = "gone"
-"""In a state's ``info``: the file is gone, and Airflow still has the DAG; the version where Airflow goes by it still."""
+"""In a state's ``info``: the file is gone, and Airflow still has the DAG; its version while Airflow goes by it."""
 ELSEWHERE = "elsewhere"
 """In a state's ``info``: where Airflow has a DAG of this name from that is not where we deploy to."""
+AWAKE = "awake"
+"""In a state's ``info``: Airflow runs by itself what a mark says is paused."""
 MOVED = "moved"
 """In a state's ``info``: whether what is elsewhere carries DCP's tags."""
 
@@ -45,14 +47,19 @@ def states_with(
         TransientError: Airflow cannot be reached.
     """
     deployed = {name: None if each is None else scheduled(each) for name, each in found.items()}
-    states = {name: None if each is None else state_of(each) for name, each in deployed.items()}
+    by_name = {each.name: each for each in resources}
+    states = {name: found_state(by_name[name], each) for name, each in deployed.items()}
+    paused = {name for name, each in found.items() if each is not None and each.is_paused}
     settings, layout = settings_of(ctx), Layout.of(ctx)
     expected = []
     for name, each in deployed.items():
         file = each.file if each is not None else layout.file(name)
         expected.append(expected_of(name, file, version_deployed(states[name]), settings))
     readings = read(service, expected)
-    return {each.key: _state(service, each, states[each.name], readings[each.name]) for each in resources}
+    return {
+        each.key: _state(service, each, states[each.name], readings[each.name], is_paused=each.name in paused)
+        for each in resources
+    }
 
 
 def revisions_with(
@@ -72,6 +79,17 @@ def revisions_with(
     return {each.key: tokens[each.name] for each in resources if each.name in there}
 
 
+def found_state(resource: Resource, deployed: Deployed | None) -> State | None:
+    """What a deployed text says; a damaged document without a mark is ours: nothing else is in such a folder."""
+    if deployed is None:
+        return None
+    state = state_of(deployed)
+    folder = deployed.file.rpartition("/")[0].rpartition("/")[2]
+    if state.owner is None and LOADER_NAME.fullmatch(folder):
+        return evolve(state, owner=owner_of(resource), info={**state.info, EDITED: True})
+    return state
+
+
 def changes_in_airflow(resource: Resource, desired: State | None, actual: State) -> tuple[FieldChange, ...]:
     """What is to be done about Airflow's part; ``desired`` is None when the DAG is not wanted any more."""
     elsewhere = actual.info.get(ELSEWHERE)
@@ -83,7 +101,9 @@ def changes_in_airflow(resource: Resource, desired: State | None, actual: State)
     if actual.info.get(GONE):
         return (FieldChange("file", "gone", "deployed", why=_doubt(desired, actual)),)
     behind = actual.info.get(BEHIND)
-    return (FieldChange("airflow", behind, "reads what is deployed"),) if behind else ()
+    changes = (FieldChange("airflow", behind, "reads what is deployed"),) if behind else ()
+    # Airflow was away when it was paused, or somebody switched it on there.
+    return (*changes, FieldChange("paused", False, True)) if actual.info.get(AWAKE) else changes
 
 
 def _why_not(elsewhere: str, *, has_moved: bool) -> str:
@@ -109,12 +129,17 @@ def _doubt(desired: State, actual: State) -> str | None:
     )
 
 
-def _state(service: AirflowService, resource: Resource, deployed: State | None, reading: Reading) -> State | None:
+def _state(
+    service: AirflowService, resource: Resource, deployed: State | None, reading: Reading, *, is_paused: bool
+) -> State | None:
     if deployed is None:
         return _left_over(service, resource, reading)
     info = dict(deployed.info)
-    if reading.expected.version is not None and not reading.is_read:
+    # Of a text that somebody edited no version is known: an error of it is all that can be told.
+    if reading.problem is not None or (reading.expected.version is not None and not reading.is_read):
         info[BEHIND] = str(reading)
+    if is_paused and reading.view is not None and not reading.view.is_paused:
+        info[AWAKE] = True
     return evolve(deployed, revision=_token(deployed.revision, reading), info=info)
 
 
@@ -138,7 +163,8 @@ def _left_over(service: AirflowService, resource: Resource, reading: Reading) ->
 
 
 def _token(revision: str | None, reading: Reading) -> str:
-    return f"{revision or ''}|{reading.token}"
+    paused = reading.view is not None and reading.view.is_paused
+    return f"{revision or ''}|{reading.token}" + (":paused" if paused else "")
 
 
 def expected_now(resource: Resource, digest: str, ctx: Context) -> Expected:
