@@ -84,10 +84,11 @@ def logs_of(
         execution: Execution | None = dcp.registry.primitive(resource.kind, "get_status", **which)
         if execution is not None:
             return told(execution), text
+    of_kind = f" --primitive {primitive}" if primitive else ""
     raise NotFoundError(
         f"{manifest_id} has no execution {execution_id}",
         where=environment.name,
-        hint=f"`pretzel metadata executions {manifest_id}` lists them",
+        hint=f"`pretzel metadata executions {manifest_id}{of_kind}` lists them",
     )
 
 

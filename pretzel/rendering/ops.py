@@ -34,7 +34,9 @@ def render_pause(screen: Screen, answer: PauseAnswer) -> None:
 
 def render_resume(screen: Screen, answer: ResumeAnswer) -> None:
     """What goes on."""
-    words = "goes on" if answer.was_paused else "was not paused"
+    # A DAG that nobody paused here may have been switched off where it is scheduled, or was born so.
+    beside = "; what schedules it is switched on" if answer.schedules else ""
+    words = "goes on" if answer.was_paused else f"was not paused{beside}"
     screen.line((answer.manifest_id, "bold"), f" in {answer.environment} {words}")
     _schedules(screen, answer.schedules, "has its schedule")
 

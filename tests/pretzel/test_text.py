@@ -23,8 +23,10 @@ from dcp_core.model import (
     Source,
     State,
 )
+from dcp_graph_runner.ops.messages import ResumeAnswer
 from pretzel.rendering.blocked import waiting
 from pretzel.rendering.diagnostics import render_diagnostics
+from pretzel.rendering.ops import render_resume
 from pretzel.rendering.plans import closing_line, render_plan
 from pretzel.rendering.screen import Screen, visible
 from tests.pretzel.running import Note, Pretzel
@@ -268,3 +270,13 @@ def test_wide_letters_keep_columns_straight() -> None:
     where, stream = screen(terminal=False)
     where.table(["a", "b"], [["日本", "x"], ["ab", "y"]])
     assert stream.getvalue().splitlines() == ["a     b", "日本  x", "ab    y"]
+
+
+def test_a_resume_of_what_nobody_paused_says_what_it_switched_on() -> None:
+    """A playground's DAG is born switched off."""
+    out, stream = screen(terminal=False)
+    render_resume(out, ResumeAnswer("playground_alice", "shelf/a", False, ("airflow_dag.a_dag",)))
+    assert stream.getvalue().splitlines() == [
+        "shelf/a in playground_alice was not paused; what schedules it is switched on",
+        "  airflow_dag.a_dag has its schedule",
+    ]

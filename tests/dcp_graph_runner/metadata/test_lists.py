@@ -256,6 +256,12 @@ def test_logs_are_those_of_the_newest_or_of_the_one_named(world: World) -> None:
     assert rest.text == "a-1\n"
     with pytest.raises(NotFoundError, match="has no execution b-1"):  # another manifest's
         api.GET_LOGS.function(world.dcp, api.GetLogsRequest("sheet/a", PRODUCTION, "b-1"))
+    (entry,) = world.store.inventory(PRODUCTION, ["sheet/a"])
+    with pytest.raises(NotFoundError) as refused:
+        api.GET_LOGS.function(
+            world.dcp, api.GetLogsRequest("sheet/a", PRODUCTION, "b-1", primitive=entry.resource.kind)
+        )
+    assert refused.value.hint == f"`pretzel metadata executions sheet/a --primitive {entry.resource.kind}` lists them"
 
 
 @given(lines=st.lists(st.text("ab", max_size=3), max_size=30), cut=st.integers(0, 160), lost=st.integers(0, 60))
