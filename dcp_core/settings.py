@@ -59,6 +59,8 @@ _SECTIONS = (
     "store",
     "telemetry",
 )
+# The names of durations end with their unit.
+_A_NUMBER_IN_S = re.compile(r"(expected a (?:whole )?number)(?= @ \[[^\]]*\]\S*_s(?:;|$))")
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _CATALOG_DEFAULTS = {
     "type": "sql",
@@ -174,6 +176,7 @@ class Settings:
             return _converter().structure(filled, cls)
         except cattrs.BaseValidationError as group:
             problems = "; ".join(cattrs.transform_error(group, path=f"[{name}]", format_exception=_in_words))
+            problems = _A_NUMBER_IN_S.sub(r"\1 of seconds", problems)
             tables = [key for key, value in merged.items() if isinstance(value, Mapping)]
             lists = [key for key in tables if f"expected a list @ [{name}].{key}" in problems]
             raise self._error(problems, hint=f"write [[{name}.{lists[0]}]]" if lists else None) from None
@@ -285,7 +288,7 @@ def _in_words(error: BaseException, kind: type | None) -> str:
         return "expected one of: " + ", ".join(map(str, choices))
     if isinstance(error, KeyError):
         return "it is missing"
-    if kind in (int, float) and "literal" in str(error):
+    if kind in (int, float) and any(said in str(error) for said in ("literal", "could not convert")):
         return "expected a whole number" if kind is int else "expected a number"
     words = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
     return words.splitlines()[0] if words else type(error).__name__

@@ -28,6 +28,13 @@ class Section:
     labels: dict[str, str] = attrs.Factory(dict)
 
 
+@attrs.frozen(kw_only=True)
+class Timed:
+    wait_s: float = 1.0
+    whole_s: int = 1
+    ratio: float = 1.0
+
+
 def section(values: dict[str, Any] | None = None, **environ: str) -> Section:
     return Settings(Path("/r"), {"part": values or {}}, environ, Path("/r/dcp.toml")).section("part", Section)
 
@@ -85,6 +92,21 @@ WRONG: list[tuple[str, dict[str, Any], dict[str, str], str]] = [
     ("variable that is no number", {}, {"DCP_PART_NUMBER": "seven"}, "number"),
     ("reference to nothing", {"text": "${NOWHERE}"}, {}, "NOWHERE"),
 ]
+
+
+def test_a_duration_that_is_no_number_is_told_its_unit() -> None:
+    for values, told in (
+        ({"wait_s": "90s"}, "expected a number of seconds @ [part].wait_s"),
+        ({"whole_s": "90s"}, "expected a whole number of seconds @ [part].whole_s"),
+        ({"ratio": "much"}, "expected a number @ [part].ratio"),
+        (
+            {"wait_s": "90s", "ratio": "much"},
+            "expected a number of seconds @ [part].wait_s; expected a number @ [part].ratio",
+        ),
+    ):
+        with pytest.raises(SettingsError) as failed:
+            Settings(Path("/r"), {"part": values}, {}).section("part", Timed)
+        assert failed.value.message == told
 
 
 @pytest.mark.parametrize(("values", "environ", "named"), [each[1:] for each in WRONG], ids=[each[0] for each in WRONG])
