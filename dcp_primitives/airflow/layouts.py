@@ -14,7 +14,7 @@ from hashlib import sha256
 from attrs import define
 
 from dcp_core.context import Context
-from dcp_primitives.airflow.settings import SECTION, AirflowSettings
+from dcp_primitives.airflow.settings import airflow_settings
 from dcp_primitives.airflow.spec import check_dag_id
 from dcp_primitives.airflow.templates import CHECKER, FOLDER, LOADER, Template, shipped
 
@@ -40,7 +40,7 @@ class Layout:
         Raises:
             SettingsError: The template is none.
         """
-        settings = ctx.settings.section(SECTION, AirflowSettings)
+        settings = airflow_settings(ctx)
         template = Template.of(ctx.settings, settings.template)
         return cls(template, settings.shards if settings.layout == "sharded" else 0)
 

@@ -7,9 +7,12 @@ from typing import Literal
 
 from attrs import field, frozen, validators
 
+from dcp_core.context import Context
+from dcp_core.errors import SettingsError
 from dcp_core.settings import MASK, Secret, masked
 
 SECTION = "airflow"
+_FOLDER_VARIABLE = "DCP_AIRFLOW_DAGS_FOLDER"
 _WHO = re.compile(r"^(https?://)(?!\$\{)[^/]*@", re.IGNORECASE)
 
 
@@ -61,3 +64,42 @@ class AirflowSettings:
     author: str = ""
     bundle: str = "dags-folder"
     deferrable: bool = True
+
+    def check(self) -> None:
+        """Refuse who signs in twice, and who signs in half.
+
+        Raises:
+            SettingsError: Never retried.
+        """
+        if self.token and (self.username or self.password):
+            raise SettingsError(
+                "[airflow] token stands beside username or password",
+                hint="either a token, or a username and a password",
+            )
+        if bool(self.username) != bool(self.password):
+            lacking = "password" if self.username else "username"
+            raise SettingsError(
+                f"[airflow] {lacking} is missing or empty", hint="a username and a password, or a token"
+            )
+
+
+def airflow_settings(ctx: Context) -> AirflowSettings:
+    """Section ``[airflow]``, which says no thing twice.
+
+    Raises:
+        SettingsError: It contradicts itself.
+    """
+    settings = ctx.settings.section(SECTION, AirflowSettings)
+    file = str(ctx.settings.file) if ctx.settings.file else None
+    try:
+        settings.check()
+    except SettingsError as error:
+        raise SettingsError(error.message, where=file, hint=error.hint) from None
+    is_named = "dags_folder" in ctx.settings.values.get(SECTION, {}) or _FOLDER_VARIABLE in ctx.settings.environ
+    if settings.repository and is_named:
+        raise SettingsError(
+            "[airflow] dags_folder stands beside repository: DAGs are deployed to one place",
+            where=file,
+            hint="leave out the one that Airflow does not read",
+        )
+    return settings

@@ -8,7 +8,7 @@ from dcp_primitives.airflow.layouts import Layout
 from dcp_primitives.airflow.places.folder import FolderTree
 from dcp_primitives.airflow.places.place import Place
 from dcp_primitives.airflow.places.tree import Snapshot, Tree
-from dcp_primitives.airflow.settings import SECTION, AirflowSettings
+from dcp_primitives.airflow.settings import airflow_settings
 
 MANY_FILES = 200
 """More DAG files than that cost Airflow clearly more than shards do: docs/airflow.md, "Layouts"."""
@@ -25,7 +25,7 @@ def place_of(ctx: Context) -> DagPlace:
 
 
 def _tree(ctx: Context) -> Tree:
-    settings = ctx.settings.section(SECTION, AirflowSettings)
+    settings = airflow_settings(ctx)
     if settings.repository:
         from dcp_primitives.airflow.places.git import GitTree
 

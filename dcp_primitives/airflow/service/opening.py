@@ -8,12 +8,12 @@ from dcp_primitives.airflow.layouts import checker_file, loader_file
 from dcp_primitives.airflow.service.airflow import AirflowService
 from dcp_primitives.airflow.service.calling import Access, Api
 from dcp_primitives.airflow.service.reading import Expected
-from dcp_primitives.airflow.settings import SECTION, AirflowSettings
+from dcp_primitives.airflow.settings import AirflowSettings, airflow_settings
 
 
 def settings_of(ctx: Context) -> AirflowSettings:
     """Section ``[airflow]``."""
-    return ctx.settings.section(SECTION, AirflowSettings)
+    return airflow_settings(ctx)
 
 
 def service_of(ctx: Context) -> AirflowService | None:
