@@ -19,7 +19,7 @@ from dcp_core.diagnostics import FieldPath
 from dcp_core.documents import from_json, to_json
 from dcp_core.errors import InvalidSpecError
 from dcp_core.model import LogicalPlan
-from dcp_plugins_base import upstream
+from dcp_plugins_base.upstream import NONE, TIMEOUT
 
 CASE_DATE = "2026-01-01"
 """The day for which a test case runs that names none: a test gives the same whenever it runs."""
@@ -259,9 +259,9 @@ class QueryDataset(Dataset):
     checks: tuple[Check, ...] = ()
     reads: tuple[str, ...] = ()
     read_overlay: bool = False
-    upstream: str = upstream.NONE
+    upstream: str = NONE
     upstream_tables: tuple[str, ...] = ()
-    upstream_timeout: str = "1d"
+    upstream_timeout: str = TIMEOUT
 
 
 def _is_worth_saying(attribute: attrs.Attribute[Any], value: Any) -> bool:

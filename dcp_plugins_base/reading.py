@@ -34,7 +34,7 @@ from dcp_plugins_base.layout import parse_partition, parse_sort
 from dcp_plugins_base.lints.running import ALL_OF_A_QUERY, STRUCTURAL, STRUCTURAL_OF_A_QUERY, fitting, lint_all
 from dcp_plugins_base.lints.subject import Lint, QueryLint, QuerySubject, Subject
 from dcp_plugins_base.queries import parse_query
-from dcp_plugins_base.upstream import NONE
+from dcp_plugins_base.upstream import NONE, TIMEOUT
 
 
 def compile_dataset(
@@ -159,7 +159,7 @@ def query_values(data: Mapping[str, Any]) -> dict[str, Any]:
         "params": params(workflow),
         "upstream": workflow.get("upstream", NONE),
         "upstream_tables": tuple(workflow.get("upstream_tables", ())),
-        "upstream_timeout": workflow.get("upstream_timeout", "1d"),
+        "upstream_timeout": workflow.get("upstream_timeout", TIMEOUT),
         "tests": tuple(_case(each) for each in data.get("tests", ())),
         "checks": tuple(_check(each) for each in data.get("checks", ())),
     }

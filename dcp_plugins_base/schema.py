@@ -13,7 +13,7 @@ from typing import Any
 from coreetl_driver.column_types import EXPECTED_TYPES
 from coreetl_driver.cron import PRESETS
 from dcp_plugins_base import durations
-from dcp_plugins_base.upstream import FILLED
+from dcp_plugins_base.upstream import FILLED, TIMEOUT
 
 Schema = dict[str, Any]
 FIELD_NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
@@ -288,7 +288,7 @@ def upstream_properties() -> Schema:
             "uniqueItems": True,
             "items": text("A table, as the SQL names it: derived_datasets.orders.", maxLength=256),
         },
-        "upstream_timeout": duration("How long a run waits for them, with sensors.", default="1d"),
+        "upstream_timeout": duration("How long a run waits for them, with sensors.", default=TIMEOUT),
     }
 
 

@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from dcp_core.model import Environment
 
 NONE, ASSETS, SENSORS = "none", "assets", "sensors"
+TIMEOUT = "1d"
+"""How long a run waits where the manifest does not say."""
 FILLED = ("derived_datasets", "features")
 """Namespaces in which nothing but a dataset's DAG fills tables.
 
@@ -57,8 +59,9 @@ def waited_for(upstream: str, chosen: Iterable[str], reads: Iterable[str]) -> tu
     wanted = {table.lower() for table in chosen}
     if wanted:
         return tuple(table for table in reads if table.lower() in wanted)
-    return tuple(reads) if upstream == SENSORS else tuple(table for table in reads if _is_filled(table))
+    return tuple(reads) if upstream == SENSORS else tuple(table for table in reads if is_certainly_filled(table))
 
 
-def _is_filled(table: str) -> bool:
+def is_certainly_filled(table: str) -> bool:
+    """Whether its namespace has no table that no job fills."""
     return table.lower().split(".")[-2:-1] in [[namespace] for namespace in FILLED]

@@ -15,7 +15,7 @@ from dcp_core.errors import InvalidSpecError
 from dcp_core.model import Environment
 from dcp_plugins_base.durations import whole_seconds
 from dcp_plugins_base.lints.subject import QuerySubject, Subject, error, nearest, warning
-from dcp_plugins_base.upstream import FILLED, NONE, SENSORS, assets_of, waited_for
+from dcp_plugins_base.upstream import FILLED, NONE, SENSORS, TIMEOUT, assets_of, is_certainly_filled, waited_for
 
 _OWNER = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -65,8 +65,16 @@ def timeout(subject: Subject) -> Iterator[Diagnostic]:
 
 
 def upstream_timeout(subject: QuerySubject) -> Iterator[Diagnostic]:
-    """So is the time that a run waits for what it reads."""
-    yield from _span(subject.dataset.upstream_timeout, "upstream_timeout")
+    """So is the time that a run waits for what it reads, and a run that waits so there is with sensors only."""
+    dataset = subject.dataset
+    yield from _span(dataset.upstream_timeout, "upstream_timeout")
+    if dataset.upstream != SENSORS and dataset.upstream_timeout != TIMEOUT:
+        yield warning(
+            "upstream.unused",
+            f"upstream_timeout says nothing with upstream: {dataset.upstream}",
+            ("workflow", "upstream_timeout"),
+            hint="with upstream: sensors a run waits, and no longer than that",
+        )
 
 
 def _span(text: str | None, name: str) -> Iterator[Diagnostic]:
@@ -89,10 +97,20 @@ def upstream(subject: QuerySubject) -> Iterator[Diagnostic]:
     if dataset.upstream == SENSORS and dataset.schedule is None:
         message = "with sensors the DAG runs by its schedule, and it has none"
         yield error("upstream.no_schedule", message, path, hint="add workflow.schedule, or write upstream: assets")
-    if subject.query.tree is not None and not waited_for(dataset.upstream, dataset.upstream_tables, _reads(subject)):
+    if subject.query.tree is None:
+        return
+    awaited = waited_for(dataset.upstream, dataset.upstream_tables, _reads(subject))
+    if not awaited:
         message = f"with upstream: {dataset.upstream} the query has to read a table that another dataset fills"
         hint = f"only tables in {' and '.join(FILLED)} certainly are: name others in workflow.upstream_tables"
         yield error("upstream.nothing", message, path, hint=None if dataset.upstream == SENSORS else hint)
+    elif dataset.upstream == SENSORS and not dataset.upstream_tables and not any(map(is_certainly_filled, awaited)):
+        yield warning(
+            "upstream.plain",
+            f"sensors wait for no table that no job fills, and all that is read may be such: {', '.join(awaited)}",
+            path,
+            hint="name those that a job fills in workflow.upstream_tables, or leave upstream out",
+        )
 
 
 def upstream_tables(subject: QuerySubject) -> Iterator[Diagnostic]:

@@ -101,6 +101,38 @@ def test_sensors_need_a_schedule(bench: Any) -> None:
     assert [finding.code for finding in bench.findings()] == ["upstream.no_schedule"]
 
 
+@pytest.mark.parametrize(
+    ("lines", "count"),
+    [
+        ("  upstream: assets\n  upstream_timeout: 2h\n", 1),
+        ("  upstream_timeout: 2h\n", 1),
+        ("  upstream: sensors\n  upstream_timeout: 2h\n", 0),
+        ("  upstream: assets\n  upstream_timeout: 1d\n", 0),
+    ],
+)
+def test_a_time_to_wait_without_sensors_is_a_warning(bench: Any, lines: str, count: int) -> None:
+    bench.replace(CRON, CRON + lines)
+    assert [(each.code, each.path) for each in bench.findings()] == [
+        ("upstream.unused", ("workflow", "upstream_timeout"))
+    ] * count
+
+
+@pytest.mark.parametrize(
+    ("lines", "table", "codes"),
+    [
+        ("", "raw.items", ["upstream.plain"]),
+        ("", "derived_datasets.items", []),
+        ("  upstream_tables: [raw.items]\n", "raw.items", []),
+    ],
+)
+def test_sensors_on_what_may_be_filled_by_nobody_are_a_warning_until_it_is_named(
+    bench: Any, lines: str, table: str, codes: list[str]
+) -> None:
+    bench.sql = SQL.format(table)
+    bench.replace(CRON, CRON + "  upstream: sensors\n" + lines)
+    assert bench.codes() == codes
+
+
 def test_tables_that_nothing_is_done_with_are_a_warning(bench: Any) -> None:
     bench.replace(CRON, CRON + "  upstream_tables: [raw.orders]\n")
     assert bench.codes() == ["upstream.unused"]
