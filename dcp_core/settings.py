@@ -233,7 +233,7 @@ class Settings:
         for name, value in self.values.items():
             if not isinstance(value, Mapping):
                 raise self._error(f"{name!r} stands outside every section", hint="[section] comes before its settings")
-            near = difflib.get_close_matches(name, _SECTIONS, n=1, cutoff=0.75)
+            near = difflib.get_close_matches(name.lower(), _SECTIONS, n=1, cutoff=0.75)
             if name not in _SECTIONS and near:
                 raise self._error(f"there is no section [{name}]", hint=f'did you mean "{near[0]}"?')
 

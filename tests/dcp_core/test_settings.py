@@ -187,7 +187,18 @@ def test_a_broken_file_is_a_settings_error_that_names_it(tmp_path: Path, content
     assert str(file) in failed.value.message
 
 
-@pytest.mark.parametrize(("slip", "meant"), [("kafak", "kafka"), ("airfow", "airflow"), ("coretl", "coreetl")])
+@pytest.mark.parametrize(
+    ("slip", "meant"),
+    [
+        ("kafak", "kafka"),
+        ("kafk", "kafka"),
+        ("airfow", "airflow"),
+        ("airflo", "airflow"),
+        ("airflows", "airflow"),
+        ("AIRFLOW", "airflow"),
+        ("coretl", "coreetl"),
+    ],
+)
 def test_a_slip_in_the_name_of_a_section_is_told_and_a_section_of_a_plugin_is_none(
     tmp_path: Path, slip: str, meant: str
 ) -> None:
