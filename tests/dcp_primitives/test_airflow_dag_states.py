@@ -215,7 +215,7 @@ def test_a_dag_that_was_once_read_without_its_tags_is_deployed_again(world: Worl
     """A template of somebody's own forgot them; what Airflow has is from our own file all the same."""
     deployed(world, resource)
     world.dag = {**row(DAG, None), "tags": []}
-    assert world.words(resource) == [("airflow", "no version is told")]
+    assert world.words(resource) == [("airflow", "no version is told: the tag dcp:<version> is missing")]
     assert world.action(resource) == ("update", "changed")
     desired, actual = PRIMITIVE.get_desired_state(resource, world.ctx), world.state(resource)
     assert actual is not None

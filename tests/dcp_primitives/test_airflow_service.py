@@ -199,7 +199,7 @@ def test_what_is_the_matter_with_a_dag_is_said_in_a_few_words() -> None:
         "new": "not read yet",
         "old": "version v0 is read",
         "foreign": "another file is read",
-        "untagged": "no version is told",
+        "untagged": "no version is told: the tag dcp:<version> is missing",
         "stale": "counted as gone",
         "moved": "read from the bundle another",
         "fine": "read",

@@ -177,6 +177,31 @@ def test_when_the_time_is_over_it_says_what_airflow_knew_and_how_it_is(scene: Sc
     assert over.value.hint == "start `airflow dag-processor`; the file stays, and applying again goes on waiting"
 
 
+@pytest.mark.parametrize(
+    ("dag", "last", "hint"),
+    [
+        (row(DAG, None), "a DAG there without the tag", 'the tag f"dcp:{version}"'),
+        (
+            row(DAG, None, is_stale=True),
+            "without a version at 2026-01-01 00:00:00 UTC, which it counts as gone",
+            "dag_id",
+        ),
+        (None, "it has no DAG of that name", "a template has to give its DAG the dag_id of its spec"),
+    ],
+    ids=["no tag", "once without the tag, now another id", "another id"],
+)
+def test_what_a_template_of_ones_own_has_forgotten_is_said(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, dag: dict[str, Any] | None, last: str, hint: str
+) -> None:
+    monkeypatch.setitem(UNHEALTHY, "dag_processor", {"status": "healthy", "latest_dag_processor_heartbeat": T0})
+    scene.world.dag = dag
+    with pytest.raises(PermanentError) as over:
+        scene.until_read()
+    assert last in over.value.message
+    assert hint in (over.value.hint or "")
+    assert ("the tag" in (over.value.hint or "")) is ("the tag" in hint), "one of the two alone is to blame"
+
+
 def test_an_airflow_that_is_away_for_a_while_is_waited_for_and_no_longer(scene: Scene) -> None:
     there = scene.world.set(is_away=False, dag=row(DAG, "v2"))
     assert scene.until_read(happens={2: scene.world.set(is_away=True), 25: there}) is None

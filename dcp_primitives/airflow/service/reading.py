@@ -72,7 +72,9 @@ class Reading:
         if view.version != expected.version:
             if view.version:
                 return f"version {view.version} is read"
-            return "no version is told" if view.file == expected.at.file else "another file is read"
+            if view.file != expected.at.file:
+                return "another file is read"
+            return "counted as gone" if view.is_stale else "no version is told: the tag dcp:<version> is missing"
         return "counted as gone" if view.is_stale else "read"
 
 

@@ -201,11 +201,12 @@ class Waiting:
         except (PermanentError, TransientError) as error:
             words, hint = f"its health is not known: {error.message}", _hint(True, view)
         last = "it has no DAG of that name"
-        if view is not None and view.version is None:
+        if view is not None and view.version is None and not view.is_stale:
             last = f"it has read {view.file}, and a DAG there without the tag that says which version it is"
         elif view is not None:
             at = f" at {view.last_parsed_at:%Y-%m-%d %H:%M:%S} UTC" if view.last_parsed_at else ""
-            last = f"it has read version {view.version}{at}" + (", which it counts as gone" if view.is_stale else "")
+            what = f"version {view.version}" if view.version else "one without a version"
+            last = f"it has read {what}{at}" + (", which it counts as gone" if view.is_stale else "")
         return PermanentError(
             f"Airflow has not read version {expected.version} of {expected.at.file} in {self.wait_s:.0f} s: "
             f"{last}; {words}",
@@ -215,10 +216,12 @@ class Waiting:
 
 
 def _hint(has_processor: bool | None, view: DagView | None) -> str:
-    if view is not None and view.version is None:
+    if view is not None and view.version is None and not view.is_stale:
         return 'a template has to give its DAG the tag f"dcp:{version}"'
     if has_processor:
-        return "see [dag_processor] refresh_interval of Airflow, wait_s and bundle in [airflow], and where the files go"
+        named = "; a template has to give its DAG the dag_id of its spec" if view is None or view.is_stale else ""
+        settings = "[dag_processor] refresh_interval of Airflow, wait_s and bundle in [airflow]"
+        return f"see {settings}, and where the files go{named}"
     return "start `airflow dag-processor`"
 
 
