@@ -312,7 +312,7 @@ def test_a_dag_of_somebody_else_keeps_its_name(platform: Platform) -> None:
     platform.airflow.wait_for_dag(DAG)
     manifest = platform.dataset()
     action = platform.action(manifest)
-    assert (action["action"], action["reason"]) == ("blocked", "not_owned")
+    assert (action["action"], action["reason"]) == ("blocked", "refused")
     adopting = platform.project.pretzel("plan", str(manifest), "--adopt", "-o", "json").document
     (row,) = [row for row in adopting["manifests"][0]["actions"] if row["primitive"] == DAG_KIND]
     assert (row["action"], row["reason"]) == ("blocked", "refused")
