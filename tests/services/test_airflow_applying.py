@@ -243,7 +243,8 @@ def test_an_airflow_that_is_away_for_a_moment_is_waited_for(platform: Platform) 
         assert refused.status == 1
         assert "Airflow cannot be reached" in refused.err
         platform.airflow.start()
-        assert apply.wait(120) == 0
+        said, _ = apply.communicate(timeout=120)
+        assert apply.returncode == 0, said.decode()
     assert DAG in platform.airflow.dags()
 
 
