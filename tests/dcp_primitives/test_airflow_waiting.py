@@ -13,7 +13,7 @@ from dcp_core.errors import ConflictError, PermanentError, TransientError
 from dcp_primitives.airflow.deploying import Deployment
 from dcp_primitives.airflow.service.airflow import AirflowService
 from dcp_primitives.airflow.service.reading import Expected
-from dcp_primitives.airflow.service.waiting import Before, Waiting
+from dcp_primitives.airflow.service.waiting import AWAY_S, Before, Waiting
 from tests.dcp_primitives.airflow_playing import T0, Call, Playing, Said, playing, problem, row
 
 DAG = "orders_dag"
@@ -203,13 +203,14 @@ def test_what_a_template_of_ones_own_has_forgotten_is_said(
 
 
 def test_an_airflow_that_is_away_for_a_while_is_waited_for_and_no_longer(scene: Scene) -> None:
+    scene.waiting = evolve(scene.waiting, wait_s=600.0)
     there = scene.world.set(is_away=False, dag=row(DAG, "v2"))
-    assert scene.until_read(happens={2: scene.world.set(is_away=True), 25: there}) is None
+    assert scene.until_read(happens={2: scene.world.set(is_away=True), 100: there}) is None
     scene.world.dag = None
     scene.time.now = 0.0
     with pytest.raises(TransientError, match="away"):
         scene.until_read(happens={2: scene.world.set(is_away=True)})
-    assert 30 <= scene.time.now <= 40
+    assert AWAY_S <= scene.time.now <= AWAY_S + 10
 
 
 def test_what_is_gone_is_deleted_when_airflow_has_noticed_and_again_when_it_comes_back(scene: Scene) -> None:

@@ -22,7 +22,7 @@ T = TypeVar("T")
 POLL_S = 1.0
 PROGRESS_S = 15.0
 HURRY_S = 20.0
-AWAY_S = 30.0
+AWAY_S = 120.0
 """How long Airflow may be away while it is waited for."""
 REMOVAL_S = 60.0
 """How long a removal waits at least, since nobody comes back to finish it."""
