@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 
 from dcp_core.errors import ConflictError, PermanentError, TransientError
 from dcp_primitives.airflow.deploying import Deployment
