@@ -35,7 +35,7 @@ test: setup ## The tests that need Python packages alone
 
 test-services: setup ## The tests against real servers, which it installs and starts itself
 	$(BIN)/python -m tests.services.install
-	$(BIN)/python -m pytest -m services -n $(SERVICE_WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m services -n $(SERVICE_WORKERS) --dist loadgroup --no-loadscope-reorder
 
 check: setup format lint types contracts proto-check test ## What to run before every commit
 
