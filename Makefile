@@ -33,9 +33,11 @@ demo: setup ## Lint, test, plan, apply and run an example in a playground; print
 test: setup ## The tests that need Python packages alone
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not services"
 
+# Kubernetes alone: its tests play a kubelet, which must be as quick as a real one.
 test-services: setup ## The tests against real servers, which it installs and starts itself
 	$(BIN)/python -m tests.services.install
-	$(BIN)/python -m pytest -m services -n $(SERVICE_WORKERS) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -m services tests/services/kubernetes
+	$(BIN)/python -m pytest -m services -n $(SERVICE_WORKERS) --dist loadfile --no-loadscope-reorder --ignore tests/services/kubernetes
 
 check: setup format lint types contracts proto-check test ## What to run before every commit
 

@@ -30,14 +30,10 @@ _UNPRIVILEGED = "nobody"
 _SOCKETS = Path("/tmp")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a server that is dear run one after the other, whatever number of workers there is."""
-    here = Path(__file__).parent
     for item in items:
-        if here in item.path.parents:
+        if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.services)
-            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(here).parts[0]))
 
 
 def require(name: str) -> Path:
