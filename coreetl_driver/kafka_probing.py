@@ -58,6 +58,17 @@ def why_not_understood(settings: KafkaSettings) -> str:
     return next((why for why in found if why), "")
 
 
+def why_no_tls(settings: KafkaSettings) -> str:
+    """Why no address lets us in by TLS; "" where one may, or where none is wanted.
+
+    To be asked first: kafka-python 3.0 waits for ever where the handshake fails.
+    """
+    if not settings.security_protocol.endswith("SSL"):
+        return ""
+    found = [_not_understood(server, settings) for server in settings.bootstrap_servers]
+    return found[0] if all(found) else ""
+
+
 def _closed(server: str) -> str | None:
     try:
         socket.create_connection(_address(server), _TIMEOUT_S).close()
@@ -80,8 +91,8 @@ def _not_understood(server: str, settings: KafkaSettings) -> str:
         answer = _asked(server, settings, _SASL_HANDSHAKE)
     except ssl.SSLCertVerificationError as error:
         return f"the certificate of {server} is not trusted: {error.verify_message}"
-    except TimeoutError:
-        return ""  # it may be slow, whatever it speaks
+    except (TimeoutError, ConnectionRefusedError):
+        return ""  # it may be slow, or begun again, whatever it speaks
     except (ssl.SSLError, ConnectionError):
         return f"{server} takes connections and does not speak Kafka as {protocol}"
     except (OSError, ValueError):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
 
-from coreetl_driver.kafka_probing import is_refused
+from coreetl_driver.kafka_probing import is_refused, why_no_tls
 from coreetl_driver.kafka_settings import KafkaSettings, quieten
 from dcp_core.errors import DcpError, NotFoundError, PermanentError, TransientError
 
@@ -61,6 +61,9 @@ class TopicReader:
 
         quieten()
         _check_files(settings)
+        why = why_no_tls(settings)
+        if why:
+            raise TransientError(f"Kafka cannot be reached: {why}", hint="see security_protocol in [kafka]")
         self._settings = settings
         self._topic = topic
         options = settings.client_options()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define, field, frozen
 
-from coreetl_driver.kafka_probing import is_refused, why_closed, why_not_understood
+from coreetl_driver.kafka_probing import is_refused, why_closed, why_no_tls, why_not_understood
 from coreetl_driver.kafka_settings import quieten
 from dcp_core.context import Context
 from dcp_core.errors import ConflictError, DcpError, PermanentError, TransientError
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 WRONG_CLUSTER = "kafka.wrong_cluster"
 _UNKNOWN_TOPIC = 3
+_DOOR = "see security_protocol, bootstrap_servers and ssl_cafile in [kafka]"
 _PAUSES_S = (0.1, 0.4, 1.0, 2.0, 3.0, 4.0)
 _POLL_S = 0.02
 _MAX_POLL_S = 0.5
@@ -228,6 +229,9 @@ class Cluster:
                         where=self.settings.servers,
                         hint="see bootstrap_servers in [kafka]",
                     )
+                why = why_no_tls(self.settings)
+                if why:
+                    raise UnreachableError(f"Kafka cannot be reached: {why}", where=self.settings.servers, hint=_DOOR)
                 try:
                     self._admin = KafkaAdminClient(
                         **self.settings.client_options(), bootstrap_timeout_ms=self.settings.timeout_ms
@@ -250,7 +254,7 @@ def _why_not(settings: KafkaSettings) -> DcpError:
     return UnreachableError(
         f"{said}: {why}" if why else said,
         where=settings.servers,
-        hint="see security_protocol, bootstrap_servers and ssl_cafile in [kafka]" if why else None,
+        hint=_DOOR if why else None,
     )
 
 
