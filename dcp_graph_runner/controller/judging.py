@@ -95,6 +95,9 @@ def _judge(
         return _absent(action, entry, action.resource.key in held_data)
     if action.reason in ("not_owned", "owned_by_other"):
         return Verdict(ConditionStatus.DRIFTED, action.reason, action.message, action.changes)
+    if action.actual.owner is None:  # the plan says first what is refused, and not that the mark is gone
+        words = f"it has lost our mark; {action.message}"
+        return Verdict(ConditionStatus.DRIFTED, action.reason, words, action.changes)
     return _changed(action, entry, policy, now)
 
 

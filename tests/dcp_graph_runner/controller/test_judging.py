@@ -140,6 +140,21 @@ def test_what_is_ignored_becomes_drift_on_the_day_after_and_not_before(rows: lis
             raise AssertionError("it was never ignored")
 
 
+def test_what_has_lost_our_mark_has_drifted_although_what_else_has_changed_of_it_is_ignored() -> None:
+    resource = Resource("thing", "t", ID, WHERE, {})
+    changes = (FieldChange("a", 1, 2, Effect.REFUSED, "a is never changed"),)
+    entry = InventoryEntry(resource, False, DESIRED.digest)
+    policy = DriftPolicy(DriftMode.REPORT, ("a",), "o", "r", "2999-01-01")
+    found = {}
+    for owner in (MINE, None):
+        rows = [ResourceStates(resource, DESIRED, State({"size": 0}, owner), entry, changes, None)]
+        actions = plan_resources(PLAN, rows, PlanOptions())
+        (verdict,) = judge(actions, {resource.key: entry}, policy, NOW, frozenset()).values()
+        found[owner] = (verdict.status, verdict.reason, verdict.message)
+    assert found[None] == (ConditionStatus.DRIFTED, "refused", "it has lost our mark; a is never changed")
+    assert found[MINE][:2] == (ConditionStatus.IN_SYNC, "ignored")
+
+
 def test_what_was_applied_is_not_known_and_so_nothing_is_mended() -> None:
     resource = Resource("thing", "t", ID, WHERE, {})
     changes = (FieldChange("a", 1, 2, Effect.UPDATE),)
