@@ -26,7 +26,6 @@ __all__ = ["JobRegistry", "Run", "now"]
 _FINAL = [status.value for status in ExecutionStatus if status.is_final]
 _MAX_KEY_LENGTH = 200
 _RACES_AT_MOST = 5
-_SUCCEEDED_AT_MOST = 1000
 
 
 class JobRegistry:
@@ -228,15 +227,18 @@ class JobRegistry:
                 query = query.where(EXECUTIONS.c.environment.in_([each for each in found if sees(each)]))
             return tuple(to_run(row).execution for row in connection.execute(query.limit(limit)))
 
-    def succeeded(self, job_id: str, environment: str, since: datetime.datetime) -> tuple[Execution, ...]:
-        """Those executions of a job that have succeeded and began at a moment, aware, or later; the newest first."""
+    def succeeded(
+        self, job_id: str, environment: str, since: datetime.datetime, limit: int, *, newest_first: bool = False
+    ) -> tuple[Execution, ...]:
+        """Those executions of a job that have succeeded and began at a moment, aware, or later; the oldest first."""
         began_at = sa.func.coalesce(EXECUTIONS.c.started_at, EXECUTIONS.c.created_at)
         query = self._runs().where(
             _is_job(EXECUTIONS, environment, job_id),
             EXECUTIONS.c.status == ExecutionStatus.SUCCEEDED.value,
             began_at >= since.astimezone(datetime.UTC).replace(tzinfo=None),
         )
-        query = query.order_by(EXECUTIONS.c.created_at.desc()).limit(_SUCCEEDED_AT_MOST)
+        created_at = EXECUTIONS.c.created_at
+        query = query.order_by(created_at.desc() if newest_first else created_at.asc()).limit(limit)
         with self._database.reading() as connection:
             return tuple(to_run(row).execution for row in connection.execute(query))
 

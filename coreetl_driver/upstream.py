@@ -27,6 +27,8 @@ from dcp_core.model import PRODUCTION, Environment
 
 _SKEW = datetime.timedelta(seconds=5)  # between the clocks of whoever starts runs and of this machine
 _AHEAD = datetime.timedelta(minutes=5)  # the same, where the dates of a run say what it is for
+_SUCCEEDED_AT_MOST = 1000
+"""How many successes are read at once."""
 
 
 @frozen(kw_only=True)
@@ -68,8 +70,10 @@ class Jobs(Protocol):
         """Executions, the newest first."""
         ...
 
-    def succeeded(self, job_id: str, environment: str, since: datetime.datetime) -> tuple[Execution, ...]:
-        """Those executions of a job that have succeeded and began at a moment or later, the newest first."""
+    def succeeded(
+        self, job_id: str, environment: str, since: datetime.datetime, limit: int, *, newest_first: bool = False
+    ) -> tuple[Execution, ...]:
+        """Those executions of a job that have succeeded and began at a moment or later, the oldest first."""
         ...
 
 
@@ -142,11 +146,22 @@ def _completeness(job: Job, at: datetime.datetime, jobs: Jobs) -> tuple[datetime
     wanted = run_interval({END: at.isoformat()}, job.spec.schedule, at)
     due = wanted.end
     # What began before the moment was over cannot have filled the table up to it, whatever its dates say.
-    executions = jobs.succeeded(job.job_id, job.environment, shifted(due, -_AHEAD))
+    executions = _successes(job, shifted(due, -_AHEAD), jobs)
     replaces_all = job.spec.sink.mode is SinkMode.OVERWRITE
     if any(_covers(execution, wanted, replaces_all) for execution in executions):
         return due, True, f"complete up to {due.isoformat()}"
     return due, False, f"not complete up to {due.isoformat()}: no run of what fills it has succeeded for that yet"
+
+
+def _successes(job: Job, since: datetime.datetime, jobs: Jobs) -> Iterator[Execution]:
+    """Those that have succeeded since then, where they are many the oldest and the newest of them.
+
+    Normally the run for a moment begins right after it; a hole is filled late.
+    """
+    oldest = jobs.succeeded(job.job_id, job.environment, since, _SUCCEEDED_AT_MOST)
+    yield from oldest
+    if len(oldest) == _SUCCEEDED_AT_MOST:
+        yield from jobs.succeeded(job.job_id, job.environment, since, _SUCCEEDED_AT_MOST, newest_first=True)
 
 
 def _covers(execution: Execution, wanted: Interval, replaces_all: bool) -> bool:

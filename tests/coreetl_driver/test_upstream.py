@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 import grpc
 import pytest
+import sqlalchemy as sa
 from attrs import define, evolve
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -19,6 +20,7 @@ from coreetl_driver import Execution, ExecutionStatus, Sink, SinkMode
 from coreetl_driver.client import DriverClient
 from coreetl_driver.driver import Driver
 from coreetl_driver.job_registry import JobRegistry
+from coreetl_driver.job_tables import EXECUTIONS
 from coreetl_driver.owners import Owner
 from coreetl_driver.proto import coreetl_pb2 as pb
 from coreetl_driver.proto import coreetl_pb2_grpc
@@ -69,6 +71,25 @@ class Jobs:
         if began_at is not None:
             values |= {"created_at": began_at.replace(tzinfo=None), "started_at": began_at.replace(tzinfo=None)}
         assert self.registry.change(name, None, **values)
+
+    def ran_daily(self, job_id: str, days: Iterable[int]) -> None:
+        """One success for each interval that ends so many days after it was due, right then."""
+        first, copies = f"{job_id}-first", []
+        self.registry.add_execution(
+            Execution(first, job_id, 1, "production", "local", ExecutionStatus.PENDING), {}, Owner.current()
+        )
+        database = sa.create_engine(f"sqlite:///{self.project.settings.state}/coreetl.db")
+        with database.begin() as connection:
+            row = connection.execute(sa.select(EXECUTIONS).where(EXECUTIONS.c.execution_id == first)).one()
+            for day in days:
+                end = DUE + timedelta(days=day)
+                start, at = end - timedelta(days=1), end.replace(tzinfo=None)
+                params = {"data_interval_start": start.isoformat(), "data_interval_end": end.isoformat()}
+                own = {"execution_id": f"{job_id}-of-day-{day}", "status": "SUCCEEDED", "params": json.dumps(params)}
+                copies.append({**row._mapping, **own, "created_at": at, "started_at": at})
+            connection.execute(EXECUTIONS.delete().where(EXECUTIONS.c.execution_id == first))
+            connection.execute(EXECUTIONS.insert(), copies)
+        database.dispose()
 
     def upstream(self, at: datetime | None = AT) -> tuple[UpstreamTable, ...]:
         return self.driver.get_upstream(READER, ENVIRONMENT, at)
@@ -135,7 +156,7 @@ def test_of_executions_those_are_read_that_can_tell(jobs: Jobs) -> None:
     for days in range(9):
         jobs.ran(job, "SUCCEEDED", DUE - timedelta(days=days), DUE - timedelta(days=days, minutes=-1))
         jobs.ran(job, "FAILED", DUE - timedelta(days=days))
-    (found,) = jobs.registry.succeeded(job, "production", DUE)
+    (found,) = jobs.registry.succeeded(job, "production", DUE, 9)
     assert found.params["data_interval_end"] == DUE.isoformat()
     assert jobs.is_complete()
 
@@ -157,6 +178,18 @@ def test_a_success_is_found_behind_any_number_of_later_failures(jobs: Jobs) -> N
     jobs.ran(job, "SUCCEEDED", DUE, began_at=DUE)
     for _ in range(30):
         jobs.ran(job, "FAILED", DUE)
+    assert jobs.is_complete()
+
+
+@pytest.mark.parametrize("mode", ["append", "merge", "overwrite_partitions", "overwrite"])
+@pytest.mark.parametrize("filled", ["in time", "late"])
+def test_a_success_is_found_among_any_number_of_later_ones(jobs: Jobs, mode: str, filled: str) -> None:
+    """The sensor of a DAG that catches up asks for moments long past."""
+    jobs.reader("SELECT * FROM dd.orders")
+    job = jobs.add("orders_job", "dd.orders", schedule=SCHEDULE, mode=mode)
+    jobs.ran_daily(job, range(2, 2102))
+    assert jobs.is_complete() is (mode == "overwrite"), "none of these has the interval in it"
+    jobs.ran(job, "SUCCEEDED", DUE, DUE + timedelta(minutes=1) if filled == "in time" else DUE + timedelta(days=3000))
     assert jobs.is_complete()
 
 
