@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +14,10 @@ from dcp_core.errors import ConflictError, NotSupportedError, TransientError
 from dcp_core.model import Effect, Resource, State
 from dcp_core.planning import ResourceStates, owner_of, plan_deletion, plan_resource
 from dcp_core.records import InventoryEntry
+from dcp_primitives.airflow.layouts import Layout, loader_file
+from dcp_primitives.airflow.places import place_of
 from dcp_primitives.airflow.rendering import DIGEST, version_of
+from dcp_primitives.airflow.templates import shipped
 from dcp_primitives.airflow_dag import AirflowDag, AirflowDagPrimitive
 from tests.dcp_primitives.airflow_playing import PASSWORD, T0, Call, Playing, Said, playing, problem, row
 
@@ -64,10 +68,11 @@ class World:
 
 
 @pytest.fixture
-def world(context: Callable[..., Context]) -> Iterator[World]:
+def world(context: Callable[..., Context], request: pytest.FixtureRequest) -> Iterator[World]:
+    """``request.param``: more of ``[airflow]``."""
     holder: list[World] = []
     with playing(Playing(lambda call: holder[0].answer(call))) as it:
-        airflow = {"url": it.url, "username": "dcp", "password": PASSWORD, "wait_s": 0}
+        airflow = {"url": it.url, "username": "dcp", "password": PASSWORD, "wait_s": 0, **getattr(request, "param", {})}
         made = World(context(airflow=airflow), it)
         holder.append(made)
         yield made
@@ -220,6 +225,29 @@ def test_a_dag_that_was_once_read_without_its_tags_is_deployed_again(world: Worl
     desired, actual = PRIMITIVE.get_desired_state(resource, world.ctx), world.state(resource)
     assert actual is not None
     PRIMITIVE.update(resource, desired, actual, world.ctx)
+
+
+@pytest.mark.parametrize("world", [{"layout": "sharded", "template": "own.py"}], indirect=True)
+def test_a_dag_in_a_shard_that_was_once_read_without_its_tags_moves_to_the_loader_of_the_mended_template(
+    world: World, resource: Resource
+) -> None:
+    own, mended = world.ctx.settings.root / "own.py", shipped().text
+    own.write_text(re.sub(r"tags=spec.*,", "tags=[],", mended))
+    deployed(world, resource)
+    unread = place_of(world.ctx).read(DAG)
+    assert unread is not None
+    world.dag = {**row(DAG, None, relative_fileloc=loader_file(unread.file)), "tags": []}
+    own.write_text(mended)
+    desired, actual = PRIMITIVE.get_desired_state(resource, world.ctx), world.state(resource)
+    assert actual is not None
+    world.dag["relative_fileloc"] = "theirs.py"
+    with pytest.raises(ConflictError, match=r"from theirs\.py"):
+        PRIMITIVE.update(resource, desired, actual, world.ctx)
+    world.dag["relative_fileloc"] = loader_file(unread.file)
+    PRIMITIVE.update(resource, desired, actual, world.ctx)
+    moved = place_of(world.ctx).read(DAG)
+    assert moved is not None
+    assert moved.file == Layout.of(world.ctx).file(DAG) != unread.file
 
 
 def test_what_another_manifest_has_left_behind_is_nobodys(

@@ -18,6 +18,7 @@ from dcp_core.context import Context
 from dcp_core.errors import ConflictError, DcpError, PermanentError, TransientError
 from dcp_core.model import State
 from dcp_primitives.airflow.deploying import DagPlace, Deployed, Deployment
+from dcp_primitives.airflow.layouts import loader_file
 from dcp_primitives.airflow.rendering import DIGEST, EDITED, FAULTS, owner_in, state_of, version_of
 from dcp_primitives.airflow.service.airflow import AirflowService
 from dcp_primitives.airflow.service.reading import Expected
@@ -58,8 +59,8 @@ class Following:
             TransientError: Airflow, or the place, is away.
         """
         before = Before.of(self.service, expected)
-        check_not_elsewhere(before.reading.view, expected)
         there = self.place.read(expected.dag_id)
+        check_not_elsewhere(before.reading.view, expected, there)
         done: Deployment | None = None
         if there is None or there.text != text or there.faults:
             done = self.place.write(expected.dag_id, text)
@@ -169,13 +170,18 @@ def _is_read(deployed: Deployed, view: DagView | None) -> bool:
     return version is not None and view is not None and view.version == version
 
 
-def check_not_elsewhere(view: DagView | None, expected: Expected) -> None:
+def check_not_elsewhere(view: DagView | None, expected: Expected, there: Deployed | None) -> None:
     """Whether the name is free for us.
+
+    Args:
+        view: What Airflow has.
+        expected: What it is to have.
+        there: The DAG as it is deployed now.
 
     Raises:
         ConflictError: Airflow has a DAG of that name from elsewhere.
     """
-    if is_elsewhere(view, expected):
+    if is_elsewhere(view, expected, there):
         assert view is not None, "what is nowhere is not elsewhere"
         raise ConflictError(
             f"Airflow has a DAG {expected.dag_id} from {view.file} in the bundle {view.bundle}",
@@ -183,11 +189,13 @@ def check_not_elsewhere(view: DagView | None, expected: Expected) -> None:
         )
 
 
-def is_elsewhere(view: DagView | None, expected: Expected) -> bool:
+def is_elsewhere(view: DagView | None, expected: Expected, there: Deployed | None) -> bool:
     """Whether Airflow has, and goes by, a DAG of that name that was not deployed to where we deploy.
 
-    What it has read from our own file is ours, also when a template of somebody's own has forgotten the tags.
+    What it has read from our own file is ours, also when a template of somebody's own has forgotten the tags. A DAG
+    in shards has moved to another file once that template is mended.
     """
     if view is None or view.is_stale:
         return False
-    return view.bundle != expected.bundle or (not view.is_ours and view.file != expected.at.file)
+    ours = {expected.at.file} if there is None else {expected.at.file, loader_file(there.file) or there.file}
+    return view.bundle != expected.bundle or (not view.is_ours and view.file not in ours)

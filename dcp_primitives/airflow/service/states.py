@@ -149,7 +149,7 @@ def _left_over(service: AirflowService, resource: Resource, reading: Reading) ->
     if view is None:
         return None
     token = _token(None, reading)
-    if is_elsewhere(view, reading.expected):
+    if is_elsewhere(view, reading.expected, None):
         return State({}, None, token, {ELSEWHERE: f"{view.file} in the bundle {view.bundle}", MOVED: view.is_ours})
     if not view.is_ours:
         return None
