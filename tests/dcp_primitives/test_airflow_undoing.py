@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -109,8 +110,8 @@ def test_the_error_of_a_text_that_airflow_had_not_read_yet_undoes_no_good_one(sc
 @pytest.mark.parametrize(
     ("was_read", "failures", "verdict"),
     [
-        (True, (2,), r"No module named 'x'; what was there before is back \(version "),
-        (False, (2, 4), r"No module named 'x'; what was there before is back \(version v0\)"),
+        (True, (2,), "No module named 'x'; what was there before is back (version {before})"),
+        (False, (2, 4), "No module named 'x'; what was there before is back (version {before})"),
         (False, (2,), "Airflow has not read version"),
     ],
 )
@@ -120,9 +121,32 @@ def test_an_error_counts_at_once_after_a_text_that_airflow_has_read_and_else_whe
     version, before = scene.rendered("@hourly")
     scene.place.write(DAG, before)
     scene.world.dag = row(DAG, version if was_read else "v0")
-    with pytest.raises(PermanentError, match=verdict):
+    with pytest.raises(PermanentError, match=re.escape(verdict.format(before=version))):
         scene.deploy("@daily", {second: scene.set(errors=[problem(FILE, at(second))]) for second in failures})
     assert (scene.text == before) is ("is back" in verdict)
+
+
+def test_what_is_put_back_is_waited_for_though_airflow_had_not_read_it_before(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    version, before = scene.rendered("@hourly")
+    scene.place.write(DAG, before)
+    scene.world.dag = row(DAG, "v0")
+    back = scene.set(errors=[], dag=row(DAG, version, last_parsed_time=at(6)))
+    failing = {second: scene.set(errors=[problem(FILE, at(second))]) for second in (2, 4)}
+    with pytest.raises(PermanentError, match="is back"):
+        scene.deploy("@daily", {**failing, 6: back})
+    assert scene.now == 6
+    assert "has not read what was put back" not in caplog.text
+
+
+def test_of_what_was_edited_by_hand_no_version_is_told_nor_waited_for(scene: Scene) -> None:
+    edited = scene.rendered("@hourly")[1].replace("@hourly", "@weekly")
+    scene.place.write(DAG, edited)
+    scene.world.dag = row(DAG, "v0")
+    with pytest.raises(PermanentError, match="what was there before is back$"):
+        scene.deploy("@daily", {second: scene.set(errors=[problem(FILE, at(second))]) for second in (2, 4)})
+    assert (scene.text, scene.now) == (edited, 4)
 
 
 def failing_again_and_again(scene: Scene) -> Happens:

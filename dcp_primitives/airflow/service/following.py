@@ -74,7 +74,7 @@ class Following:
         waiting = self._waiting(self.settings.wait_s)
         problem = waiting.until_read(before, rewritten=done is not None, has_unread=has_unread)
         if problem is not None:
-            raise self._undone(expected, problem, view, done, text)
+            raise self._undone(expected, problem, view, done, there, text)
         self.ctx.log.info("Airflow has read version %s of DAG %s", expected.version, expected.dag_id)
         self._warn_of_what_waits()
 
@@ -90,15 +90,23 @@ class Following:
         self._waiting(self.settings.wait_s).until_gone(expected.dag_id, expected.bundle, removed=was_there)
 
     def _undone(
-        self, expected: Expected, problem: ImportProblem, view: DagView | None, done: Deployment | None, text: str
+        self,
+        expected: Expected,
+        problem: ImportProblem,
+        view: DagView | None,
+        done: Deployment | None,
+        there: Deployed | None,
+        text: str,
     ) -> PermanentError:
         """What Airflow says, after things are as they were before, where that is known."""
         self.ctx.log.info("Airflow cannot read %s:\n%s", problem.file, problem.text.rstrip())
         dag_id = expected.dag_id
         told = f"Airflow cannot read DAG {dag_id}: {problem}"
         is_back = done is not None and done.previous is not None
+        version = view.version if view is not None else None  # of Airflow's own copy
         try:
             if done is not None:
+                version = _version(there)
                 self.place.restore(dag_id, done)
             else:
                 earlier = self._last_read(dag_id, text) if view is not None else None
@@ -115,8 +123,8 @@ class Following:
             return PermanentError(f"{told}; it could not be undone: {error.message}", hint=error.hint)
         if not is_back:
             return PermanentError(f"{told}; the file was taken away again")
-        version = view.version if view is not None else None
-        self._see_it_back(evolve(expected, version=version))
+        if version is not None:
+            self._see_it_back(evolve(expected, version=version))
         return PermanentError(f"{told}; what was there before is back" + (f" (version {version})" if version else ""))
 
     def _last_read(self, dag_id: str, text: str) -> str | None:
@@ -166,8 +174,12 @@ def scheduled(deployed: Deployed) -> Deployed:
 
 def _is_read(deployed: Deployed, view: DagView | None) -> bool:
     """Whether what Airflow has is this text, as far as is known."""
-    version = version_deployed(state_of(scheduled(deployed)))
+    version = _version(deployed)
     return version is not None and view is not None and view.version == version
+
+
+def _version(deployed: Deployed | None) -> str | None:
+    return None if deployed is None else version_deployed(state_of(scheduled(deployed)))
 
 
 def check_not_elsewhere(view: DagView | None, expected: Expected, there: Deployed | None) -> None:
