@@ -174,12 +174,12 @@ class AuditLog:
         # Read after the announcements: a request that is missing here has ended since it announced anything.
         unfinished = select(requests.c.id).where(requests.c.finished_at.is_(None))
         ids = [str(row.id) for row in self._database.rows(unfinished)]
-        free = [each for each in over if not any(_is_in(each[1], id) for id in ids)]
+        free = [each for each in over if not any(is_in(each[1], id) for id in ids)]
         return tuple(record for row, record in free if self._settle(row, record))
 
     def settle_request(self, request_id: str) -> tuple[AuditRecord, ...]:
         """As ``settle``, for what was announced in a request that nobody goes on with; its worker alone may ask."""
-        mine = [(row, record) for row, record in self._announced() if _is_in(record, request_id)]
+        mine = [(row, record) for row, record in self._announced() if is_in(record, request_id)]
         return tuple(record for row, record in mine if self._settle(row, record))
 
     def is_announced(self, operation_id: str) -> bool:
@@ -310,7 +310,7 @@ def listed(
     return tuple(sorted((record for some in found for record in some), key=lambda each: each.at, reverse=True)[:limit])
 
 
-def _is_in(record: AuditRecord, request_id: str) -> bool:
+def is_in(record: AuditRecord, request_id: str) -> bool:
     """Whether it is of that request: a manifest's operation, or a deed."""
     deed = deed_id(request_id, record.kind, record.manifest_id or record.environment)
     return record.operation_id in (id_in_request(request_id, record.manifest_id), deed)

@@ -108,7 +108,7 @@ def recorded(dcp: ControlPlane, subject: Subject, *, is_dry: bool = False) -> It
     Before ``Deed.begin`` only refusals and failures are recorded: what changed nothing, names nothing that is there, or
     names nothing that could be, leaves no record; of a dry run only a denial does.
     """
-    id = _id(dcp, subject)
+    id = id_of(dcp, subject.kind, subject.manifest_id or subject.environment)
     deed = Deed(dcp, subject, id, is_taken_over=_is_announced(dcp, id))
     # What holds until something better is known: a second Ctrl-C may come between any two lines.
     outcome, message = OperationStatus.FAILED, LEFT
@@ -155,13 +155,19 @@ def _outcome(error: DcpError, has_begun: bool) -> OperationStatus:
     return OperationStatus.REFUSED if is_refusal else OperationStatus.FAILED
 
 
-def _id(dcp: ControlPlane, subject: Subject) -> str:
-    """In a server's request the same one again, so that whoever takes it over adds no second record."""
+def id_of(dcp: ControlPlane, kind: str, about: str) -> str:
+    """Of a deed; in a server's request the same one again, so that whoever takes it over adds no second record.
+
+    Args:
+        dcp: Where the caller works.
+        kind: Of its record.
+        about: The manifest's id; the environment of what is about none.
+    """
     if not dcp.caller.request_id:
         return new_id(_now(dcp))
     from dcp_graph_runner.audit import deed_id
 
-    return deed_id(dcp.caller.request_id, subject.kind, subject.manifest_id or subject.environment)
+    return deed_id(dcp.caller.request_id, kind, about)
 
 
 def _is_announced(dcp: ControlPlane, id: str) -> bool:

@@ -8,13 +8,14 @@ Source: design.md sections 7 and 9.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import attrs
 
 from dcp_core.applying import JournalledExecutor
 from dcp_core.control_plane import ControlPlane
-from dcp_core.errors import ConflictError, NotFoundError, UsageError
+from dcp_core.errors import ConflictError, DcpError, NotFoundError, UsageError
 from dcp_core.memory_store import MemoryStore
 from dcp_core.model import ManifestPlan, Resource
 from dcp_core.operating import Operator
@@ -23,6 +24,7 @@ from dcp_core.planner import decompose
 from dcp_core.records import Execution, ExecutionStatus
 from dcp_core.records import Operation as CoreOperation
 from dcp_core.store import Holder, Lease
+from dcp_graph_runner.deeds import id_of
 from dcp_graph_runner.holder import current_holder
 from dcp_graph_runner.ops.manifests import Applied, of_primitive
 from dcp_graph_runner.ops.messages import (
@@ -134,7 +136,7 @@ def retry(dcp: ControlPlane, request: RetryRequest) -> RetryAnswer:
         UnauthorizedError: Denied; recorded.
     """
     applied = Applied.find(dcp, request.environment, request.manifest_id)
-    with dcp.recording_refusal(RETRY, [ManifestPlan(applied.in_force, ())]):
+    with _recording_refusal(applied, RETRY):
         key, params = _retried(applied)
     executions = begin(applied, key, params, wait=request.wait)
     return RetryAnswer(applied.environment.name, applied.id, key.id, executions)
@@ -183,8 +185,7 @@ def begin(applied: Applied, key: RunKey, params: Mapping[str, str], *, wait: boo
         UsageError: Several jobs run one after the other, and nobody waits.
         InvalidSpecError: A parameter looks like a secret; recorded.
     """
-    plan = ManifestPlan(applied.in_force, ())
-    with applied.dcp.recording_refusal(key.kind, [plan]):
+    with _recording_refusal(applied, key.kind):
         refuse_secrets(params)
     if not wait:
         with applied.deed(key.kind) as deed:
@@ -195,11 +196,11 @@ def begin(applied: Applied, key: RunKey, params: Mapping[str, str], *, wait: boo
             executions = _started(applied, key, params)
             deed.actions = tuple(f"START {each.resource.name} {each.id} {each.status}" for each in executions)
         return executions
-    with applied.dcp.recording_refusal(key.kind, [plan]):
+    with _recording_refusal(applied, key.kind):
         applied.check_allowed(key.kind)
         check_runnable(applied)
     operator = applied.dcp.operator
-    return operator.run(operator.new(key.kind, plan), params, KeyedJournal(key, operator))
+    return operator.run(_operation(applied, key.kind), params, KeyedJournal(key, operator))
 
 
 def begin_resources(
@@ -213,7 +214,7 @@ def begin_resources(
         NotSupportedError: The primitive starts nothing; recorded.
         InvalidSpecError: A parameter looks like a secret; recorded.
     """
-    with applied.dcp.recording_refusal(key.kind, [ManifestPlan(applied.in_force, ())]):
+    with _recording_refusal(applied, key.kind):
         refuse_secrets(params)
     with applied.deed(key.kind) as deed:
         resources = of_primitive(applied.id, applied.resources, primitive)
@@ -222,6 +223,22 @@ def begin_resources(
         executions = tuple(executor.wait(each, executor.start(each, params)) for each in resources)
         deed.actions = tuple(f"START {each.resource.name} {each.id} {each.status}" for each in executions)
     return executions
+
+
+def _operation(applied: Applied, kind: str) -> CoreOperation:
+    """With the id of a deed: whether or not somebody waits, there is one record of it."""
+    operation = applied.dcp.operator.new(kind, ManifestPlan(applied.in_force, ()))
+    return attrs.evolve(operation, id=id_of(applied.dcp, kind, applied.id))
+
+
+@contextmanager
+def _recording_refusal(applied: Applied, kind: str) -> Iterator[None]:
+    """As ``ControlPlane.recording_refusal``, of the operation that would have begun, or had before a take-over."""
+    try:
+        yield
+    except DcpError as error:
+        applied.dcp.operator.refuse(_operation(applied, kind), error)
+        raise
 
 
 def _started(applied: Applied, key: RunKey, params: Mapping[str, str]) -> tuple[Execution, ...]:

@@ -15,6 +15,7 @@ import attrs
 
 from dcp_core.records import AuditRecord, Operation, OperationStatus
 from dcp_core.store import Holder, Lease
+from dcp_graph_runner.audit import is_in
 from dcp_graph_runner.deeds import left_before
 from dcp_graph_runner.request_rows import Claim
 from dcp_graph_runner.requests import RequestLog
@@ -60,6 +61,7 @@ class HeldStore(HidingStore):
         return super().settle_request(request_id)
 
     def announce_audit(self, record: AuditRecord, holder: Holder) -> None:
-        """See ``Store.announce_audit``."""
+        """See ``Store.announce_audit``; not of what the request does not name, as of a backfill's runs: its deed is."""
         self._log.check_held(self._claim)
-        super().announce_audit(record, holder)
+        if is_in(record, self._claim.request.id):
+            super().announce_audit(record, holder)
