@@ -6,9 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+from attrs import define, field
+
 from coreetl_driver import Column, JobSpec, Sink, SinkMode, connect
-from coreetl_driver.api import ExecutionStatus
+from coreetl_driver.api import Execution, ExecutionStatus
 from dcp_core.context import Context
+from dcp_core.errors import TransientError
+from dcp_primitives.airflow.service import jobs
 from dcp_primitives.airflow.service.jobs import end_jobs
 from dcp_primitives.airflow_dag import AirflowDag
 from tests.coreetl_driver import driving
@@ -16,6 +21,27 @@ from tests.coreetl_driver.conftest import ENDLESS
 
 ENVIRONMENT, CATALOG = "playground_alice", "pedregal-playground-alice"
 JOB, DAG = "playground_alice__daily_orders_job", "playground_alice__daily_orders_dag"
+
+
+@define
+class Stopping:
+    """A driver with these running executions, some of them where nobody answers."""
+
+    names: tuple[str, ...]
+    away: set[str]
+    asked: list[str] = field(factory=list)
+
+    def list_executions(self, job_id: str, environment: str, limit: int) -> tuple[Execution, ...]:
+        return tuple(
+            Execution(name, job_id, 1, environment, "sk8", ExecutionStatus.RUNNING, idempotency_key=f"{DAG}/{name}/0")
+            for name in self.names
+        )[:limit]
+
+    def stop_job(self, job_id: str, environment: str, *, execution_id: str) -> tuple[Execution, ...]:
+        self.asked.append(execution_id)
+        if execution_id in self.away:
+            raise TransientError(f"the backend of {execution_id} cannot be reached")
+        return (Execution(execution_id, job_id, 1, environment, "sk8", ExecutionStatus.CANCELLED),)
 
 
 def test_what_a_dag_has_begun_is_ended_and_a_run_by_hand_goes_on(
@@ -42,3 +68,17 @@ def test_what_a_dag_has_begun_is_ended_and_a_run_by_hand_goes_on(
         driver.stop_job(JOB, ENVIRONMENT)
         driver.close()
         ctx.shared_objects.close()
+
+
+def test_an_execution_that_cannot_be_ended_yet_holds_up_no_other(
+    context: Callable[..., Context], logical_plan: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three the newest and the oldest run where nobody answers now."""
+    ctx = context(ENVIRONMENT)
+    dag = AirflowDag(dag_id=DAG, job_id=JOB, owner="logistics-de").resource(logical_plan(environment=ENVIRONMENT))
+    driver = Stopping(("newest", "middle", "oldest"), away={"newest", "oldest"})
+    monkeypatch.setattr(jobs, "was_never_used", lambda _ctx: False)
+    monkeypatch.setattr(jobs, "driver_of", lambda _ctx: driver)
+    with pytest.raises(TransientError, match="of newest cannot be reached"):
+        end_jobs(dag, ctx)
+    assert driver.asked == ["newest", "middle", "oldest"]
