@@ -21,6 +21,8 @@ _MAX_SHOWN = 5
 class Standstill:
     """Looks once a minute at the partitions whose position has not moved since the last look.
 
+    Nothing is read meanwhile, nor is the run stopped: so brokers are asked once, and again a minute later.
+
     Args:
         log: Takes what is found, one line a look.
         clock: Seconds.
@@ -43,7 +45,7 @@ class Standstill:
         self._positions = dict(positions)
         try:
             leaderless = reader.leaderless() & still.keys()
-            ends = reader.ends(tuple(still.keys() - leaderless)) if still.keys() - leaderless else {}
+            ends = reader.ends_now(tuple(still.keys() - leaderless)) if still.keys() - leaderless else {}
         except TransientError as error:
             self.log(f"{error}; it is waited for")
             return

@@ -120,7 +120,15 @@ class TopicReader:
         Raises:
             TransientError: One of them has no leader, for some seconds; no broker answers.
         """
-        return _patiently(lambda: self._offsets(self._consumer.end_offsets, partitions))
+        return _patiently(lambda: self.ends_now(partitions))
+
+    def ends_now(self, partitions: tuple[int, ...]) -> dict[int, int]:
+        """As ``ends``, asked once: for whoever holds up the reading meanwhile.
+
+        Raises:
+            TransientError: One of them has no leader at the moment; no broker answers.
+        """
+        return self._offsets(self._consumer.end_offsets, partitions)
 
     def leaderless(self) -> frozenset[int]:
         """The partitions that nobody can read now, as a broker knows them."""

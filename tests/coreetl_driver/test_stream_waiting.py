@@ -36,10 +36,12 @@ class Topic:
             raise AWAY
         return dict.fromkeys(partitions, 0)
 
-    def ends(self, partitions: tuple[int, ...]) -> dict[int, int]:
+    def ends_now(self, partitions: tuple[int, ...]) -> dict[int, int]:
         if self.away.intersection(partitions):
             raise AWAY
         return {each: self.at[each] for each in partitions}
+
+    ends = ends_now
 
     def leaderless(self) -> frozenset[int]:
         return self.away if self.is_known else frozenset()

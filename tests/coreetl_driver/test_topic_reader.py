@@ -12,6 +12,7 @@ from kafka import TopicPartition
 from kafka import errors as kafka_errors
 from kafka.structs import OffsetAndMetadata
 
+from coreetl_driver.job.standstill import Standstill
 from coreetl_driver.kafka_settings import KafkaSettings
 from coreetl_driver.sources import topic
 from coreetl_driver.sources.topic import TopicReader
@@ -60,6 +61,17 @@ def test_a_partition_without_a_leader_is_asked_again_and_then_told(
     with pytest.raises(TransientError) as told:
         ask(reader(KeyError(SECOND)), (0, 1))
     assert str(told.value) == "partition 1 of topic views has no leader, or is not known to its brokers yet"
+
+
+def test_a_look_for_standstills_asks_once_as_the_reading_waits_for_it(reader: Callable[..., TopicReader]) -> None:
+    said: list[str] = []
+    minutes = iter(range(0, 600, 61))
+    standstill = Standstill(said.append, lambda: next(minutes))
+    led = [{"partitions": [{"partition_index": each, "leader_id": 1} for each in (0, 1)]}]
+    asked = reader(led, led, KeyError(SECOND), {FIRST: 3, SECOND: 5})
+    for _ in range(2):
+        standstill.look(asked, {0: 3, 1: 5})
+    assert said == ["partition 1 of topic views has no leader, or is not known to its brokers yet; it is waited for"]
 
 
 def test_partitions_without_a_leader_are_known(reader: Callable[..., TopicReader]) -> None:
