@@ -144,7 +144,7 @@ def test_of_what_was_edited_by_hand_no_version_is_told_nor_waited_for(scene: Sce
     edited = scene.rendered("@hourly")[1].replace("@hourly", "@weekly")
     scene.place.write(DAG, edited)
     scene.world.dag = row(DAG, "v0")
-    with pytest.raises(PermanentError, match="what was there before is back$"):
+    with pytest.raises(PermanentError, match=r"what was there before is back$"):
         scene.deploy("@daily", {second: scene.set(errors=[problem(FILE, at(second))]) for second in (2, 4)})
     assert (scene.text, scene.now) == (edited, 4)
 
