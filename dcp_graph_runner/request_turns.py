@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 
@@ -30,6 +30,7 @@ def free_in_turn(
     is_gone: Callable[[Holder], bool],
     besides: Collection[str],
     served: Mapping[str, int],
+    after: timedelta = timedelta(),
 ) -> list[AnyRow]:
     """Those that are free: first whose identity has the fewest that are held or come before it, or waits longest.
 
@@ -40,17 +41,19 @@ def free_in_turn(
         is_gone: Whether a holder's process has.
         besides: Requests that count as held, whatever their lease says.
         served: Identities by when one of theirs was begun here last: the larger, the later.
+        after: Only what has been free for so long.
     """
     now = database.moment(clock)
     is_running = requests.c.status == RequestStatus.RUNNING.value
     is_over = (requests.c.lease_expires_at <= now) & requests.c.id.not_in(besides)
+    is_ripe = requests.c.lease_expires_at <= database.moment(clock, -after)
     order = (requests.c.created_at, requests.c.id)
     place = func.row_number().over(partition_by=requests.c.identity, order_by=order)
-    free = database.rows(select(*SMALL).where(is_running, is_over).order_by(place, *order).limit(_AT_A_TIME))
+    free = database.rows(select(*SMALL).where(is_running, is_over & is_ripe).order_by(place, *order).limit(_AT_A_TIME))
     held_here = select(*SMALL).where(
         is_running, ~is_over, requests.c.holder_host == here, requests.c.id.not_in(besides)
     )
-    left = [row for row in database.rows(held_here) if is_gone(holder_of(row))]
+    left = [] if after else [row for row in database.rows(held_here) if is_gone(holder_of(row))]
     counted = select(requests.c.identity, func.count().label("held")).where(is_running, ~is_over)
     held = Counter({row.identity: row.held for row in database.rows(counted.group_by(requests.c.identity))})
     held.subtract(row.identity for row in left)

@@ -128,7 +128,12 @@ class RequestLog:
         return (Claim(request, 1) if id == request.id and holder is not None else None), id
 
     def claim(
-        self, holder: Holder, at_most: int, besides: Collection[str] = (), served: Mapping[str, int] = NOBODY_SERVED
+        self,
+        holder: Holder,
+        at_most: int,
+        besides: Collection[str] = (),
+        served: Mapping[str, int] = NOBODY_SERVED,
+        after: timedelta = timedelta(),
     ) -> tuple[tuple[Claim, ...], tuple[Hopeless, ...]]:
         """Take over what other processes have left and what nobody has begun, identities in turn, of each the oldest.
 
@@ -137,6 +142,7 @@ class RequestLog:
             at_most: How many to work on; those that are to be given up come on top.
             besides: What this process works on still, though its lease may have run out meanwhile.
             served: Identities by when one of theirs was begun here last: the larger, the later.
+            after: Only what has been free for so long, and nobody had a hand for.
 
         Returns:
             What is held now: to work on, and to be given up because it has ended too many processes. What needs its
@@ -144,7 +150,7 @@ class RequestLog:
         """
         claims: list[Claim] = []
         hopeless: list[Hopeless] = []
-        for row in free_in_turn(self.database, self.clock, holder.host, self.is_gone, besides, served):
+        for row in free_in_turn(self.database, self.clock, holder.host, self.is_gone, besides, served, after):
             if len(claims) == at_most:
                 break
             try:

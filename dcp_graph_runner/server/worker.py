@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, Protocol
 
 import attrs
@@ -37,6 +38,7 @@ from dcp_graph_runner.server.progress import Progress
 
 _LOG = logging.getLogger("dcp.server")
 _SWEEP_S = 2.0
+_PATIENCE = timedelta(seconds=3 * _SWEEP_S)  # a replica with a free hand has looked by then
 _RENEW_S = 8.0
 _FLUSH_S = 0.1
 _CANCEL_S = 0.5
@@ -287,12 +289,15 @@ class Worker:
             has_only_tokens = all(each.credentials for each in self._jobs.values())
         if is_draining:
             return
-        # What came with tokens waits here too, and must not keep all that came without from its turn.
-        free = max(self._threads - len(mine), 1 if has_only_tokens else 0)
+        free, after = self._threads - len(mine), timedelta()
+        if free <= 0 and has_only_tokens:
+            # What came with tokens waits here too, and must not keep all that came without from its turn; where a hand
+            # is free, here or elsewhere, it is taken before.
+            free, after = 1, _PATIENCE
         hopeless = self._log.claim_waiting(self._holder)
         if free > 0:
-            self._is_more = False  # said again by who comes meanwhile
-            claims, given_up = self._log.claim(self._holder, free, mine, served)
+            self._is_more &= bool(after)  # said again by who comes meanwhile
+            claims, given_up = self._log.claim(self._holder, free, mine, served, after)
             self._is_more |= len(claims) == free
             hopeless += given_up
             for claim in claims:

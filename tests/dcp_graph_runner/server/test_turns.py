@@ -73,11 +73,22 @@ def test_those_who_send_tokens_do_not_keep_those_who_send_none_from_their_turn(
     try:
         until(lambda: len(made(tmp_path)) >= 2)
         theirs = _apply(at, "bob", BOB)
-        until(lambda: at.requests.get(theirs.id).status is RequestStatus.DONE, 20)
+        until(lambda: at.requests.get(theirs.id).status is RequestStatus.DONE, 30)
     finally:
         is_over.set()
         for each in threads:
             each.join()
+
+
+def test_what_came_without_tokens_is_done_by_the_replica_that_has_a_free_hand(
+    opened: Callable[..., Service], tmp_path: Path
+) -> None:
+    busy, idle = opened(), opened()
+    _apply(busy, "a", {**ALICE, **TOKEN}, "hold")
+    until(lambda: made(tmp_path))
+    theirs = _apply(busy, "b", BOB)
+    until(lambda: idle.requests.get(theirs.id).status is RequestStatus.DONE, 20)
+    assert busy.worker.in_hand == 1
 
 
 def test_what_is_cancelled_before_its_turn_ends_although_all_hands_are_busy(
