@@ -10,11 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
+import attrs
+
 from dcp_core.digests import JsonValue
 from dcp_core.documents import from_json, to_json
-from dcp_core.records import ActionResult, AuditRecord, Operation, OperationStatus
+from dcp_core.records import ActionResult, AuditRecord, Operation, OperationStatus, Preview
 from dcp_core.settings import MASK, Secret
 from dcp_core.store import Holder, InventoryChange, Lease, StepStatus
+from dcp_graph_runner.api.messages import CommandAnswer
 from dcp_graph_runner.database import Database
 from dcp_graph_runner.server.logs import CURRENT, SHORTEST_SECRET
 from dcp_graph_runner.sql_store import SqlStore
@@ -52,6 +55,19 @@ def shown(value: T, secrets: Secrets) -> T:
     document = to_json(value)
     told = without_in(document, secrets)
     return value if told == document else from_json(told, type(value))
+
+
+def answered(answer: T, secrets: Secrets) -> T:
+    """The answer of a call as its caller may have it; what a plugin's command gave is words from end to end.
+
+    Its files are not: with a byte changed one may not be readable any more.
+    """
+    if not isinstance(answer, CommandAnswer) or not secrets:
+        return answer
+    value, preview = _without_all(answer.value, secrets), answer.preview
+    if preview is not None:
+        preview = from_json(_without_all(to_json(preview), secrets), Preview)
+    return attrs.evolve(answer, value=value, preview=preview)
 
 
 class HidingStore(SqlStore):
@@ -113,4 +129,14 @@ def _without_in(document: JsonValue, secrets: Secrets, *, is_words: bool) -> Jso
         return [_without_in(each, secrets, is_words=is_words) for each in document]
     if isinstance(document, dict):
         return {name: _without_in(value, secrets, is_words=name in _WORDS) for name, value in document.items()}
+    return document
+
+
+def _without_all(document: JsonValue, secrets: Secrets) -> JsonValue:
+    if isinstance(document, str):
+        return without(document, secrets)
+    if isinstance(document, list):
+        return [_without_all(each, secrets) for each in document]
+    if isinstance(document, dict):
+        return {without(name, secrets): _without_all(value, secrets) for name, value in document.items()}
     return document

@@ -42,7 +42,7 @@ from dcp_graph_runner.server.chores import Chores, chores_of
 from dcp_graph_runner.server.floods import Floods
 from dcp_graph_runner.server.giving_up import give_up
 from dcp_graph_runner.server.held import HeldStore
-from dcp_graph_runner.server.hiding import HidingStore, own_secrets
+from dcp_graph_runner.server.hiding import HidingStore, answered, own_secrets
 from dcp_graph_runner.server.progress import Progress
 from dcp_graph_runner.server.signing_in import SigningIn
 from dcp_graph_runner.server.watching import DRAINING, Watching
@@ -168,7 +168,7 @@ class Service:
         if handler.is_long:
             return self._accept(work, work.signed_in, headers.get(IDEMPOTENCY_KEY))
         run(graph.of(Stage.WORK), work, self._observe)
-        return work.answer
+        return answered(work.answer, own_secrets(work.signed_in.credentials))
 
     async def watch(self, request: WatchOperationRequest, headers: Mapping[str, str]) -> AsyncIterator[Any]:
         """Follow a long-running operation; see ``Watching.follow``. Raises as ``call`` does."""

@@ -12,16 +12,18 @@ import pytest
 
 from dcp_core import Context, Resource, State
 from dcp_core.errors import PermanentError
+from dcp_core.records import Command, Parameter, Preview
+from dcp_core.registry import PLUGINS
 from dcp_core.settings import Secret
 from dcp_graph_runner.api.long_running import RequestStatus
-from dcp_graph_runner.api.messages import ApplyRequest
+from dcp_graph_runner.api.messages import ApplyRequest, CommandAnswer, CommandRequest
 from dcp_graph_runner.server.hiding import own_secrets, shown, without_in
 from dcp_graph_runner.server.logs import CURRENT, Call
 from dcp_graph_runner.server.problems import problem_of
 from tests.dcp_graph_runner.server.collector import Collector
 from tests.dcp_graph_runner.server.conftest import Serve, curl, replaced, settings_of
-from tests.dcp_graph_runner.server.probes import ProbeFile, probe
-from tests.dcp_graph_runner.server.replicas import ALICE, audit, done, service, watched
+from tests.dcp_graph_runner.server.probes import PLAYGROUND, Probe, ProbeFile, probe
+from tests.dcp_graph_runner.server.replicas import ALICE, audit, call, done, service, watched
 from tests.end_to_end.projects import Project
 
 TOKEN = "dapi-0123456789-secret"
@@ -72,6 +74,36 @@ def test_a_token_in_the_error_of_a_call_is_neither_answered_kept_nor_traced(serv
     assert "403 for token ***" in messages
     assert not any(TOKEN in str(span) for span in collector.spans)
     assert TOKEN not in kept(project.root)
+
+
+class Quoter(Probe):
+    manifest_type = "quoter"
+
+    def get_commands(self) -> tuple[Command, ...]:
+        return (Command("ask", "Ask.", _ask, (Parameter("rows", "As rows.", bool, default=False),)),)
+
+
+def _ask(ctx: Context, rows: bool) -> Any:
+    words = f"403 for token {ctx.credentials['databricks'].reveal()}"
+    if rows:
+        return Preview(("id", "why"), ((1, words),), 1, {"curl": words})
+    return {"tried": [words, 2], words: {"message": words}}
+
+
+def test_a_token_that_a_command_quotes_is_not_answered(tmp_path: Path) -> None:
+    (tmp_path / "dcp.toml").write_text("")
+    at = service(tmp_path)
+    at.registry.register(PLUGINS, "quoter", Quoter)
+    found = []
+    for rows in (False, True):
+        asked = CommandRequest(PLAYGROUND, "quoter", "ask", {"rows": rows})
+        found.append(call(at, "Operations.Command", asked, {**ALICE, **HEADER}))
+    words = "403 for token ***"
+    assert found == [
+        CommandAnswer({"tried": [words, 2], words: {"message": words}}),
+        CommandAnswer(preview=Preview(("id", "why"), ((1, words),), 1, {"curl": words})),
+    ]
+    assert at.close(5.0)
 
 
 def test_secrets_are_taken_out_of_words_however_deep_and_out_of_nothing_else() -> None:
