@@ -58,10 +58,13 @@ def test_events_become_rows_and_malformed_ones_dead_letters(stream: Make) -> Non
         "error_code": "json.encoding", "error": "the value is not UTF-8 at byte 15",
     }  # fmt: skip
     assert (tombstone["offset"], tombstone["value"], tombstone["error_code"]) == (1, None, "message.no_value")
+    it.produce(bad, partition=1)
+    told = it.project.pretzel("run", it.file, timeout_s=180)
+    assert "1 dead letter in events.clicks_dead_letter, messages that could not be read" in told.out + told.err
 
     it.events([2])
     assert it.run()["rows_written"] == 1
-    assert (it.ids(), len(it.letters())) == ([1, 2], 2)
+    assert (it.ids(), len(it.letters())) == ([1, 2], 3)
     assert it.run()["rows_written"] == 0
 
     destroyed = it.pretzel("destroy", "--yes")
