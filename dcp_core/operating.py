@@ -289,13 +289,16 @@ class Operator:
             self._stop([resource for resource, each in operation.resumed if not each.is_endless], ctx)
             raise
 
-    def run(self, operation: Operation, params: Mapping[str, str], journal: StateStore) -> tuple[Execution, ...]:
+    def run(
+        self, operation: Operation, params: Mapping[str, str], journal: StateStore, only: Sequence[Resource] = ()
+    ) -> tuple[Execution, ...]:
         """Run a manifest's jobs. Holds no lock: a later apply may stop them.
 
         Args:
             operation: Of kind ``run``; its plan has no actions.
             params: Values for the manifest's parameters.
             journal: One of its own, in memory: the platform remembers executions by their idempotency keys.
+            only: Start these, one after the other; () for what the plugin's ``run`` starts.
 
         Raises:
             UnauthorizedError: Denied; recorded.
@@ -314,15 +317,12 @@ class Operator:
             ahead = self.audit_record(operation, OperationStatus.FAILED, (), LEFT)
             with applying.announced(ahead, self.holder, self.store):
                 self.registry.broadcast("operation_started", operation=operation)
-                executions = tuple(
-                    self.registry.plugin(
-                        operation.plan.manifest_type,
-                        "run",
-                        logical_plan=operation.plan.logical_plan,
-                        params=params,
-                        ctx=attrs.evolve(ctx, executor=executor),
-                    )
-                )
+                if only:
+                    executions = tuple(executor.wait(each, executor.start(each, params)) for each in only)
+                else:
+                    of, within = operation.plan.logical_plan, attrs.evolve(ctx, executor=executor)
+                    told = self.registry.plugin(of.plugin_type, "run", logical_plan=of, params=params, ctx=within)
+                    executions = tuple(told)
             failed = [each.error or each.status for each in executions if each.status != "SUCCEEDED"]
             status, error = applying.outcome_of_run(executions), failed[0] if failed else ""
             return executions

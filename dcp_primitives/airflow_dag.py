@@ -10,6 +10,7 @@ Source: design.md sections 10 and 11.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from attrs import evolve
 
@@ -18,9 +19,11 @@ from dcp_core.context import Context
 from dcp_core.digests import JsonValue
 from dcp_core.errors import ConflictError, NotSupportedError
 from dcp_core.interfaces import Primitive
+from dcp_core.intervals import Interval
 from dcp_core.model import FieldChange, Resource, ResourceKey, State
 from dcp_core.planning import owner_of
 from dcp_core.records import Execution
+from dcp_primitives import job_intervals
 from dcp_primitives.airflow.deploying import DagPlace
 from dcp_primitives.airflow.layouts import Layout
 from dcp_primitives.airflow.places import place_of
@@ -39,7 +42,7 @@ from dcp_primitives.airflow.service.states import (
     states_with,
 )
 from dcp_primitives.airflow.settings import AirflowSettings
-from dcp_primitives.airflow.spec import KIND, AirflowDag, runs_by_itself, values_of
+from dcp_primitives.airflow.spec import KIND, AirflowDag, runs_by_itself, schedule_of, values_of
 
 __all__ = ["AirflowDag", "AirflowDagPrimitive", "AirflowSettings"]
 
@@ -179,6 +182,8 @@ class AirflowDagPrimitive(Primitive):
     def start(self, resource: Resource, params: Mapping[str, str], idempotency_key: str, ctx: Context) -> Execution:
         """Begin a run of the DAG in Airflow, with its retries and timeouts; the same key again gives the same run.
 
+        Parameters that say an interval (``intervals.RESERVED``) say what it is for; Airflow begins it when that ends.
+
         Raises:
             NotSupportedError: The settings name no Airflow.
             NotFoundError: Airflow has no such DAG, or cannot read it.
@@ -205,6 +210,17 @@ class AirflowDagPrimitive(Primitive):
         stopped = Runs(service, resource).stop(ctx.user)
         end_jobs(resource, ctx)
         return stopped
+
+    def get_intervals(self, resource: Resource, start: datetime, end: datetime, ctx: Context) -> tuple[Interval, ...]:
+        """Of its schedule, which is its job's; whole days where it has none.
+
+        Raises:
+            NotSupportedError: The settings name no Airflow, so that it cannot run for any.
+            InvalidSpecError: There are more than a thousand.
+        """
+        if service_of(ctx) is None:
+            raise _nobody_to_ask("started")
+        return job_intervals.intervals_of(schedule_of(resource), start, end)
 
     def get_status(self, resource: Resource, execution_id: str | None, ctx: Context) -> Execution | None:
         """One run of the DAG, or the newest that is not final; None when there is none."""

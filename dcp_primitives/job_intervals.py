@@ -1,4 +1,4 @@
-"""What a CoreETL job has to run for: the intervals of its schedule, where its parameters have dates of the run.
+"""What a CoreETL job, and the DAG that runs it, has to run for: the intervals of its schedule.
 
 Source: Airflow documentation, "DAG Runs", data interval; design.md section 10.
 """
@@ -29,8 +29,15 @@ def intervals(params: Mapping[str, str], schedule: str | None, start: datetime, 
     Raises:
         InvalidSpecError: The schedule is none, never fires, or fires more than ``AT_MOST`` times in between.
     """
-    if not any(map(has_macros, params.values())):
-        return ()
+    return intervals_of(schedule, start, end) if any(map(has_macros, params.values())) else ()
+
+
+def intervals_of(schedule: str | None, start: datetime, end: datetime) -> tuple[Interval, ...]:
+    """Those of a schedule, whatever runs by it; see ``intervals``.
+
+    Raises:
+        InvalidSpecError: The same.
+    """
     fires = _times("@daily" if schedule is None else schedule, start)
     found: list[Interval] = []
     last = next(fires, None)

@@ -24,7 +24,7 @@ from dcp_core.intervals import Interval, shifted
 from dcp_core.model import Resource
 from dcp_core.records import Execution, OperationStatus
 from dcp_graph_runner.ops.intervals_run import MOST_PARALLEL, Job, run_all
-from dcp_graph_runner.ops.manifests import Applied
+from dcp_graph_runner.ops.manifests import Applied, of_primitive
 from dcp_graph_runner.ops.messages import BackfillAnswer, BackfillRequest, BackfillRow, Reprocess
 from dcp_graph_runner.ops.running import FAILED, RunKey, check_runnable, executions_of
 
@@ -38,7 +38,8 @@ def backfill(dcp: ControlPlane, request: BackfillRequest) -> BackfillAnswer:
 
     Raises:
         NotFoundError: It is not applied there.
-        NotSupportedError: Its runs are for no interval.
+        NotSupportedError: Its runs are for no interval, or nobody can be asked to start them.
+        UsageError: It has nothing of that primitive.
         InvalidSpecError: There are more intervals than anybody means.
         UnauthorizedError: Denied; recorded.
         TransientError: The platform is down.
@@ -49,9 +50,13 @@ def backfill(dcp: ControlPlane, request: BackfillRequest) -> BackfillAnswer:
         raise UsageError(f"the backfill ends at {request.end.isoformat()}, not after its start")
     applied = Applied.find(dcp, request.environment, request.manifest_id)
     with applied.deed(BACKFILL, is_dry=request.dry_run) as deed:
-        resource, intervals = _intervals(applied, request)
+        resource, intervals = _intervals(applied, applied.runnable, request)
+        only: tuple[Resource, ...] = ()
+        if request.primitive:  # whose dates are the job's: where that has none, each run would do the same
+            only = of_primitive(applied.id, applied.resources, request.primitive)
+            resource, intervals = _intervals(applied, only, request)
         check_runnable(applied)
-        jobs = _jobs(applied, resource, intervals, request)
+        jobs = [attrs.evolve(each, only=only) for each in _jobs(applied, resource, intervals, request)]
         rows, status = [each.row for each in jobs], OperationStatus.SUCCEEDED
         if not request.dry_run and any(each.row.wanted for each in jobs):
             deed.begin()
@@ -68,10 +73,12 @@ def backfill(dcp: ControlPlane, request: BackfillRequest) -> BackfillAnswer:
     return BackfillAnswer(applied.environment.name, applied.id, resource.name, told, tuple(rows))
 
 
-def _intervals(applied: Applied, request: BackfillRequest) -> tuple[Resource, tuple[Interval, ...]]:
+def _intervals(
+    applied: Applied, resources: Sequence[Resource], request: BackfillRequest
+) -> tuple[Resource, tuple[Interval, ...]]:
     """Those of the first resource that runs for any; its executions tell what was run."""
     hook = applied.dcp.registry.primitive
-    for resource in applied.runnable:
+    for resource in resources:
         found = hook(
             resource.kind, "get_intervals", resource=resource, start=request.start, end=request.end, ctx=applied.ctx
         )
@@ -81,6 +88,8 @@ def _intervals(applied: Applied, request: BackfillRequest) -> tuple[Resource, tu
             raise UsageError(
                 f"no interval of {applied.id} lies between {request.start.isoformat()} and {request.end.isoformat()}"
             )
+    if resources and not resources[0].runnable:
+        raise NotSupportedError(f"{resources[0].kind} {resources[0].name} runs for no interval")
     raise NotSupportedError(
         f"a run of {applied.id} is for no interval: no parameter of its job has dates of the run",
         hint="`pretzel ops start` runs it",

@@ -11,7 +11,7 @@ import attrs
 
 from dcp_core.errors import DcpError, LeaseLostError
 from dcp_core.intervals import Interval
-from dcp_core.model import ManifestPlan
+from dcp_core.model import ManifestPlan, Resource
 from dcp_core.operating import RUN, Operator, new_id
 from dcp_core.records import Execution, OperationStatus
 from dcp_graph_runner.ops.manifests import Applied
@@ -24,10 +24,17 @@ _WORST = (OperationStatus.CANCELLED, OperationStatus.FAILED)
 
 @attrs.frozen
 class Job:
-    """One interval, and the key that its run has."""
+    """One interval.
+
+    Args:
+        row: Which one, and how it stands.
+        key: What its run has.
+        only: What is started for it; () for what the plugin's ``run`` starts.
+    """
 
     row: BackfillRow
     key: RunKey
+    only: tuple[Resource, ...] = ()
 
 
 def run_all(
@@ -71,7 +78,7 @@ def _run(applied: Applied, operator: Operator, job: Job) -> tuple[BackfillRow, O
     operation = attrs.evolve(operator.new(RUN, ManifestPlan(applied.in_force, ())), id=new_id(operator.clock()))
     params = Interval(job.row.start, job.row.end).to_params()
     try:
-        executions = operator.run(operation, params, KeyedJournal(job.key, operator))
+        executions = operator.run(operation, params, KeyedJournal(job.key, operator), job.only)
     except LeaseLostError:
         raise
     except DcpError as error:

@@ -156,6 +156,7 @@ class BackfillRequest:
         dry_run: Only list them.
         max_parallel: How many at once, 1 to 16.
         keep_going: Whether intervals after one that failed are run all the same.
+        primitive: Run the resources of this kind instead; "" for those that ``run`` starts.
     """
 
     environment: str
@@ -166,6 +167,7 @@ class BackfillRequest:
     dry_run: bool = False
     max_parallel: int = 1
     keep_going: bool = False
+    primitive: str = ""
 
 
 @attrs.frozen

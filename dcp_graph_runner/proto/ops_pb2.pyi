@@ -112,7 +112,7 @@ class RetryRequest(_message.Message):
     def __init__(self, environment: _Optional[str] = ..., manifest_id: _Optional[str] = ..., wait: bool = ...) -> None: ...
 
 class BackfillRequest(_message.Message):
-    __slots__ = ("environment", "manifest_id", "start", "end", "reprocess", "dry_run", "max_parallel", "keep_going")
+    __slots__ = ("environment", "manifest_id", "start", "end", "reprocess", "dry_run", "max_parallel", "keep_going", "primitive")
     ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
     MANIFEST_ID_FIELD_NUMBER: _ClassVar[int]
     START_FIELD_NUMBER: _ClassVar[int]
@@ -121,6 +121,7 @@ class BackfillRequest(_message.Message):
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     MAX_PARALLEL_FIELD_NUMBER: _ClassVar[int]
     KEEP_GOING_FIELD_NUMBER: _ClassVar[int]
+    PRIMITIVE_FIELD_NUMBER: _ClassVar[int]
     environment: str
     manifest_id: str
     start: _timestamp_pb2.Timestamp
@@ -129,7 +130,8 @@ class BackfillRequest(_message.Message):
     dry_run: bool
     max_parallel: int
     keep_going: bool
-    def __init__(self, environment: _Optional[str] = ..., manifest_id: _Optional[str] = ..., start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reprocess: _Optional[str] = ..., dry_run: bool = ..., max_parallel: _Optional[int] = ..., keep_going: bool = ...) -> None: ...
+    primitive: str
+    def __init__(self, environment: _Optional[str] = ..., manifest_id: _Optional[str] = ..., start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reprocess: _Optional[str] = ..., dry_run: bool = ..., max_parallel: _Optional[int] = ..., keep_going: bool = ..., primitive: _Optional[str] = ...) -> None: ...
 
 class AdoptRequest(_message.Message):
     __slots__ = ("environment", "manifest_id", "dry_run")

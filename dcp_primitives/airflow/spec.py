@@ -116,6 +116,11 @@ def key_prefixes(dag_id: str) -> tuple[str, ...]:
     return f"{dag_id}/", f"{dag_id[:_NAME_IN_KEYS]}/"
 
 
+def schedule_of(resource: Resource) -> str | None:
+    """Cron or a preset, in UTC; None where it has none."""
+    return documents.spec_of(resource, AirflowDag).schedule
+
+
 def values_of(resource: Resource, *, deferrable: bool = True) -> dict[str, JsonValue]:
     """What the DAG file holds as ``DAG_SPEC``.
 

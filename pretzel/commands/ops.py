@@ -95,11 +95,13 @@ def _backfill(
     dry_run: bool,
     max_parallel: int,
     keep_going: bool,
+    primitive: str,
 ) -> int:
     """Run every interval of a manifest's schedule that lies between two moments, the earliest first.
 
     What has been run is left out, unless --reprocess says otherwise. The first failure ends it. Interrupted and
-    repeated, it goes on where it was, and no interval is run twice.
+    repeated, it goes on where it was, and no interval is run twice. With --primitive its resources of that kind run
+    instead: a DAG, which runs the job with its retries.
     """
     from dcp_graph_runner.api.ops import BACKFILL
     from dcp_graph_runner.ops.messages import BackfillRequest, Reprocess
@@ -109,7 +111,8 @@ def _backfill(
     first, last = _moment("--from", start), _moment("--to", end)
     if first >= last:
         raise click.BadParameter("it is not after --from", click.get_current_context(), param_hint="--to")
-    request = BackfillRequest(environment, id, first, last, Reprocess(reprocess), dry_run, max_parallel, keep_going)
+    how = Reprocess(reprocess), dry_run, max_parallel, keep_going, primitive
+    request = BackfillRequest(environment, id, first, last, *how)
     with session.progress:
         answer = session.call(BACKFILL, request)
     is_done = answer.status in ("", "SUCCEEDED")
@@ -311,6 +314,7 @@ backfill_command = command(
             help="How many at once.",
         ),
         click.Option(["--keep-going"], is_flag=True, help="Run what comes after one that failed, too."),
+        primitive_option(),
     ],
 )
 adopt_command = command(_adopt, [_manifest(), _dry_run("Only show the plan.")])

@@ -24,6 +24,17 @@ NAME, SLOW = "derived_dataset/daily_orders", "derived_dataset/slow_orders"
 DAG, SLOW_DAG = f"{PLAYGROUND}__daily_orders_dag", f"{PLAYGROUND}__slow_orders_dag"
 OF_DAG = ("--primitive", "airflow_dag")
 SQL = "SELECT order_id, amount FROM raw.orders WHERE CAST(:day AS DATE) = DATE '2026-01-31'"
+DATED = "derived_dataset/dated_orders"
+DATED_SQL = "SELECT CONCAT(:since, '/', :upto) AS order_id, amount FROM raw.orders WHERE order_id = 'a'"
+DATED_MANIFEST = (
+    MANIFEST.replace("0 * * * *", "0 0 * * *")
+    + """\
+  mode: append
+  params:
+    since: "{{{{ data_interval_start | ds }}}}"
+    upto: "{{{{ data_interval_end | ds }}}}"
+"""
+)
 # Nobody waits for its end.
 SLOW_SQL = """\
 SELECT CAST(SUM(a.id * b.id) AS STRING) AS order_id, COUNT(*) AS amount
@@ -87,6 +98,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
             it.configure()
             project.dataset("daily_orders", f"{MANIFEST}  params: {{{{day: '2026-01-01'}}}}\n", SQL)
             project.dataset("slow_orders", sql=SLOW_SQL)
+            project.dataset("dated_orders", DATED_MANIFEST, DATED_SQL)
             answer = it.pretzel("apply", "manifests")
             assert answer.status == 0, answer.out + answer.err
             yield it
@@ -130,6 +142,22 @@ def test_runs_and_what_they_said_are_shown(platform: Platform) -> None:
     assert "no_such_run" in nothing.err
     unknown = platform.pretzel("metadata", "executions", NAME, "--primitive", "airflow_dog")
     assert "airflow_dag" in unknown.err, "it suggests what there is"
+
+
+def test_a_backfill_through_the_dag_runs_each_date_once_and_again_where_that_is_wanted(platform: Platform) -> None:
+    january = ("ops", "backfill", DATED, *OF_DAG, "--from", "2026-01-01", "--to")
+    assert platform.pretzel("ops", "resume", DATED).status == 0
+    done = platform.document(*january, "2026-01-03")
+    assert [(row["wanted"], row["status"]) for row in done["rows"]] == 2 * [(True, "SUCCEEDED")]
+    assert all(row["execution_id"].startswith("backfill:2026-01-0") for row in done["rows"])
+    dry = platform.document(*january, "2026-01-04", "--dry-run")
+    assert [(row["wanted"], row["before"]) for row in dry["rows"]] == [*(2 * [(False, "SUCCEEDED")]), (True, None)]
+    (again,) = platform.document(*january, "2026-01-02", "--reprocess", "completed")["rows"]
+    assert (again["status"], again["execution_id"] != done["rows"][0]["execution_id"]) == ("SUCCEEDED", True)
+    rows = [row["order_id"] for row in platform.project.rows("derived_datasets.dated_orders")]
+    # Switched on, the DAG may have had its turn for the last day that is over.
+    ours = sorted(each for each in rows if each < "2026-02")
+    assert ours == ["2026-01-01/2026-01-02", "2026-01-01/2026-01-02", "2026-01-02/2026-01-03"]
 
 
 def test_a_stopped_run_is_cancelled_and_its_job_ends_though_the_task_waits_deferred(platform: Platform) -> None:

@@ -6,6 +6,7 @@ Source: https://airflow.apache.org/docs/apache-airflow/stable/stable-rest-api-re
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -93,13 +94,25 @@ class AirflowService:
         """How its parts are."""
         return Health.read(self.api.require("/monitor/health"))
 
-    def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, str]) -> Run | None:
+    def trigger(
+        self, dag_id: str, run_id: str, conf: Mapping[str, str], note: str = "", run_after: datetime | None = None
+    ) -> Run | None:
         """Begin a run; one that has this id already is given as it is. None when there is no such DAG to run.
+
+        Args:
+            dag_id: Of which DAG.
+            run_id: What it is called.
+            conf: Its parameters.
+            note: What stands beside it.
+            run_after: When it is due; None for now. It gets no logical date: Airflow keeps one run of a DAG for each,
+                so that a date could not be run again, nor one that the schedule has run.
 
         Raises:
             PermanentError: The DAG cannot be run: an import error, parameters that it does not take.
         """
-        body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf)}
+        body: dict[str, Any] = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf), "note": note or None}
+        if run_after is not None:
+            body["run_after"] = run_after.isoformat()
         try:
             row = self.api.call("POST", f"/dags/{_quoted(dag_id)}/dagRuns", body=body)
         except ConflictError:
@@ -112,8 +125,8 @@ class AirflowService:
         return None if row is None else Run.read(row)
 
     def runs(self, dag_id: str, limit: int, states: Sequence[str] = ()) -> tuple[Run, ...]:
-        """The newest first."""
-        query: dict[str, Any] = {"order_by": "-run_after"}
+        """Those that came to be last first, whatever they are for."""
+        query: dict[str, Any] = {"order_by": "-id"}
         if states:
             query["state"] = list(states)
         rows = self._pages(f"/dags/{_quoted(dag_id)}/dagRuns", "dag_runs", query, limit)

@@ -9,15 +9,17 @@ import re
 from collections.abc import Mapping
 from hashlib import sha256
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from dcp_core.errors import ConflictError, NotFoundError
+from coreetl_driver.run_dates import run_interval
+from dcp_core.errors import ConflictError, InvalidSpecError, NotFoundError
+from dcp_core.intervals import END, RESERVED, START, parse_moment
 from dcp_core.model import Resource
 from dcp_core.records import Execution, ExecutionStatus
 from dcp_core.settings import masked
 from dcp_primitives.airflow.service.airflow import AirflowService
 from dcp_primitives.airflow.service.views import Run
-from dcp_primitives.airflow.spec import KIND
+from dcp_primitives.airflow.spec import KIND, schedule_of
 
 BACKEND = "airflow"
 REACHABLE = 1000
@@ -33,6 +35,7 @@ _BAD = ("failed", "upstream_failed")
 # Airflow's [scheduler] allowed_run_id_pattern, and the column's length with room for what it adds.
 _NOT_ALLOWED = re.compile(r"[^A-Za-z0-9_.~:+-]")
 _MAX_RUN_ID = 200
+_BEGUN = "begun by DCP as "
 
 
 @frozen
@@ -49,6 +52,9 @@ class Runs:
 
     def begin(self, params: Mapping[str, str], idempotency_key: str) -> Execution:
         """Begin a run; the same key again gives the same one, for as long as Airflow keeps it.
+
+        One for an interval is due at its end, as one of the schedule: the task hands that to the driver with the start
+        among its parameters.
 
         Raises:
             NotFoundError: Airflow has no such DAG.
@@ -72,7 +78,8 @@ class Runs:
                     f"DAG {name} is paused in Airflow, where its runs would wait",
                     hint=f"`pretzel ops resume {self.resource.manifest_id}` lets them begin",
                 )
-            begun = self.service.trigger(name, run_id, params)
+            due = parse_moment(params[END]) if END in params else None
+            begun = self.service.trigger(name, run_id, params, f"{_BEGUN}{idempotency_key}", due)
         if begun is None:
             raise NotFoundError(f"Airflow has no DAG {name} by now", hint="`pretzel plan` says more")
         return self._told(begun)
@@ -96,7 +103,7 @@ class Runs:
         return None if found is None else self._told(found, explained=True)
 
     def listed(self, limit: int, before: str | None) -> tuple[Execution, ...]:
-        """The newest first, whoever began them.
+        """The newest first, whoever began them; each with what it is for among its parameters.
 
         Raises:
             NotFoundError: ``before`` is not among the newest ones.
@@ -110,7 +117,7 @@ class Runs:
                     hint="list them from the start again",
                 )
             found = found[position + 1 :]
-        return tuple(self._told(each) for each in found[:limit])
+        return tuple(self._with_interval(each) for each in found[:limit])
 
     def logs(self, run_id: str) -> str:
         """What all tries of all its tasks said; values that are called like secrets are blotted out.
@@ -132,6 +139,10 @@ class Runs:
                 parts.append(f"--- {title}, try {number}\n{''.join(lines)}")
         return "".join(parts)
 
+    def _with_interval(self, run: Run) -> Execution:
+        told = self._told(run)
+        return evolve(told, params={**told.params, **interval_of(run, schedule_of(self.resource))})
+
     def _told(self, run: Run, *, explained: bool = False) -> Execution:
         status = _STATUSES.get(run.state, ExecutionStatus.RUNNING)
         stopped = run.stopped if status is ExecutionStatus.FAILED else None
@@ -146,6 +157,7 @@ class Runs:
             backend=BACKEND,
             error=error,
             params={str(name): str(value) for name, value in run.conf.items()},
+            idempotency_key=_key(run),
             created_at=run.queued_at or run.run_after,
             started_at=run.started_at,
             finished_at=run.finished_at,
@@ -163,3 +175,29 @@ def run_id_of(idempotency_key: str) -> str:
     if made == idempotency_key and len(made) <= _MAX_RUN_ID:
         return made
     return f"{made[: _MAX_RUN_ID - 13]}~{sha256(idempotency_key.encode()).hexdigest()[:12]}"
+
+
+def interval_of(run: Run, schedule: str | None) -> dict[str, str]:
+    """What the driver makes a run's interval of what the DAG's task hands it (``interval_of`` of the template).
+
+    Args:
+        run: Whoever began it.
+        schedule: The job's, in UTC; None for whole days.
+    """
+    given = {name: str(run.conf[name]) for name in RESERVED if name in run.conf}
+    start, end = run.interval_start, run.interval_end or run.run_after
+    if end is None:
+        return {}
+    given[END] = end.isoformat()
+    if start is not None and start < end:
+        given[START] = start.isoformat()
+    try:
+        return run_interval(given, schedule, end).to_params()
+    except InvalidSpecError:  # by hand, with what is no interval: the driver refuses it too
+        return {}
+
+
+def _key(run: Run) -> str | None:
+    """What it was begun with; None of one that somebody else began, or whose note is about something else by now."""
+    key = run.note.removeprefix(_BEGUN)
+    return key if key != run.note and run_id_of(key) == run.id else None

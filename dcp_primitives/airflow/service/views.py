@@ -176,6 +176,8 @@ class Run:
         finished_at: When it became final.
         run_type: ``manual``, ``scheduled``, ``backfill``, ``asset_triggered``.
         note: What somebody wrote beside it.
+        interval_start: What it is for, by Airflow's reckoning; None where Airflow keeps none.
+        interval_end: The same; with the newer timetables both are one moment.
     """
 
     id: str
@@ -188,6 +190,8 @@ class Run:
     finished_at: datetime | None
     run_type: str
     note: str
+    interval_start: datetime | None = None
+    interval_end: datetime | None = None
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> Run:
@@ -203,6 +207,8 @@ class Run:
             finished_at=moment(told.get("end_date")),
             run_type=str(told.get("run_type") or ""),
             note=str(told.get("note") or ""),
+            interval_start=moment(told.get("data_interval_start")),
+            interval_end=moment(told.get("data_interval_end")),
         )
 
     def stop_note(self, why: str) -> str:
