@@ -110,7 +110,9 @@ class AirflowService:
         Raises:
             PermanentError: The DAG cannot be run: an import error, parameters that it does not take.
         """
-        body: dict[str, Any] = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf), "note": note or None}
+        body: dict[str, Any] = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf)}
+        if note:
+            body["note"] = note
         if run_after is not None:
             body["run_after"] = run_after.isoformat()
         try:
