@@ -180,7 +180,9 @@ def canonical_value(name: str, text: str) -> str:
         return repr(float(value))
     if "," in value or name == CLEANUP_POLICY:
         parts = [part.strip() for part in value.split(",") if part.strip()]
-        return ",".join(sorted(set(parts)) if name == CLEANUP_POLICY else parts)
+        joined = ",".join(sorted(set(parts)) if name == CLEANUP_POLICY else parts)
+        # A list of one is that one: "00," is 0.
+        return joined if "," in joined or "," not in value else canonical_value(name, joined)
     return value
 
 

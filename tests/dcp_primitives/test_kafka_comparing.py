@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dcp_core.errors import InvalidSpecError
@@ -130,6 +130,7 @@ def test_canonical_acls_say_the_same_and_are_canonical(given_acls: list[dict[str
 
 
 @given(st.text(alphabet="0123456789.,+-eE truefalsTRUEcompact", max_size=12))
+@example("00,")
 def test_a_canonical_value_stays_as_it_is(text: str) -> None:
     value = canonical_value("cleanup.policy", text)
     assert canonical_value("cleanup.policy", value) == value

@@ -320,6 +320,10 @@ def test_replicas_that_clean_up_at_once_remove_each_row_once_and_the_newest_stay
 # Kills
 
 
+def _ended(store: SqlStore) -> list[str]:
+    return [one.id for one in store.operations(limit=100_000) if one.status is not OperationStatus.RUNNING]
+
+
 def test_replicas_killed_and_cut_off_at_random_leave_no_anomaly(
     tmp_path: Path, url: str, proxy: CuttingProxy, opened: OpenStore
 ) -> None:
@@ -330,8 +334,9 @@ def test_replicas_killed_and_cut_off_at_random_leave_no_anomaly(
         seed = dice.randrange(10**9)
         return processes.start(replicas.work_until_stopped, through(proxy, url), str(tmp_path), seed)
 
-    crowd, kills, until = [replica() for _ in range(3)], 0, time.monotonic() + 12
-    while time.monotonic() < until:
+    crowd, kills, began = [replica() for _ in range(3)], 0, time.monotonic()
+    # On a machine that is busy with other things it takes longer until something has been shown.
+    while time.monotonic() < began + 12 or (len(_ended(store)) <= 30 and time.monotonic() < began + 120):
         time.sleep(dice.uniform(0.1, 0.6))
         place = dice.randrange(3)
         assert crowd[place].pid is not None
@@ -344,8 +349,7 @@ def test_replicas_killed_and_cut_off_at_random_leave_no_anomaly(
     assert [processes.ended(one) for one in crowd] == [0, 0, 0]
 
     assert not (tmp_path / "anomaly").exists(), (tmp_path / "anomaly").read_text()
-    known = store.operations(limit=100_000)
-    ended = [one.id for one in known if one.status is not OperationStatus.RUNNING]
+    ended = _ended(store)
     assert len(ended) > 30
     assert kills > 10
     assert proxy.cuts > 10
