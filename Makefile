@@ -33,7 +33,7 @@ demo: setup ## Lint, test, plan, apply and run an example in a playground; print
 test: setup ## The tests that need Python packages alone
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not services"
 
-# Kubernetes alone: its tests play a kubelet, which must be as quick as a real one.
+# Kubernetes alone: with two clusters at once on two cores, stops took longer than their tests wait.
 test-services: setup ## The tests against real servers, which it installs and starts itself
 	$(BIN)/python -m tests.services.install
 	$(BIN)/python -m pytest -m services tests/services/kubernetes

@@ -171,3 +171,9 @@ def quieten() -> None:
     everything = logging.getLogger("kafka")
     if everything.level == logging.NOTSET:
         everything.setLevel(logging.CRITICAL)
+
+
+def words_of(error: Exception) -> str:
+    """What an error of kafka-python says, in a line."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

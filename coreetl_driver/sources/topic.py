@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import frozen
 
 from coreetl_driver.kafka_probing import is_refused, why_no_tls
-from coreetl_driver.kafka_settings import KafkaSettings, quieten
+from coreetl_driver.kafka_settings import KafkaSettings, quieten, words_of
 from dcp_core.errors import DcpError, NotFoundError, PermanentError, TransientError
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ class TopicReader:
     def _typed(self, error: Exception) -> DcpError:
         from kafka import errors as kafka_errors
 
-        servers, said = self._settings.servers, _words(error)
+        servers, said = self._settings.servers, words_of(error)
         match error:
             case kafka_errors.OffsetOutOfRangeError():
                 return PermanentError(
@@ -269,8 +269,3 @@ def _divergent(error: LogTruncationError) -> str:
         f"partition {named.partition}" + ("" if found is None else f" from offset {found.offset} on")
         for named, found in error.divergent_offsets.items()
     )
-
-
-def _words(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

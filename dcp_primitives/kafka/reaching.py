@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from coreetl_driver.kafka_settings import words_of
 from dcp_core.errors import ConflictError, DcpError, InvalidSpecError, NotSupportedError, PermanentError, TransientError
 
 NOT_AUTHORIZED = "kafka.not_authorized"
@@ -39,7 +40,7 @@ def typed(error: Exception, servers: str) -> DcpError:
     """One error of kafka-python, an instance, as ours."""
     from kafka import errors as kafka_errors
 
-    said = _words(error)
+    said = words_of(error)
     match error:
         case kafka_errors.SaslAuthenticationFailedError() | kafka_errors.UnsupportedSaslMechanismError():
             return PermanentError(
@@ -76,8 +77,3 @@ def refused(code: int, message: str | None, servers: str) -> DcpError:
 
     kind = kafka_errors.for_code(code)
     return typed(kind(message) if message else kind(), servers)
-
-
-def _words(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
