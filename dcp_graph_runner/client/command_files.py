@@ -6,13 +6,13 @@ Source: docs/remote.md.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
 
 from dcp_core.errors import NotFoundError, PermanentError, UsageError
+from dcp_core.files import replacing
 from dcp_core.records import Command, FileUse
 from dcp_graph_runner.api.command_files import CommandSettings, check_files, files_of
 from dcp_graph_runner.api.messages import CommandFile, CommandRequest
@@ -73,21 +73,5 @@ def _read(path: Path, settings: CommandSettings) -> CommandFile:
 
 
 def _write(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-    partial = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.chmod(0o666 & ~_umask())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    """The process's; there is no way to read it but to set it."""
-    current = os.umask(0)
-    os.umask(current)
-    return current
+    with replacing(path) as file:
+        file.write(content)

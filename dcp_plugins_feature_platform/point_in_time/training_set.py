@@ -5,8 +5,6 @@ Source: issue "Two more plugins", point-in-time joins.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dcp_core.errors import PermanentError
+from dcp_core.files import replacing
 from dcp_plugins_feature_platform.point_in_time.joining import JoinedView, Workspace, join_views
 from dcp_plugins_feature_platform.point_in_time.labels import Labels, spooled
 from dcp_plugins_feature_platform.point_in_time.selecting import Selection, check_clashes
@@ -80,21 +79,11 @@ class TrainingSet:
             ) from None
 
     def _write(self, path: Path) -> int:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-        partial = Path(name)
         rows = 0
-        try:
-            with os.fdopen(handle, "wb") as file:
-                with pq.ParquetWriter(file, self.schema, compression="zstd") as writer:
-                    for group in _groups(self.batches()):
-                        writer.write_table(group, row_group_size=_ROW_GROUP_ROWS)
-                        rows += group.num_rows
-                file.flush()
-                os.fsync(file.fileno())
-            partial.chmod(0o666 & ~_umask())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replacing(path) as file, pq.ParquetWriter(file, self.schema, compression="zstd") as writer:
+            for group in _groups(self.batches()):
+                writer.write_table(group, row_group_size=_ROW_GROUP_ROWS)
+                rows += group.num_rows
         return rows
 
 
@@ -151,10 +140,3 @@ def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
             waiting, rows, size_bytes = [], 0, 0
     if waiting:
         yield pa.Table.from_batches(waiting)
-
-
-def _umask() -> int:
-    """The process's; there is no way to read it but to set it."""
-    current = os.umask(0)
-    os.umask(current)
-    return current
