@@ -61,7 +61,7 @@ def why_not_understood(settings: KafkaSettings) -> str:
 def why_no_tls(settings: KafkaSettings) -> str:
     """Why no address lets us in by TLS; "" where one may, or where none is wanted.
 
-    To be asked first: kafka-python 3.0 waits for ever where the handshake fails.
+    To be asked first: kafka-python 3.0 does not tell a handshake that fails from one that takes long.
     """
     if not settings.security_protocol.endswith("SSL"):
         return ""

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
 
+from coreetl_driver.kafka_clients import connected
 from coreetl_driver.kafka_probing import is_refused, why_no_tls
-from coreetl_driver.kafka_settings import KafkaSettings, quieten, words_of
+from coreetl_driver.kafka_settings import KafkaSettings, words_of
 from dcp_core.errors import DcpError, NotFoundError, PermanentError, TransientError
 
 if TYPE_CHECKING:
@@ -59,21 +60,19 @@ class TopicReader:
     def __init__(self, settings: KafkaSettings, topic: str) -> None:
         from kafka import KafkaAdminClient, KafkaConsumer
 
-        quieten()
         _check_files(settings)
         why = why_no_tls(settings)
         if why:
             raise TransientError(f"Kafka cannot be reached: {why}", hint="see security_protocol in [kafka]")
         self._settings = settings
         self._topic = topic
-        options = settings.client_options()
         with self._reaching(signing_in=True):
-            self._admin = KafkaAdminClient(**options, bootstrap_timeout_ms=settings.timeout_ms)
+            self._admin = connected(KafkaAdminClient, settings)
         try:
             with self._reaching(signing_in=True):
-                self._consumer = KafkaConsumer(
-                    **options,
-                    bootstrap_timeout_ms=settings.timeout_ms,
+                self._consumer = connected(
+                    KafkaConsumer,
+                    settings,
                     group_id=None,
                     enable_auto_commit=False,
                     auto_offset_reset="none",

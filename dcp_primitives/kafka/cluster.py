@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define, field, frozen
 
+from coreetl_driver.kafka_clients import connected
 from coreetl_driver.kafka_probing import is_refused, why_closed, why_no_tls, why_not_understood
-from coreetl_driver.kafka_settings import quieten
 from dcp_core.context import Context
 from dcp_core.errors import ConflictError, DcpError, PermanentError, TransientError
 from dcp_primitives.kafka.reaching import NOT_AUTHENTICATED, reaching, refused
@@ -221,7 +221,6 @@ class Cluster:
 
         with self._lock:
             if self._admin is None:
-                quieten()
                 closed = why_closed(self.settings)
                 if closed:
                     raise UnreachableError(
@@ -233,9 +232,7 @@ class Cluster:
                 if why:
                     raise UnreachableError(f"Kafka cannot be reached: {why}", where=self.settings.servers, hint=_DOOR)
                 try:
-                    self._admin = KafkaAdminClient(
-                        **self.settings.client_options(), bootstrap_timeout_ms=self.settings.timeout_ms
-                    )
+                    self._admin = connected(KafkaAdminClient, self.settings)
                 except KafkaTimeoutError:
                     raise _why_not(self.settings) from None
             return self._admin

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
+from coreetl_driver.kafka_clients import connected
 from dcp_core.digests import JsonValue, digest_of
 from dcp_core.errors import TransientError
 from dcp_core.model import Owner
@@ -122,13 +123,13 @@ class Marks:
 
         where = TopicPartition(self.topic, _PARTITION)
         if self._consumer is None:
-            self._consumer = KafkaConsumer(
-                **self._cluster.settings.client_options(),
+            self._consumer = connected(
+                KafkaConsumer,
+                self._cluster.settings,
                 group_id=None,
                 enable_auto_commit=False,
                 allow_auto_create_topics=False,
                 fetch_max_wait_ms=_POLL_MS,
-                bootstrap_timeout_ms=self._cluster.settings.timeout_ms,
             )
             self._consumer.assign([where])
             self._consumer.seek_to_beginning(where)
@@ -154,13 +155,13 @@ class Marks:
 
         if self._producer is None:
             self._ensure_topic()
-            self._producer = KafkaProducer(
-                **self._cluster.settings.client_options(),
+            self._producer = connected(
+                KafkaProducer,
+                self._cluster.settings,
                 acks="all",
                 allow_auto_create_topics=False,
                 max_block_ms=self._cluster.settings.timeout_ms,
                 delivery_timeout_ms=2 * self._cluster.settings.timeout_ms,
-                bootstrap_timeout_ms=self._cluster.settings.timeout_ms,
             )
         return self._producer
 

@@ -6,10 +6,12 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from coreetl_driver.kafka_clients import connected
 from coreetl_driver.kafka_probing import is_refused
 from dcp_core.context import Context
 from dcp_core.errors import (
@@ -22,6 +24,7 @@ from dcp_core.errors import (
     UnknownKindError,
 )
 from dcp_core.model import LogicalPlan, Metadata, Source
+from dcp_primitives.kafka.cluster import Cluster, UnreachableError
 from dcp_primitives.kafka.marks import Mark, _decode, _encode
 from dcp_primitives.kafka.reaching import typed
 from dcp_primitives.kafka.settings import BrokerMissingError, KafkaSettings, kafka_settings
@@ -102,6 +105,30 @@ def test_a_broker_that_answers_before_anybody_has_signed_in_refuses_us() -> None
     listener.close()
     assert not is_refused(settings), "nobody is there"
     assert not is_refused(KafkaSettings(bootstrap_servers=settings.bootstrap_servers)), "nobody signs in"
+
+
+@pytest.mark.parametrize("protocol", ["PLAINTEXT", "SSL"])
+def test_a_door_behind_which_nobody_speaks_is_not_waited_at_for_ever(protocol: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = f"127.0.0.1:{listener.getsockname()[1]}"
+        settings = KafkaSettings(bootstrap_servers=(server,), security_protocol=protocol, timeout_s=0.5)
+        with pytest.raises(UnreachableError, match=f"{server} does not answer within 0.5 s"):
+            Cluster(settings).topology()
+
+
+def test_a_client_that_is_made_too_late_is_closed() -> None:
+    from kafka.errors import KafkaTimeoutError
+
+    late, closed = threading.Event(), threading.Event()
+
+    def client(**_options: Any) -> Any:
+        late.wait()
+        return SimpleNamespace(close=closed.set)
+
+    with pytest.raises(KafkaTimeoutError):
+        connected(client, KafkaSettings(bootstrap_servers=("a:1",), timeout_s=0.01))
+    late.set()
+    assert closed.wait(10)
 
 
 def test_kafkas_errors_are_retried_by_what_they_are() -> None:

@@ -9,6 +9,7 @@ import socket
 import struct
 import threading
 from collections import Counter
+from contextlib import suppress
 
 _NAMES = {
     0: "Produce", 1: "Fetch", 2: "ListOffsets", 3: "Metadata", 18: "ApiVersions", 19: "CreateTopics",
@@ -72,6 +73,8 @@ class CountingProxy:
         except OSError:
             pass  # the other direction has closed it
         for each in (source, target):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)  # closing alone ends nothing that the other thread still reads
             each.close()
 
     def _count(self, data: bytes) -> bytes:

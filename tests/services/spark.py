@@ -8,10 +8,12 @@ Source: https://spark.apache.org/docs/latest/spark-connect-overview.html, https:
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,6 +110,7 @@ def started(environment: Path, folder: Path, catalogs: Mapping[str, Mapping[str,
         folder: Empty; all that Spark writes beside the tables goes there.
         catalogs: Iceberg's properties of each catalog, by name.
     """
+    _import_client()
     (home,) = environment.glob("lib/python*/site-packages/pyspark")
     connect, block_manager, driver = servers.free_ports(3)
     properties = {
@@ -142,6 +145,22 @@ def started(environment: Path, folder: Path, catalogs: Mapping[str, Mapping[str,
     with servers.running(command, spark.log, spark.environ) as process:
         servers.wait_until(lambda: servers.listens(connect), "Spark's start", spark.log, [process])
         yield spark
+
+
+def _import_client() -> None:
+    """Once and for all, in a process that has a main file for as long as it takes.
+
+    pyspark-client 4.2 takes one without, as a worker of pytest-xdist is, for its own doctests, and exits.
+    """
+    main = sys.modules["__main__"]
+    has_file = hasattr(main, "__file__")
+    if not has_file:
+        main.__file__ = __file__
+    try:
+        importlib.import_module("pyspark.sql.connect.session")
+    finally:
+        if not has_file:
+            del main.__file__
 
 
 def _environ(home: Path) -> dict[str, str]:
