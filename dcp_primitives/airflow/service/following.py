@@ -21,6 +21,7 @@ from dcp_primitives.airflow.deploying import DagPlace, Deployed, Deployment
 from dcp_primitives.airflow.layouts import loader_file
 from dcp_primitives.airflow.rendering import DIGEST, EDITED, FAULTS, owner_in, state_of, version_of
 from dcp_primitives.airflow.service.airflow import AirflowService
+from dcp_primitives.airflow.service.opening import expected_of
 from dcp_primitives.airflow.service.reading import Expected
 from dcp_primitives.airflow.service.views import DagView, ImportProblem
 from dcp_primitives.airflow.service.waiting import Before, Waiting
@@ -103,10 +104,11 @@ class Following:
         dag_id = expected.dag_id
         told = f"Airflow cannot read DAG {dag_id}: {problem}"
         is_back = done is not None and done.previous is not None
-        version = view.version if view is not None else None  # of Airflow's own copy
+        back = evolve(expected, version=None if view is None else view.version)  # Airflow's own copy
         try:
             if done is not None:
-                version = _version(there)
+                if there is not None:  # with its faults, as in the files of another template
+                    back = expected_of(dag_id, there.file, _version(evolve(there, faults=())), self.settings)
                 self.place.restore(dag_id, done)
             else:
                 earlier = self._last_read(dag_id, text) if view is not None else None
@@ -123,9 +125,10 @@ class Following:
             return PermanentError(f"{told}; it could not be undone: {error.message}", hint=error.hint)
         if not is_back:
             return PermanentError(f"{told}; the file was taken away again")
-        if version is not None:
-            self._see_it_back(evolve(expected, version=version))
-        return PermanentError(f"{told}; what was there before is back" + (f" (version {version})" if version else ""))
+        if back.version is None:
+            return PermanentError(f"{told}; what was there before is back")
+        self._see_it_back(back)
+        return PermanentError(f"{told}; what was there before is back (version {back.version})")
 
     def _last_read(self, dag_id: str, text: str) -> str | None:
         """Airflow's copy of the file that it could read last, when that was a whole DAG of whose the text is."""
