@@ -228,17 +228,30 @@ class JobRegistry:
             return tuple(to_run(row).execution for row in connection.execute(query.limit(limit)))
 
     def succeeded(
-        self, job_id: str, environment: str, since: datetime.datetime, limit: int, *, newest_first: bool = False
+        self,
+        job_id: str,
+        environment: str,
+        since: datetime.datetime,
+        limit: int,
+        after: tuple[datetime.datetime, str] | None = None,
     ) -> tuple[Execution, ...]:
-        """Those executions of a job that have succeeded and began at a moment, aware, or later; the oldest first."""
+        """Those executions of a job that have succeeded and began at a moment, aware, or later; the oldest first.
+
+        Args:
+            limit: How many at most.
+            after: When the last one that is known already was created, and its id: only those that come after it.
+        """
         began_at = sa.func.coalesce(EXECUTIONS.c.started_at, EXECUTIONS.c.created_at)
         query = self._runs().where(
             _is_job(EXECUTIONS, environment, job_id),
             EXECUTIONS.c.status == ExecutionStatus.SUCCEEDED.value,
             began_at >= since.astimezone(datetime.UTC).replace(tzinfo=None),
         )
-        created_at = EXECUTIONS.c.created_at
-        query = query.order_by(created_at.desc() if newest_first else created_at.asc()).limit(limit)
+        order = (EXECUTIONS.c.created_at, EXECUTIONS.c.execution_id)
+        if after is not None:
+            known = (after[0].astimezone(datetime.UTC).replace(tzinfo=None), after[1])
+            query = query.where(sa.tuple_(*order) > known)
+        query = query.order_by(*order).limit(limit)
         with self._database.reading() as connection:
             return tuple(to_run(row).execution for row in connection.execute(query))
 

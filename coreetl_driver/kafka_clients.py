@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define, field
 
 from coreetl_driver.kafka_settings import KafkaSettings, quieten
+
+if TYPE_CHECKING:
+    from kafka.net.compat import KafkaNetClient
 
 T = TypeVar("T")
 _GRACE_S = 1.0  # the client's own timeout comes first, where it has one
@@ -17,8 +20,9 @@ _GRACE_S = 1.0  # the client's own timeout comes first, where it has one
 def connected(client: Callable[..., T], settings: KafkaSettings, **options: Any) -> T:
     """One of kafka-python's clients, of the brokers that the settings name.
 
-    kafka-python 3.0 waits for ever where nobody goes on with a TLS handshake, whatever ``bootstrap_timeout_ms`` says.
-    So it is made in a thread, which is left to itself when its time is over, and closes what it still gets.
+    kafka-python 3.0 waits for ever where nobody goes on with a TLS handshake, whatever ``bootstrap_timeout_ms`` says,
+    and leaves its thread and sockets behind when it gives up. So it is made in a thread that is not waited for when
+    its time is over, and what has become of it by then is closed.
 
     Args:
         client: Its class.
@@ -31,8 +35,8 @@ def connected(client: Callable[..., T], settings: KafkaSettings, **options: Any)
     from kafka.errors import KafkaTimeoutError
 
     quieten()
-    every = {**settings.client_options(), "bootstrap_timeout_ms": settings.timeout_ms, **options}
-    making = _Making(lambda: client(**every))
+    own = {"bootstrap_timeout_ms": settings.timeout_ms}
+    making = _Making(client, {**settings.client_options(), **own, **options})
     threading.Thread(target=making.run, name="kafka-connecting", daemon=True).start()
     if not making.ended.wait(settings.timeout_s + _GRACE_S) and making.leave():
         raise KafkaTimeoutError(f"nobody has let us in within {settings.timeout_s:g} s")
@@ -46,19 +50,22 @@ def connected(client: Callable[..., T], settings: KafkaSettings, **options: Any)
 class _Making:
     """What is made in another thread, for somebody who may not wait for it to the end."""
 
-    make: Callable[[], Any]
+    client: Callable[..., Any]
+    options: Mapping[str, Any]
     made: Any = None
     error: BaseException | None = None
     ended: threading.Event = field(factory=threading.Event)
+    _connections: list[KafkaNetClient] = field(factory=list)
     _is_left: bool = False
     _lock: threading.Lock = field(factory=threading.Lock)
 
     def run(self) -> None:
         try:
-            made = self.make()
+            made = self.client(**self.options, kafka_client=self._connection)
         except BaseException as error:  # raised where it is waited for
             self.error = error
             self.ended.set()
+            self._disconnect()
             return
         with self._lock:
             self.made = made
@@ -71,4 +78,17 @@ class _Making:
         """Wait no more; whether there is nothing to take at the last moment."""
         with self._lock:
             self._is_left = not self.ended.is_set()
-            return self._is_left
+        if self._is_left:
+            # Its thread may be at a name that cannot be resolved, and is waited for.
+            threading.Thread(target=self._disconnect, name="kafka-disconnecting", daemon=True).start()
+        return self._is_left
+
+    def _connection(self, **options: Any) -> KafkaNetClient:
+        from kafka.net.compat import KafkaNetClient
+
+        self._connections.append(KafkaNetClient(**options))
+        return self._connections[-1]
+
+    def _disconnect(self) -> None:
+        for each in self._connections:
+            each.close()

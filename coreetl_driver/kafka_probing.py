@@ -15,6 +15,7 @@ import struct
 import time
 
 from coreetl_driver.kafka_settings import KafkaSettings
+from dcp_core.errors import PermanentError
 
 _API_VERSIONS = 18
 _SASL_HANDSHAKE = 17
@@ -62,11 +63,18 @@ def why_no_tls(settings: KafkaSettings) -> str:
     """Why no address lets us in by TLS; "" where one may, or where none is wanted.
 
     To be asked first: kafka-python 3.0 does not tell a handshake that fails from one that takes long.
+
+    Raises:
+        PermanentError: Our own certificates cannot be used.
     """
-    if not settings.security_protocol.endswith("SSL"):
-        return ""
-    found = [_not_understood(server, settings) for server in settings.bootstrap_servers]
-    return found[0] if all(found) else ""
+    why = ""
+    if settings.security_protocol.endswith("SSL"):
+        for server in settings.bootstrap_servers:
+            found = _not_understood(server, settings)
+            if not found:
+                return ""
+            why = why or found
+    return why
 
 
 def _closed(server: str) -> str | None:
@@ -136,8 +144,29 @@ def _address(server: str) -> tuple[str, int]:
 
 
 def _encrypted(plain: socket.socket, host: str, settings: KafkaSettings) -> socket.socket:
-    context = ssl.create_default_context(cafile=settings.ssl_cafile or None)
+    return _context(settings).wrap_socket(plain, server_hostname=host)
+
+
+def _context(settings: KafkaSettings) -> ssl.SSLContext:
+    """As kafka-python makes it: Python's default is stricter, and would refuse what the client takes."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        if settings.ssl_cafile:
+            context.load_verify_locations(settings.ssl_cafile)
+        else:
+            context.load_default_certs()
+    except OSError as error:
+        raise _unusable("ssl_cafile", error) from None
     if settings.ssl_certfile:
-        password = settings.ssl_key_password.reveal() or None
-        context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile or None, password)
-    return context.wrap_socket(plain, server_hostname=host)
+        # With "", and not None, nobody is asked for a password at the terminal.
+        password = settings.ssl_key_password.reveal()
+        try:
+            context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile or None, password)
+        except OSError as error:
+            raise _unusable("ssl_certfile, ssl_keyfile or ssl_key_password", error) from None
+    return context
+
+
+def _unusable(settings: str, error: OSError) -> PermanentError:
+    return PermanentError(f"{settings} of [kafka] cannot be used: {error}", hint="they name files in PEM")

@@ -22,7 +22,7 @@ def run_interval(given: Mapping[str, str], schedule: str | None, now: datetime) 
         given: The run's parameters, of which two say it. Both ends: that interval. The end alone: the last interval
             that was complete by then. The start alone: the interval that begins there. Neither: the last complete
             one, or today when there is no schedule.
-        schedule: As ``cron`` takes it, in UTC; None for a period of one day.
+        schedule: As ``cron`` takes it, in UTC; None for whole days, or one day from a start on.
         now: Aware.
 
     Raises:
@@ -34,7 +34,10 @@ def run_interval(given: Mapping[str, str], schedule: str | None, now: datetime) 
     if start is not None:
         return Interval(start, shifted(start, _DAY) if schedule is None else _fires(schedule, start, after=True))
     if schedule is None:
-        return Interval.of_day(now.astimezone(UTC).date()) if end is None else Interval(shifted(end, -_DAY), end)
+        if end is None:
+            return Interval.of_day(now.astimezone(UTC).date())
+        midnight = end.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        return Interval(shifted(midnight, -_DAY), midnight)
     # The moment itself counts: an interval that ends now is complete.
     by = (end or now.astimezone(UTC)).replace(microsecond=0)
     last = _fires(schedule, shifted(by, timedelta(seconds=1)))

@@ -27,8 +27,7 @@ from dcp_core.model import PRODUCTION, Environment
 
 _SKEW = datetime.timedelta(seconds=5)  # between the clocks of whoever starts runs and of this machine
 _AHEAD = datetime.timedelta(minutes=5)  # the same, where the dates of a run say what it is for
-_SUCCEEDED_AT_MOST = 1000
-"""How many successes are read at once."""
+_SUCCEEDED_AT_ONCE = 1000
 
 
 @frozen(kw_only=True)
@@ -71,9 +70,19 @@ class Jobs(Protocol):
         ...
 
     def succeeded(
-        self, job_id: str, environment: str, since: datetime.datetime, limit: int, *, newest_first: bool = False
+        self,
+        job_id: str,
+        environment: str,
+        since: datetime.datetime,
+        limit: int,
+        after: tuple[datetime.datetime, str] | None = None,
     ) -> tuple[Execution, ...]:
-        """Those executions of a job that have succeeded and began at a moment or later, the oldest first."""
+        """Those executions of a job that have succeeded and began at a moment or later, the oldest first.
+
+        Args:
+            limit: How many at most.
+            after: When the last one that is known already was created, and its id: only those that come after it.
+        """
         ...
 
 
@@ -154,14 +163,15 @@ def _completeness(job: Job, at: datetime.datetime, jobs: Jobs) -> tuple[datetime
 
 
 def _successes(job: Job, since: datetime.datetime, jobs: Jobs) -> Iterator[Execution]:
-    """Those that have succeeded since then, where they are many the oldest and the newest of them.
-
-    Normally the run for a moment begins right after it; a hole is filled late.
-    """
-    oldest = jobs.succeeded(job.job_id, job.environment, since, _SUCCEEDED_AT_MOST)
-    yield from oldest
-    if len(oldest) == _SUCCEEDED_AT_MOST:
-        yield from jobs.succeeded(job.job_id, job.environment, since, _SUCCEEDED_AT_MOST, newest_first=True)
+    """Those that have succeeded since then; normally the run for a moment is among the first, and no more are read."""
+    found = jobs.succeeded(job.job_id, job.environment, since, _SUCCEEDED_AT_ONCE)
+    while found:
+        yield from found
+        last = found[-1]
+        assert last.created_at is not None, "it has been recorded"
+        found = jobs.succeeded(
+            job.job_id, job.environment, since, _SUCCEEDED_AT_ONCE, (last.created_at, last.execution_id)
+        )
 
 
 def _covers(execution: Execution, wanted: Interval, replaces_all: bool) -> bool:

@@ -20,7 +20,7 @@ _LARGEST_BYTES = 256 * 1024 * 1024
 
 
 def save(plan: Plan, file: str) -> None:
-    """Write ``plan`` whole or not at all.
+    """Write ``plan`` whole or not at all, for this user alone to read.
 
     Raises:
         UsageError: The file cannot be written.

@@ -96,7 +96,7 @@ def _judge(
     if action.reason in ("not_owned", "owned_by_other"):
         return Verdict(ConditionStatus.DRIFTED, action.reason, action.message, action.changes)
     if action.actual.owner is None:  # the plan says first what is refused, and not that the mark is gone
-        words = f"it has lost our mark; {action.message}"
+        words = f"what is there has not our mark; {action.message}"
         return Verdict(ConditionStatus.DRIFTED, action.reason, words, action.changes)
     return _changed(action, entry, policy, now)
 

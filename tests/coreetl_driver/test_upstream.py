@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from attrs import define, evolve
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from coreetl_driver import Execution, ExecutionStatus, Sink, SinkMode
+from coreetl_driver import Sink, SinkMode, upstream
+from coreetl_driver.api import Execution, ExecutionStatus
 from coreetl_driver.client import DriverClient
 from coreetl_driver.driver import Driver
 from coreetl_driver.job_registry import JobRegistry
@@ -182,14 +183,23 @@ def test_a_success_is_found_behind_any_number_of_later_failures(jobs: Jobs) -> N
 
 
 @pytest.mark.parametrize("mode", ["append", "merge", "overwrite_partitions", "overwrite"])
-@pytest.mark.parametrize("filled", ["in time", "late"])
-def test_a_success_is_found_among_any_number_of_later_ones(jobs: Jobs, mode: str, filled: str) -> None:
+@pytest.mark.parametrize("days", [0, 1050, 3000], ids=["in time", "late", "last of all"])
+def test_a_success_is_found_among_any_number_of_later_ones(jobs: Jobs, mode: str, days: int) -> None:
     """The sensor of a DAG that catches up asks for moments long past."""
     jobs.reader("SELECT * FROM dd.orders")
     job = jobs.add("orders_job", "dd.orders", schedule=SCHEDULE, mode=mode)
     jobs.ran_daily(job, range(2, 2102))
     assert jobs.is_complete() is (mode == "overwrite"), "none of these has the interval in it"
-    jobs.ran(job, "SUCCEEDED", DUE, DUE + timedelta(minutes=1) if filled == "in time" else DUE + timedelta(days=3000))
+    jobs.ran(job, "SUCCEEDED", DUE, DUE + timedelta(days=days, minutes=1))
+    assert jobs.is_complete()
+
+
+def test_of_many_successes_that_began_at_once_none_is_passed_over(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream, "_SUCCEEDED_AT_ONCE", 3)
+    jobs.reader("SELECT * FROM dd.orders")
+    job = jobs.add("orders_job", "dd.orders", schedule=SCHEDULE, mode="append")
+    for day in (*range(2, 9), 0):  # by their ids the one that is looked for is the last
+        jobs.ran(job, "SUCCEEDED", DUE + timedelta(days=day), DUE + timedelta(days=9))
     assert jobs.is_complete()
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
+from dcp_core.errors import InvalidSpecError
+from dcp_core.intervals import Interval
 from dcp_core.records import ExecutionStatus
 from dcp_graph_runner.metadata.executions import after
 from dcp_primitives.airflow.service.runs import Runs
 from dcp_primitives.airflow_dag import AirflowDag
+from dcp_primitives.job_intervals import intervals_of
 from tests.dcp_primitives.airflow_playing import T0, Call, Playing, Said, playing
 
 DAG = "orders_dag"
@@ -69,3 +75,33 @@ def test_whoever_follows_a_log_is_told_nothing_twice_when_a_tasks_state_changes(
         more = after(runs.logs("r"), len(first), first[-200:])
     assert first == "--- wait, try 1\npoke\n"
     assert more == "poke again\n--- run_job, try 1\nbegun\n"
+
+
+def listed(logical_plan: Callable[..., Any], **run: Any) -> Mapping[str, str]:
+    """The parameters of a run of the DAG, which has no schedule."""
+    told = {"dag_run_id": "r", "state": "success", "queued_at": T0, **run}
+    with playing(Playing(lambda _: Said(body={"dag_runs": [told], "total_entries": 1}))) as it:
+        (execution,) = of(it, logical_plan).listed(10, None)
+    return execution.params
+
+
+@pytest.mark.parametrize(("start", "end"), [("2026-02-05", "2026-02-01"), ("today", "tomorrow")])
+def test_a_run_begun_by_hand_for_what_is_no_interval_is_told_as_for_none(
+    logical_plan: Callable[..., Any], start: str, end: str
+) -> None:
+    conf = {"data_interval_start": start, "data_interval_end": end, "region": "EU"}
+    assert listed(logical_plan, conf=conf, run_after=T0) == {"region": "EU"}
+
+
+def test_such_a_run_is_not_begun(logical_plan: Callable[..., Any]) -> None:
+    params = {"data_interval_start": "2026-02-05", "data_interval_end": "2026-02-01"}
+    with playing(Playing(lambda _: Said(500))) as it, pytest.raises(InvalidSpecError, match="not after its start"):
+        of(it, logical_plan).begin(params, "a-key")
+
+
+def test_without_a_schedule_a_run_is_for_the_last_whole_day_as_a_backfill_counts(
+    logical_plan: Callable[..., Any],
+) -> None:
+    found = listed(logical_plan, run_after="2026-01-03T10:23:45Z")
+    (day,) = intervals_of(None, datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 3, tzinfo=UTC))
+    assert Interval.told(found) == day

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -109,11 +110,16 @@ def test_a_broker_that_answers_before_anybody_has_signed_in_refuses_us() -> None
 
 @pytest.mark.parametrize("protocol", ["PLAINTEXT", "SSL"])
 def test_a_door_behind_which_nobody_speaks_is_not_waited_at_for_ever(protocol: Any) -> None:
+    before = set(threading.enumerate())
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = f"127.0.0.1:{listener.getsockname()[1]}"
         settings = KafkaSettings(bootstrap_servers=(server,), security_protocol=protocol, timeout_s=0.5)
         with pytest.raises(UnreachableError, match=f"{server} does not answer within 0.5 s"):
             Cluster(settings).topology()
+        deadline = time.monotonic() + 20
+        while left := set(threading.enumerate()) - before:
+            assert time.monotonic() < deadline, f"{left} are left behind"
+            time.sleep(0.01)
 
 
 def test_a_client_that_is_made_too_late_is_closed() -> None:

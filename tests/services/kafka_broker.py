@@ -1,7 +1,8 @@
 """A real Apache Kafka in KRaft mode, on loopback: one node that is broker and controller, more brokers when asked for.
 
-It has an authorizer. Whoever comes in by the plain door is a superuser; the other door wants a password and lets each
-do what ACLs allow. Topics come into being by themselves, as is Kafka's default, when somebody asks for them carelessly.
+It has an authorizer. Whoever comes in by the plain door is a superuser, and so is who comes by the one with TLS without
+a certificate of their own; the third door wants a password and lets each do what ACLs allow. Topics come into being by
+themselves, as is Kafka's default, when somebody asks for them carelessly.
 
 Source: https://kafka.apache.org/documentation/#kraft
 """
@@ -18,13 +19,28 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import trustme
 from attrs import define, field
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from tests.services import servers
 
 PASSWORDS = {"dcp": "dcp-password", "web": "web-password", "stranger": "stranger-password"}
 _JAVA = ["java", "-Xms64m", "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 _USERS = " ".join(f'user_{name}="{password}"' for name, password in PASSWORDS.items())
+SCRAM = "SCRAM-SHA-512"
+_SCRAM_USERS = [
+    part
+    for name, password in PASSWORDS.items()
+    for part in ("--add-scram", f"{SCRAM}=[name={name},password={password}]")
+]
+_SCRAM_LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 _LOGIN = f"org.apache.kafka.common.security.plain.PlainLoginModule required {_USERS};"
 
 
@@ -40,13 +56,15 @@ class Node:
     Args:
         id: Its number; 1 is the controller too.
         plain: Port of the plain door.
-        sasl: Port of the other.
+        sasl: Port of the one that wants a password.
+        tls: Port of the one that is encrypted.
         advertised: Port of the plain door that clients are told of: a proxy's, or its own.
     """
 
     id: int
     plain: int
     sasl: int
+    tls: int
     advertised: int
     process: subprocess.Popen[bytes] | None = None
 
@@ -59,6 +77,7 @@ class Kafka:
         jars: Of the broker.
         folder: Empty; all that it writes goes there.
         has_authorizer: Without one everybody may do everything.
+        authority: Who signs the certificates of the brokers and of their clients.
     """
 
     jars: Path
@@ -67,6 +86,7 @@ class Kafka:
     cluster_id: str = field(factory=_new_id)
     controller: int = field(factory=lambda: servers.free_ports(1)[0])
     nodes: dict[int, Node] = field(factory=dict)
+    authority: trustme.CA = field(factory=trustme.CA)
 
     @property
     def server(self) -> str:
@@ -77,6 +97,16 @@ class Kafka:
     def sasl_server(self) -> str:
         """The door that wants a password."""
         return f"127.0.0.1:{self.nodes[1].sasl}"
+
+    @property
+    def tls_server(self) -> str:
+        """The door that is encrypted."""
+        return f"127.0.0.1:{self.nodes[1].tls}"
+
+    @property
+    def cafile(self) -> Path:
+        """The certificate of who signs the brokers'."""
+        return self.folder / "ca.pem"
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Section ``[kafka]`` of whoever works on it as a superuser."""
@@ -106,9 +136,9 @@ class Kafka:
 
     def add(self, id: int, advertised: int | None = None, plain: int | None = None) -> Node:
         """A node more; not started yet."""
-        ports = servers.free_ports(2)
-        own = plain or ports[0]
-        self.nodes[id] = Node(id, own, ports[1], advertised or own)
+        free, sasl, tls = servers.free_ports(3)
+        own = plain or free
+        self.nodes[id] = Node(id, own, sasl, tls, advertised or own)
         return self.nodes[id]
 
     def start(self, id: int = 1) -> None:
@@ -116,10 +146,14 @@ class Kafka:
         node, file, log = self.nodes[id], self.folder / f"node-{id}.properties", self.folder / f"node-{id}.log"
         is_new = not file.exists()
         file.write_text("".join(f"{key}={value}\n" for key, value in self._properties(node).items()))
+        self.authority.cert_pem.write_to_path(self.cafile)
+        certificate = self.authority.issue_cert("127.0.0.1")
+        chain = certificate.cert_chain_pems[0].bytes()
+        (self.folder / "broker.pem").write_bytes(pkcs8(certificate.private_key_pem.bytes()) + chain)
         java = [*_JAVA, "-cp", f"{self.jars}/*"]
         if is_new:
             subprocess.run(
-                [*java, "kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", str(file)],
+                [*java, "kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", str(file), *_SCRAM_USERS],
                 check=True, capture_output=True, cwd=self.folder, timeout=120,
             )  # fmt: skip
         with log.open("ab") as output:
@@ -172,8 +206,11 @@ class Kafka:
             return set()
 
     def _properties(self, node: Node) -> Mapping[str, str]:
-        doors = f"PLAINTEXT://127.0.0.1:{node.plain},SASL_PLAINTEXT://127.0.0.1:{node.sasl}"
-        told = f"PLAINTEXT://127.0.0.1:{node.advertised},SASL_PLAINTEXT://127.0.0.1:{node.sasl}"
+        others = f"SASL_PLAINTEXT://127.0.0.1:{node.sasl},SSL://127.0.0.1:{node.tls}"
+        doors, told = (
+            f"PLAINTEXT://127.0.0.1:{node.plain},{others}",
+            f"PLAINTEXT://127.0.0.1:{node.advertised},{others}",
+        )
         is_controller = node.id == 1
         authorizer = {
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
@@ -187,11 +224,17 @@ class Kafka:
             "listeners": f"{doors},CONTROLLER://127.0.0.1:{self.controller}" if is_controller else doors,
             "advertised.listeners": told,
             "listener.security.protocol.map": (
-                "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT"
+                "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL"
             ),
             "inter.broker.listener.name": "PLAINTEXT",
-            "sasl.enabled.mechanisms": "PLAIN",
+            "sasl.enabled.mechanisms": f"PLAIN,{SCRAM}",
             "listener.name.sasl_plaintext.plain.sasl.jaas.config": _LOGIN,
+            f"listener.name.sasl_plaintext.{SCRAM.lower()}.sasl.jaas.config": _SCRAM_LOGIN,
+            "listener.name.ssl.ssl.keystore.type": "PEM",
+            "listener.name.ssl.ssl.keystore.location": str(self.folder / "broker.pem"),
+            "listener.name.ssl.ssl.truststore.type": "PEM",
+            "listener.name.ssl.ssl.truststore.location": str(self.cafile),
+            "listener.name.ssl.ssl.client.auth": "requested",
             "log.dirs": str(self.folder / f"data-{node.id}"),
             "default.replication.factor": "1",
             "offsets.topic.replication.factor": "1",
@@ -200,6 +243,12 @@ class Kafka:
             "group.initial.rebalance.delay.ms": "0",
             "log.retention.check.interval.ms": "300000",
         }
+
+
+def pkcs8(key: bytes, password: bytes | None = None) -> bytes:
+    """A private key in the one form of PEM that Kafka reads; with a password encrypted."""
+    sealing = NoEncryption() if password is None else BestAvailableEncryption(password)
+    return load_pem_private_key(key, None).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, sealing)
 
 
 @contextmanager

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
-from attrs import define
 
-from coreetl_driver.server import DriverServer
-from dcp_core.settings import Settings
-from tests.end_to_end.projects import Project, order, orders_schema
 from tests.services import airflow_server, servers
 from tests.services.airflow_server import AirflowServer
 from tests.services.conftest import require
+from tests.services.driven import TOKEN, Driven, driven
 
-TOKEN = "a-token-of-the-services"
 GOOD = "playground_alice__daily_orders_dag"
 BAD = "playground_alice__broken_orders_dag"
 MANIFEST = """\
@@ -42,51 +36,28 @@ DATED = MANIFEST + """  params: {{day: "{{{{ ds }}}}", until: "{{{{ data_interva
 DATED_SQL = "SELECT order_id, amount FROM raw.orders WHERE CAST(:day AS DATE) < CAST(:until AS TIMESTAMP)"
 
 
-@define
-class Platform:
-    """A playground whose job registry a driver service serves."""
-
-    project: Project
-    driver: DriverServer
-
-    def executions(self, job_id: str) -> list[Any]:
-        request = urllib.request.Request(
-            f"{self.driver.http_url}/v1/executions?job_id={job_id}", headers={"authorization": f"Bearer {TOKEN}"}
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            found: list[Any] = json.load(answer)["executions"]
-        return found
-
-
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driven]:
     """One dataset that works and one whose job fails, applied through the driver service."""
     require("airflow")
-    root = tmp_path_factory.mktemp("project")
-    project = Project(root, {"COREETL_TOKEN": TOKEN})
-    project.write("dcp.toml", "")
-    project.source("raw.orders", [order("a", 1), order("b", 2)], orders_schema())
-    project.dataset("daily_orders", DATED.replace("{retries}", "2"), DATED_SQL)
-    project.dataset(
-        "broken_orders", MANIFEST.replace("{retries}", "0"), "SELECT order_id, amount FROM raw.not_there_yet"
-    )
-    callers = {"airflow": {"token": TOKEN, "environments": ["playground_*"]}}
-    driver = DriverServer(Settings(root, {"coreetl_tokens": callers}, {}))
-    try:
-        project.write("dcp.toml", f'[coreetl]\nurl = "{driver.grpc_url}"\ntoken = "${{COREETL_TOKEN}}"\n')
+    with driven(tmp_path_factory.mktemp("project")) as made:
+        project = made.project
+        project.dataset("daily_orders", DATED.replace("{retries}", "2"), DATED_SQL)
+        project.dataset(
+            "broken_orders", MANIFEST.replace("{retries}", "0"), "SELECT order_id, amount FROM raw.not_there_yet"
+        )
+        project.write("dcp.toml", made.config)
         answer = project.pretzel("apply", "manifests", timeout_s=200)
         assert answer.status == 0, answer.out + answer.err
-        yield Platform(project, driver)
-    finally:
-        driver.stop()
+        yield made
 
 
 @pytest.fixture(scope="module")
-def airflow(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowServer]:
+def airflow(platform: Driven, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowServer]:
     """It reads the folder that DCP deploys to."""
     folder = platform.project.root / ".dcp" / "dags"
-    environ = {"COREETL_URL": platform.driver.http_url, "COREETL_TOKEN": TOKEN}
-    with airflow_server.started(tmp_path_factory.mktemp("airflow"), dags=folder, environ=environ) as running:
+    home = tmp_path_factory.mktemp("airflow")
+    with airflow_server.started(home, dags=folder, environ=platform.environ) as running:
         running.wait_for_dag(GOOD, BAD)
         yield running
 
@@ -111,7 +82,7 @@ def test_a_dag_is_what_the_manifest_says(airflow: AirflowServer) -> None:
     assert (task["task_id"], task["owner"], task["retries"]) == ("run_job", "logistics-de", 2)
 
 
-def test_a_run_fills_the_table_and_its_id_is_taken_once(airflow: AirflowServer, platform: Platform) -> None:
+def test_a_run_fills_the_table_and_its_id_is_taken_once(airflow: AirflowServer, platform: Driven) -> None:
     airflow.unpause(GOOD)
     airflow.trigger(GOOD, "by_hand")
     with pytest.raises(urllib.error.HTTPError) as taken:
@@ -128,7 +99,7 @@ def test_a_run_fills_the_table_and_its_id_is_taken_once(airflow: AirflowServer, 
 
 
 def test_a_run_is_for_the_interval_of_its_date_or_the_last_one_before_it_was_due(
-    airflow: AirflowServer, platform: Platform
+    airflow: AirflowServer, platform: Driven
 ) -> None:
     airflow.unpause(GOOD)
     airflow.trigger(GOOD, "dated", "2026-01-31T04:30:00Z")
@@ -151,7 +122,7 @@ def test_a_run_is_for_the_interval_of_its_date_or_the_last_one_before_it_was_due
     assert last["until"] == last["data_interval_end"]
 
 
-def test_a_failed_job_fails_the_task_with_the_jobs_error(airflow: AirflowServer, platform: Platform) -> None:
+def test_a_failed_job_fails_the_task_with_the_jobs_error(airflow: AirflowServer, platform: Driven) -> None:
     airflow.unpause(BAD)
     airflow.trigger(BAD, "by_hand")
     assert airflow.finished(BAD, "by_hand") == "failed"
@@ -164,9 +135,7 @@ def test_a_failed_job_fails_the_task_with_the_jobs_error(airflow: AirflowServer,
     assert TOKEN not in said
 
 
-def test_a_changed_manifest_reaches_airflow_and_a_destroyed_one_goes(
-    airflow: AirflowServer, platform: Platform
-) -> None:
+def test_a_changed_manifest_reaches_airflow_and_a_destroyed_one_goes(airflow: AirflowServer, platform: Driven) -> None:
     manifest = platform.project.dataset(
         "daily_orders", DATED.replace("{retries}", "2").replace("30 4 * * *", "15 6 * * *"), DATED_SQL
     )

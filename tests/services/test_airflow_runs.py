@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,14 +10,12 @@ from typing import Any
 import pytest
 from attrs import define
 
-from coreetl_driver.server import DriverServer
-from dcp_core.settings import Settings
-from tests.end_to_end.projects import MANIFEST, PLAYGROUND, Answer, Project, order, orders_schema
+from tests.end_to_end.projects import MANIFEST, PLAYGROUND, Answer, Project
 from tests.services import airflow_server, servers
 from tests.services.airflow_server import USER, AirflowServer
 from tests.services.conftest import require
+from tests.services.driven import TOKEN, Driven, driven
 
-TOKEN = "a-token-of-the-services"
 NAME, SLOW = "derived_dataset/daily_orders", "derived_dataset/slow_orders"
 DAG, SLOW_DAG = f"{PLAYGROUND}__daily_orders_dag", f"{PLAYGROUND}__slow_orders_dag"
 OF_DAG = ("--primitive", "airflow_dag")
@@ -40,10 +36,6 @@ SLOW_SQL = """\
 SELECT CAST(SUM(a.id * b.id) AS STRING) AS order_id, COUNT(*) AS amount
 FROM range(4000000) AS a CROSS JOIN range(4000000) AS b"""
 CONFIG = """\
-[coreetl]
-url = "{driver}"
-token = "${{COREETL_TOKEN}}"
-
 [airflow]
 url = "{url}"
 username = "{user}"
@@ -56,13 +48,16 @@ template = "{template}"
 class Platform:
     """A playground whose jobs a driver service runs, when Airflow tells it to."""
 
-    project: Project
-    driver: DriverServer
+    driven: Driven
     airflow: AirflowServer
 
+    @property
+    def project(self) -> Project:
+        return self.driven.project
+
     def configure(self, template: str = "") -> None:
-        text = CONFIG.format(driver=self.driver.grpc_url, url=self.airflow.url, user=USER, template=template)
-        self.project.write("dcp.toml", text)
+        text = CONFIG.format(url=self.airflow.url, user=USER, template=template)
+        self.project.write("dcp.toml", self.driven.config + text)
 
     def pretzel(self, *arguments: str) -> Answer:
         return self.project.pretzel(*arguments, timeout_s=200)
@@ -72,38 +67,22 @@ class Platform:
         assert answer.status == 0, answer.out + answer.err
         return answer.document
 
-    def jobs(self, job_id: str) -> list[Any]:
-        request = urllib.request.Request(
-            f"{self.driver.http_url}/v1/executions?job_id={job_id}", headers={"authorization": f"Bearer {TOKEN}"}
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            found: list[Any] = json.load(answer)["executions"]
-        return found
-
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     require("airflow")
     root = tmp_path_factory.mktemp("project")
-    project = Project(root, {"COREETL_TOKEN": TOKEN, "AIRFLOW_PASSWORD": airflow_server.PASSWORD})
-    project.write("dcp.toml", "")
-    project.source("raw.orders", [order("a", 1), order("b", 2)], orders_schema())
-    callers = {"airflow": {"token": TOKEN, "environments": ["playground_*"]}}
-    driver = DriverServer(Settings(root, {"coreetl_tokens": callers}, {}))
-    try:
+    with driven(root, {"AIRFLOW_PASSWORD": airflow_server.PASSWORD}) as made:
         home, dags = tmp_path_factory.mktemp("airflow"), root / ".dcp" / "dags"
-        environ = {"COREETL_URL": driver.http_url, "COREETL_TOKEN": TOKEN}
-        with airflow_server.started(home, dags=dags, environ=environ) as airflow:
-            it = Platform(project, driver, airflow)
+        with airflow_server.started(home, dags=dags, environ=made.environ) as airflow:
+            it = Platform(made, airflow)
             it.configure()
-            project.dataset("daily_orders", f"{MANIFEST}  params: {{{{day: '2026-01-01'}}}}\n", SQL)
-            project.dataset("slow_orders", sql=SLOW_SQL)
-            project.dataset("dated_orders", DATED_MANIFEST, DATED_SQL)
+            it.project.dataset("daily_orders", f"{MANIFEST}  params: {{{{day: '2026-01-01'}}}}\n", SQL)
+            it.project.dataset("slow_orders", sql=SLOW_SQL)
+            it.project.dataset("dated_orders", DATED_MANIFEST, DATED_SQL)
             answer = it.pretzel("apply", "manifests")
             assert answer.status == 0, answer.out + answer.err
             yield it
-    finally:
-        driver.stop()
 
 
 def test_a_paused_dag_is_not_started_and_what_to_do_is_said(platform: Platform) -> None:
@@ -125,7 +104,9 @@ def test_a_start_through_the_dag_fills_the_table_once_for_its_key(platform: Plat
     (again,) = platform.document(*wanted)["executions"]
     assert again["id"] == execution["id"]
     started = [
-        one for one in platform.jobs(f"{PLAYGROUND}__daily_orders_job") if execution["id"] in one["idempotency_key"]
+        one
+        for one in platform.driven.executions(f"{PLAYGROUND}__daily_orders_job")
+        if execution["id"] in one["idempotency_key"]
     ]
     assert [one["status"] for one in started] == ["SUCCEEDED"]
 
@@ -166,7 +147,9 @@ def test_a_stopped_run_is_cancelled_and_its_job_ends_though_the_task_waits_defer
     assert begun["status"] == "PENDING"
     job = f"{PLAYGROUND}__slow_orders_job"
     servers.wait_until(
-        lambda: any(one["status"] == "RUNNING" for one in platform.jobs(job)), "the job's start", platform.airflow.log
+        lambda: any(one["status"] == "RUNNING" for one in platform.driven.executions(job)),
+        "the job's start",
+        platform.airflow.log,
     )
     path = f"/api/v2/dags/{SLOW_DAG}/dagRuns/{begun['id']}/taskInstances/run_job"
     servers.wait_until(
@@ -176,7 +159,9 @@ def test_a_stopped_run_is_cancelled_and_its_job_ends_though_the_task_waits_defer
     assert begun["id"] in {each["id"] for each in stopped}
     assert {each["status"] for each in stopped} == {"CANCELLED"}
     servers.wait_until(
-        lambda: all(one["status"] == "CANCELLED" for one in platform.jobs(job)), "the job's end", platform.airflow.log
+        lambda: all(one["status"] == "CANCELLED" for one in platform.driven.executions(job)),
+        "the job's end",
+        platform.airflow.log,
     )
     runs = platform.document("metadata", "executions", SLOW, *OF_DAG)["executions"]
     assert {run["status"] for run in runs} == {"CANCELLED"}
@@ -187,12 +172,14 @@ def test_a_dag_that_is_destroyed_while_it_runs_ends_its_job_first(platform: Plat
     (begun,) = platform.document("ops", "start", SLOW, *OF_DAG)["executions"]
     job = f"{PLAYGROUND}__slow_orders_job"
     servers.wait_until(
-        lambda: any(one["status"] == "RUNNING" for one in platform.jobs(job)), "the job's start", platform.airflow.log
+        lambda: any(one["status"] == "RUNNING" for one in platform.driven.executions(job)),
+        "the job's start",
+        platform.airflow.log,
     )
     answer = platform.pretzel("destroy", SLOW, "--yes")
     assert answer.status == 0, answer.out + answer.err
     assert platform.airflow.dag(SLOW_DAG) is None
-    (ours,) = [one for one in platform.jobs(job) if begun["id"] in one["idempotency_key"]]
+    (ours,) = [one for one in platform.driven.executions(job) if begun["id"] in one["idempotency_key"]]
     assert ours["status"] == "CANCELLED"
 
 

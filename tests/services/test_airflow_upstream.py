@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -14,14 +12,12 @@ from urllib.parse import quote
 import pytest
 from attrs import define
 
-from coreetl_driver.server import DriverServer
-from dcp_core.settings import Settings
-from tests.end_to_end.projects import Project, order, orders_schema
+from tests.end_to_end.projects import Project
 from tests.services import airflow_server, servers
 from tests.services.airflow_server import AirflowServer
 from tests.services.conftest import require
+from tests.services.driven import Driven, driven
 
-TOKEN = "a-token-of-the-services"
 CLEAN, STARTED, WAITING = "clean_orders_dag", "started_totals_dag", "waiting_totals_dag"
 LONG, LIMITED, FAILING = "long_orders_dag", "limited_orders_dag", "failing_orders_dag"
 BOTH, COPY = "both_totals_dag", "playground_alice__waiting_totals_dag"
@@ -55,18 +51,16 @@ QUICK = {"POLL_S = 10": "POLL_S = 1", "DEFERRED_S = 20": "DEFERRED_S = 6", "UPST
 class Platform:
     """Production, filled through a driver that is a service, and an Airflow that reads its DAGs."""
 
-    project: Project
-    driver: DriverServer
+    driven: Driven
     airflow: AirflowServer
+
+    @property
+    def project(self) -> Project:
+        return self.driven.project
 
     def executions(self, job_id: str) -> list[Any]:
         """The oldest first."""
-        request = urllib.request.Request(
-            f"{self.driver.http_url}/v1/executions?job_id={job_id}", headers={"authorization": f"Bearer {TOKEN}"}
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            found: list[Any] = json.load(answer)["executions"]
-        return found[::-1]
+        return self.driven.executions(job_id)[::-1]
 
     def task(self, dag_id: str, run_id: str, task_id: str = "run_job") -> Any:
         return self.airflow.call("GET", f"{self._task(dag_id, run_id)}/{task_id}")
@@ -111,40 +105,33 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     import pyarrow as pa
 
     root = tmp_path_factory.mktemp("project")
-    project = Project(root, {"COREETL_TOKEN": TOKEN})
     template = files("dcp_primitives.airflow").joinpath("dag.py.txt").read_text()
     for shipped, quick in QUICK.items():
         assert template.count(f"\n{shipped} ") == 1
         template = template.replace(shipped, quick)
-    project.write("dag_template.py", template)
-    project.write("dcp.toml", "")
-    project.source("raw.orders", [order("a", 1), order("b", 2)], orders_schema())
-    numbers = pa.table({"n": pa.array(range(NUMBERS), pa.int64())})
-    project.catalog("pedregal").create_table("raw.numbers", schema=numbers.schema).append(numbers)
-    project.dataset("clean_orders", with_(SCHEDULED), ORDERS)
-    project.dataset("started_totals", with_(MANIFEST + "  upstream: assets\n"), TOTALS)
-    project.dataset("both_totals", with_(SCHEDULED + "  upstream: assets\n"), TOTALS)
-    project.dataset("waiting_totals", with_(SCHEDULED + "  upstream: sensors\n"), TOTALS)
-    project.dataset("long_orders", with_(SCHEDULED + "  retries: 0\n"), ORDERS + SLOW)
-    project.dataset("limited_orders", with_(SCHEDULED + "  retries: 0\n  timeout: 4s\n"), ORDERS + SLOW)
-    nothing = ORDERS.replace("order_id", "nullif(order_id, order_id) AS order_id") + SLOW
-    project.dataset("failing_orders", with_(SCHEDULED, nullable=False), nothing)
-    callers = {"airflow": {"token": TOKEN, "environments": ["production", "playground_*"]}}
-    driver = DriverServer(Settings(root, {"coreetl_tokens": callers}, {}))
-    try:
-        told = f'url = "{driver.grpc_url}"\ntoken = "${{COREETL_TOKEN}}"\n'
+    with driven(root) as made:
+        project = made.project
+        project.write("dag_template.py", template)
+        numbers = pa.table({"n": pa.array(range(NUMBERS), pa.int64())})
+        project.catalog("pedregal").create_table("raw.numbers", schema=numbers.schema).append(numbers)
+        project.dataset("clean_orders", with_(SCHEDULED), ORDERS)
+        project.dataset("started_totals", with_(MANIFEST + "  upstream: assets\n"), TOTALS)
+        project.dataset("both_totals", with_(SCHEDULED + "  upstream: assets\n"), TOTALS)
+        project.dataset("waiting_totals", with_(SCHEDULED + "  upstream: sensors\n"), TOTALS)
+        project.dataset("long_orders", with_(SCHEDULED + "  retries: 0\n"), ORDERS + SLOW)
+        project.dataset("limited_orders", with_(SCHEDULED + "  retries: 0\n  timeout: 4s\n"), ORDERS + SLOW)
+        nothing = ORDERS.replace("order_id", "nullif(order_id, order_id) AS order_id") + SLOW
+        project.dataset("failing_orders", with_(SCHEDULED, nullable=False), nothing)
         copied = ["manifests/derived_dataset/waiting_totals.yaml"]
         for arguments, deferrable in ((["manifests", "-e", "production"], "true"), (copied, "false")):
             airflow_section = f'[airflow]\ntemplate = "dag_template.py"\ndeferrable = {deferrable}\n'
-            project.write("dcp.toml", f"[coreetl]\n{told}{airflow_section}")
+            project.write("dcp.toml", made.config + airflow_section)
             answer = project.pretzel("apply", *arguments, timeout_s=200)
             assert answer.status == 0, answer.out + answer.err
-        home, environ = tmp_path_factory.mktemp("airflow"), {"COREETL_URL": driver.http_url, "COREETL_TOKEN": TOKEN}
-        with airflow_server.started(home, dags=root / ".dcp" / "dags", environ=environ) as airflow:
+        home = tmp_path_factory.mktemp("airflow")
+        with airflow_server.started(home, dags=root / ".dcp" / "dags", environ=made.environ) as airflow:
             airflow.wait_for_dag(CLEAN, STARTED, WAITING, LONG, LIMITED, FAILING, BOTH, COPY)
-            yield Platform(project, driver, airflow)
-    finally:
-        driver.stop()
+            yield Platform(made, airflow)
 
 
 def with_(manifest: str, *, nullable: bool = True) -> str:

@@ -70,8 +70,9 @@ class Following:
         if not self.settings.wait_s:
             return
         view = before.reading.view
-        # Of a text that Airflow has not read, an error may come yet that is none of this one's.
-        has_unread = done is not None and there is not None and not _is_read(there, view)
+        # Of a text that Airflow has not read, an error may come yet at the same file that is none of this one's.
+        is_replaced = done is not None and there is not None and there.file in (expected.at.file, expected.at.document)
+        has_unread = is_replaced and not _is_read(there, view)
         waiting = self._waiting(self.settings.wait_s)
         problem = waiting.until_read(before, rewritten=done is not None, has_unread=has_unread)
         if problem is not None:
@@ -175,7 +176,7 @@ def scheduled(deployed: Deployed) -> Deployed:
     return evolve(deployed, is_paused=False)
 
 
-def _is_read(deployed: Deployed, view: DagView | None) -> bool:
+def _is_read(deployed: Deployed | None, view: DagView | None) -> bool:
     """Whether what Airflow has is this text, as far as is known."""
     version = _version(deployed)
     return version is not None and view is not None and view.version == version

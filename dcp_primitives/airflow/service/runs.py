@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 
 from coreetl_driver.run_dates import run_interval
 from dcp_core.errors import ConflictError, InvalidSpecError, NotFoundError
-from dcp_core.intervals import END, RESERVED, START, parse_moment
+from dcp_core.intervals import END, RESERVED, START, Interval, parse_moment
 from dcp_core.model import Resource
 from dcp_core.records import Execution, ExecutionStatus
 from dcp_core.settings import masked
@@ -57,11 +57,13 @@ class Runs:
         among its parameters.
 
         Raises:
+            InvalidSpecError: The parameters name an interval, and it is none.
             NotFoundError: Airflow has no such DAG.
             ConflictError: It is paused in Airflow, where a run would wait until it is not.
             PermanentError: It cannot be run: an import error, parameters that it does not take.
             TransientError: Airflow cannot be reached.
         """
+        Interval.told(params)  # one that is none is refused here, and not by the task
         name, run_id = self.resource.name, run_id_of(idempotency_key)
         begun = self.service.run(name, run_id)
         if begun is None:
@@ -141,7 +143,8 @@ class Runs:
 
     def _with_interval(self, run: Run) -> Execution:
         told = self._told(run)
-        return evolve(told, params={**told.params, **interval_of(run, schedule_of(self.resource))})
+        given = {name: value for name, value in told.params.items() if name not in RESERVED}
+        return evolve(told, params={**given, **interval_of(run, schedule_of(self.resource))})
 
     def _told(self, run: Run, *, explained: bool = False) -> Execution:
         status = _STATUSES.get(run.state, ExecutionStatus.RUNNING)
@@ -183,6 +186,9 @@ def interval_of(run: Run, schedule: str | None) -> dict[str, str]:
     Args:
         run: Whoever began it.
         schedule: The job's, in UTC; None for whole days.
+
+    Returns:
+        Its two parameters; {} of a run that is for no interval, which the driver refuses.
     """
     given = {name: str(run.conf[name]) for name in RESERVED if name in run.conf}
     start, end = run.interval_start, run.interval_end or run.run_after
@@ -193,7 +199,7 @@ def interval_of(run: Run, schedule: str | None) -> dict[str, str]:
         given[START] = start.isoformat()
     try:
         return run_interval(given, schedule, end).to_params()
-    except InvalidSpecError:  # by hand, with what is no interval: the driver refuses it too
+    except InvalidSpecError:  # begun by hand in Airflow
         return {}
 
 

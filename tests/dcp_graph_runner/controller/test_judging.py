@@ -151,7 +151,7 @@ def test_what_has_lost_our_mark_has_drifted_although_what_else_has_changed_of_it
         actions = plan_resources(PLAN, rows, PlanOptions())
         (verdict,) = judge(actions, {resource.key: entry}, policy, NOW, frozenset()).values()
         found[owner] = (verdict.status, verdict.reason, verdict.message)
-    assert found[None] == (ConditionStatus.DRIFTED, "refused", "it has lost our mark; a is never changed")
+    assert found[None] == (ConditionStatus.DRIFTED, "refused", "what is there has not our mark; a is never changed")
     assert found[MINE][:2] == (ConditionStatus.IN_SYNC, "ignored")
 
 
