@@ -80,7 +80,7 @@ class _Making:
             self._is_left = not self.ended.is_set()
         if self._is_left:
             # Its thread may be at a name that cannot be resolved, and is waited for.
-            threading.Thread(target=self._disconnect, name="kafka-disconnecting", daemon=True).start()
+            threading.Thread(target=self._interrupt, name="kafka-disconnecting", daemon=True).start()
         return self._is_left
 
     def _connection(self, **options: Any) -> KafkaNetClient:
@@ -88,6 +88,15 @@ class _Making:
 
         self._connections.append(KafkaNetClient(**options))
         return self._connections[-1]
+
+    def _interrupt(self) -> None:
+        for each in self._connections:
+            if each._net._io_thread is None:
+                # A producer drives its loop in the thread that makes it, which ends by this and closes it.
+                each._manager.close()
+                each.wakeup()
+            else:
+                each.close()
 
     def _disconnect(self) -> None:
         for each in self._connections:

@@ -67,13 +67,15 @@ def why_no_tls(settings: KafkaSettings) -> str:
     Raises:
         PermanentError: Our own certificates cannot be used.
     """
+    if not settings.security_protocol.endswith("SSL"):
+        return ""
+    _context(settings)  # whoever answers, and if nobody does
     why = ""
-    if settings.security_protocol.endswith("SSL"):
-        for server in settings.bootstrap_servers:
-            found = _not_understood(server, settings)
-            if not found:
-                return ""
-            why = why or found
+    for server in settings.bootstrap_servers:
+        found = _not_understood(server, settings)
+        if not found:
+            return ""
+        why = why or found
     return why
 
 
@@ -144,7 +146,7 @@ def _address(server: str) -> tuple[str, int]:
 
 
 def _encrypted(plain: socket.socket, host: str, settings: KafkaSettings) -> socket.socket:
-    return _context(settings).wrap_socket(plain, server_hostname=host)
+    return _context(settings).wrap_socket(plain, server_hostname=host.rstrip("."))
 
 
 def _context(settings: KafkaSettings) -> ssl.SSLContext:
@@ -159,8 +161,7 @@ def _context(settings: KafkaSettings) -> ssl.SSLContext:
     except OSError as error:
         raise _unusable("ssl_cafile", error) from None
     if settings.ssl_certfile:
-        # With "", and not None, nobody is asked for a password at the terminal.
-        password = settings.ssl_key_password.reveal()
+        password = settings.ssl_key_password.reveal()  # with None OpenSSL asks at the terminal
         try:
             context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile or None, password)
         except OSError as error:

@@ -96,7 +96,7 @@ class KafkaSettings:
                 "ssl_cafile": self.ssl_cafile or None,
                 "ssl_certfile": self.ssl_certfile or None,
                 "ssl_keyfile": self.ssl_keyfile or None,
-                "ssl_password": self.ssl_key_password or None,
+                "ssl_password": self.ssl_key_password,  # with None OpenSSL asks at the terminal
             }
         return options
 

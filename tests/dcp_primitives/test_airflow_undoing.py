@@ -14,11 +14,13 @@ from dcp_core.errors import PermanentError
 from dcp_core.model import Resource
 from dcp_core.planning import owner_of
 from dcp_primitives.airflow.deploying import DagPlace
+from dcp_primitives.airflow.layouts import Layout, loader_file
 from dcp_primitives.airflow.places import place_of
 from dcp_primitives.airflow.rendering import DIGEST, desired_state, render, version_of
 from dcp_primitives.airflow.service.following import Following
 from dcp_primitives.airflow.service.opening import expected_of, service_of, settings_of
 from dcp_primitives.airflow.spec import values_of
+from dcp_primitives.airflow.templates import shipped
 from dcp_primitives.airflow_dag import AirflowDag
 from tests.dcp_primitives.airflow_playing import T0, Call, Said, problem, row
 from tests.dcp_primitives.test_airflow_dag_states import DAG, World, world
@@ -63,8 +65,9 @@ class Scene:
     def rendered(self, schedule: str, manifest: str = "daily_orders") -> tuple[str, str]:
         """Version and text."""
         resource = self.resource(schedule, manifest)
-        values, owner = values_of(resource, deferrable=True), owner_of(resource)
-        return version_of(str(desired_state(values, owner).values[DIGEST])), render(values, owner)
+        values, owner, layout = values_of(resource, deferrable=True), owner_of(resource), Layout.of(self.world.ctx)
+        digest = str(desired_state(values, owner, layout).values[DIGEST])
+        return version_of(digest), render(values, owner, layout=layout)
 
     def following(self) -> Following:
         ctx, service = self.world.ctx, service_of(self.world.ctx)
@@ -75,7 +78,8 @@ class Scene:
     def deploy(self, schedule: str, happens: Happens | None = None) -> None:
         self.happens = dict(happens or {})
         version, text = self.rendered(schedule)
-        self.following().deploy(expected_of(DAG, FILE, version, settings_of(self.world.ctx)), text)
+        file = Layout.of(self.world.ctx).file(DAG)
+        self.following().deploy(expected_of(DAG, file, version, settings_of(self.world.ctx)), text)
 
     def set(self, **values: Any) -> Callable[[], None]:
         def change() -> None:
@@ -147,6 +151,29 @@ def test_of_what_was_edited_by_hand_no_version_is_told_nor_waited_for(scene: Sce
     with pytest.raises(PermanentError, match=r"what was there before is back$"):
         scene.deploy("@daily", {second: scene.set(errors=[problem(FILE, at(second))]) for second in (2, 4)})
     assert (scene.text, scene.now) == (edited, 4)
+
+
+@pytest.mark.parametrize("world", [{"layout": "sharded", "template": "own.py"}], indirect=True)
+def test_the_first_error_of_another_templates_loader_counts_and_the_old_loader_is_waited_for(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = scene.world.ctx.settings.root / "own.py"
+    own.write_text(shipped().text)
+    version, before = scene.rendered("@hourly")
+    scene.place.write(DAG, before)
+    there = scene.place.read(DAG)
+    assert there is not None
+    scene.world.dag = row(DAG, version, relative_fileloc=loader_file(there.file))
+    own.write_text(shipped().text.replace("import json\n", "import json\nimport x\n", 1))
+    broken = loader_file(Layout.of(scene.world.ctx).file(DAG))
+    assert broken != loader_file(there.file)
+    # Airflow tells the error of a file for some time after it has gone.
+    failed = scene.set(errors=[problem(str(broken), at(2))], dag={**scene.world.dag, "is_stale": True})
+    read = {second: scene.set(dag=row(DAG, version, last_parsed_time=at(second))) for second in (5, 7)}
+    with pytest.raises(PermanentError, match=rf"what was there before is back \(version {version}\)$"):
+        scene.deploy("@hourly", {2: failed, **read})
+    assert (scene.text, scene.now) == (before, 7)
+    assert "has not read what was put back" not in caplog.text
 
 
 def failing_again_and_again(scene: Scene) -> Happens:

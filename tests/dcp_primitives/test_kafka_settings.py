@@ -7,13 +7,23 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import trustme
+from attrs import evolve
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from coreetl_driver.kafka_clients import connected
-from coreetl_driver.kafka_probing import is_refused
+from coreetl_driver.kafka_probing import is_refused, why_no_tls
+from coreetl_driver.sources.topic import TopicReader
 from dcp_core.context import Context
 from dcp_core.errors import (
     ConflictError,
@@ -116,10 +126,51 @@ def test_a_door_behind_which_nobody_speaks_is_not_waited_at_for_ever(protocol: A
         settings = KafkaSettings(bootstrap_servers=(server,), security_protocol=protocol, timeout_s=0.5)
         with pytest.raises(UnreachableError, match=f"{server} does not answer within 0.5 s"):
             Cluster(settings).topology()
-        deadline = time.monotonic() + 20
-        while left := set(threading.enumerate()) - before:
-            assert time.monotonic() < deadline, f"{left} are left behind"
-            time.sleep(0.01)
+        nobody_is_left(before)
+
+
+@pytest.mark.parametrize("kind", ["KafkaAdminClient", "KafkaConsumer", "KafkaProducer"])
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_nothing_is_left_of_a_client_that_nobody_lets_in(kind: str) -> None:
+    import kafka
+
+    before = set(threading.enumerate())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = f"127.0.0.1:{listener.getsockname()[1]}"
+        settings = KafkaSettings(bootstrap_servers=(server,), security_protocol="SSL", timeout_s=0.6)
+        with pytest.raises(kafka.errors.KafkaTimeoutError):
+            connected(getattr(kafka, kind), settings)
+        nobody_is_left(before)
+
+
+def nobody_is_left(before: set[threading.Thread]) -> None:
+    deadline = time.monotonic() + 20
+    while left := set(threading.enumerate()) - before:
+        assert time.monotonic() < deadline, f"{left} are left behind"
+        time.sleep(0.01)
+
+
+def test_certificates_that_cannot_be_used_are_told_though_nobody_answers(tmp_path: Path) -> None:
+    garbage, certificate, key = (tmp_path / name for name in ("garbage.pem", "ours.pem", "key.pem"))
+    garbage.write_text("no certificate")
+    ours = trustme.CA().issue_cert("dcp.example")
+    ours.cert_chain_pems[0].write_to_path(certificate)
+    sealing = BestAvailableEncryption(b"sealed")
+    read = load_pem_private_key(ours.private_key_pem.bytes(), None)
+    key.write_bytes(read.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, sealing))
+    unsealed = KafkaSettings(
+        bootstrap_servers=("127.0.0.1:1", "127.0.0.1:2"),
+        security_protocol="SSL",
+        ssl_certfile=str(certificate),
+        ssl_keyfile=str(key),
+    )
+    untrusting = evolve(unsealed, ssl_certfile="", ssl_keyfile="", ssl_cafile=str(garbage))
+    for settings, named in ((unsealed, "ssl_certfile, ssl_keyfile or ssl_key_password"), (untrusting, "ssl_cafile")):
+        with pytest.raises(PermanentError, match=rf"^{named} of \[kafka\] cannot be used"):
+            TopicReader(settings, "orders")
+        assert why_no_tls(evolve(settings, security_protocol="PLAINTEXT")) == ""
+        with pytest.raises(PermanentError, match=named):
+            why_no_tls(settings)
 
 
 def test_a_client_that_is_made_too_late_is_closed() -> None:
