@@ -148,8 +148,11 @@ def serve(root: Path) -> None:
     """Both servers, until the input ends."""
     from dcp_core.settings import Settings
     from dcp_graph_runner.server.serving import GraphRunnerServer
+    from dcp_graph_runner.server.settings import ServerSettings
 
-    server = GraphRunnerServer(Settings(root, {"identity": {"user": "bench"}}, {}))
+    # One identity asks for more at once than a server takes by default.
+    serving = ServerSettings(grpc_port=0, http_port=0, open_requests=10_000)
+    server = GraphRunnerServer(Settings(root, {"identity": {"user": "bench"}}, {}), serving)
     bound: list[int] = []
     is_bound = threading.Event()
 
