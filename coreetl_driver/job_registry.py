@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,6 +23,7 @@ from coreetl_driver.runs import Run, to_run
 from dcp_core.errors import ConflictError, InvalidSpecError, NotFoundError, TransientError
 
 __all__ = ["JobRegistry", "Run", "now"]
+_PAGE = 1000
 _FINAL = [status.value for status in ExecutionStatus if status.is_final]
 _MAX_KEY_LENGTH = 200
 _RACES_AT_MOST = 5
@@ -227,19 +228,10 @@ class JobRegistry:
                 query = query.where(EXECUTIONS.c.environment.in_([each for each in found if sees(each)]))
             return tuple(to_run(row).execution for row in connection.execute(query.limit(limit)))
 
-    def succeeded(
-        self,
-        job_id: str,
-        environment: str,
-        since: datetime.datetime,
-        limit: int,
-        after: tuple[datetime.datetime, str] | None = None,
-    ) -> tuple[Execution, ...]:
+    def succeeded(self, job_id: str, environment: str, since: datetime.datetime) -> Iterator[Execution]:
         """Those executions of a job that have succeeded and began at a moment, aware, or later; the oldest first.
 
-        Args:
-            limit: How many at most.
-            after: When the last one that is known already was created, and its id: only those that come after it.
+        They are read a page at a time, no more of them than are asked for.
         """
         began_at = sa.func.coalesce(EXECUTIONS.c.started_at, EXECUTIONS.c.created_at)
         query = self._runs().where(
@@ -248,12 +240,14 @@ class JobRegistry:
             began_at >= since.astimezone(datetime.UTC).replace(tzinfo=None),
         )
         order = (EXECUTIONS.c.created_at, EXECUTIONS.c.execution_id)
-        if after is not None:
-            known = (after[0].astimezone(datetime.UTC).replace(tzinfo=None), after[1])
-            query = query.where(sa.tuple_(*order) > known)
-        query = query.order_by(*order).limit(limit)
-        with self._database.reading() as connection:
-            return tuple(to_run(row).execution for row in connection.execute(query))
+        page = query = query.order_by(*order).limit(_PAGE)
+        while True:
+            with self._database.reading() as connection:
+                rows = connection.execute(page).all()
+            yield from (to_run(row).execution for row in rows)
+            if len(rows) < _PAGE:
+                return
+            page = query.where(sa.tuple_(*order) > (rows[-1].created_at, rows[-1].execution_id))
 
     def unfinished(self, job_id: str | None = None, environment: str | None = None) -> tuple[Run, ...]:
         """Everything that is not final, the oldest first."""

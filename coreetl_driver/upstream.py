@@ -27,7 +27,6 @@ from dcp_core.model import PRODUCTION, Environment
 
 _SKEW = datetime.timedelta(seconds=5)  # between the clocks of whoever starts runs and of this machine
 _AHEAD = datetime.timedelta(minutes=5)  # the same, where the dates of a run say what it is for
-_SUCCEEDED_AT_ONCE = 1000
 
 
 @frozen(kw_only=True)
@@ -69,20 +68,8 @@ class Jobs(Protocol):
         """Executions, the newest first."""
         ...
 
-    def succeeded(
-        self,
-        job_id: str,
-        environment: str,
-        since: datetime.datetime,
-        limit: int,
-        after: tuple[datetime.datetime, str] | None = None,
-    ) -> tuple[Execution, ...]:
-        """Those executions of a job that have succeeded and began at a moment or later, the oldest first.
-
-        Args:
-            limit: How many at most.
-            after: When the last one that is known already was created, and its id: only those that come after it.
-        """
+    def succeeded(self, job_id: str, environment: str, since: datetime.datetime) -> Iterator[Execution]:
+        """Those executions of a job that have succeeded and began at a moment or later, the oldest first."""
         ...
 
 
@@ -154,24 +141,13 @@ def _completeness(job: Job, at: datetime.datetime, jobs: Jobs) -> tuple[datetime
         return None, False, "not complete: the newest run of what fills it has not succeeded, or there is none"
     wanted = run_interval({END: at.isoformat()}, job.spec.schedule, at)
     due = wanted.end
-    # What began before the moment was over cannot have filled the table up to it, whatever its dates say.
-    executions = _successes(job, shifted(due, -_AHEAD), jobs)
+    # What began before the moment was over cannot have filled the table up to it, whatever its dates say. Normally the
+    # run for a moment is among the first since then.
+    executions = jobs.succeeded(job.job_id, job.environment, shifted(due, -_AHEAD))
     replaces_all = job.spec.sink.mode is SinkMode.OVERWRITE
     if any(_covers(execution, wanted, replaces_all) for execution in executions):
         return due, True, f"complete up to {due.isoformat()}"
     return due, False, f"not complete up to {due.isoformat()}: no run of what fills it has succeeded for that yet"
-
-
-def _successes(job: Job, since: datetime.datetime, jobs: Jobs) -> Iterator[Execution]:
-    """Those that have succeeded since then; normally the run for a moment is among the first, and no more are read."""
-    found = jobs.succeeded(job.job_id, job.environment, since, _SUCCEEDED_AT_ONCE)
-    while found:
-        yield from found
-        last = found[-1]
-        assert last.created_at is not None, "it has been recorded"
-        found = jobs.succeeded(
-            job.job_id, job.environment, since, _SUCCEEDED_AT_ONCE, (last.created_at, last.execution_id)
-        )
 
 
 def _covers(execution: Execution, wanted: Interval, replaces_all: bool) -> bool:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from attrs import define, evolve
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from coreetl_driver import Sink, SinkMode, upstream
+from coreetl_driver import Sink, SinkMode, job_registry
 from coreetl_driver.api import Execution, ExecutionStatus
 from coreetl_driver.client import DriverClient
 from coreetl_driver.driver import Driver
@@ -157,7 +157,7 @@ def test_of_executions_those_are_read_that_can_tell(jobs: Jobs) -> None:
     for days in range(9):
         jobs.ran(job, "SUCCEEDED", DUE - timedelta(days=days), DUE - timedelta(days=days, minutes=-1))
         jobs.ran(job, "FAILED", DUE - timedelta(days=days))
-    (found,) = jobs.registry.succeeded(job, "production", DUE, 9)
+    (found,) = jobs.registry.succeeded(job, "production", DUE)
     assert found.params["data_interval_end"] == DUE.isoformat()
     assert jobs.is_complete()
 
@@ -195,7 +195,7 @@ def test_a_success_is_found_among_any_number_of_later_ones(jobs: Jobs, mode: str
 
 
 def test_of_many_successes_that_began_at_once_none_is_passed_over(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upstream, "_SUCCEEDED_AT_ONCE", 3)
+    monkeypatch.setattr(job_registry, "_PAGE", 3)
     jobs.reader("SELECT * FROM dd.orders")
     job = jobs.add("orders_job", "dd.orders", schedule=SCHEDULE, mode="append")
     for day in (*range(2, 9), 0):  # by their ids the one that is looked for is the last

@@ -12,14 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import trustme
 from attrs import evolve
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    PrivateFormat,
-    load_pem_private_key,
-)
 
 from coreetl_driver.kafka_clients import connected
 from coreetl_driver.kafka_probing import is_refused, why_no_tls
@@ -41,6 +34,7 @@ from dcp_primitives.kafka.reaching import typed
 from dcp_primitives.kafka.settings import BrokerMissingError, KafkaSettings, kafka_settings
 from dcp_primitives.kafka.spec import KafkaTopic, TopicSchema, check_environment, colliding, values_of
 from dcp_primitives.kafka_topic import KafkaTopicPrimitive, topic_of
+from tests.coreetl_driver.certifying import Authority
 
 SASL = {
     "bootstrap_servers": ["127.0.0.1:1"],
@@ -151,13 +145,9 @@ def nobody_is_left(before: set[threading.Thread]) -> None:
 
 
 def test_certificates_that_cannot_be_used_are_told_though_nobody_answers(tmp_path: Path) -> None:
-    garbage, certificate, key = (tmp_path / name for name in ("garbage.pem", "ours.pem", "key.pem"))
+    garbage = tmp_path / "garbage.pem"
     garbage.write_text("no certificate")
-    ours = trustme.CA().issue_cert("dcp.example")
-    ours.cert_chain_pems[0].write_to_path(certificate)
-    sealing = BestAvailableEncryption(b"sealed")
-    read = load_pem_private_key(ours.private_key_pem.bytes(), None)
-    key.write_bytes(read.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, sealing))
+    certificate, key = Authority(tmp_path).issue("ours", password=b"sealed")
     unsealed = KafkaSettings(
         bootstrap_servers=("127.0.0.1:1", "127.0.0.1:2"),
         security_protocol="SSL",

@@ -11,6 +11,7 @@ from dcp_graph_runner import current_holder
 from tests.end_to_end.projects import FOLDER, PLAYGROUND
 from tests.faults.test_killed_applies import CHANGED, CHANGED_SQL
 from tests.faults.worlds import ENDLESS, FINAL, JOB, TABLE, World
+from tests.interrupting import interruptible
 
 PAUSED_S = 60.0
 
@@ -25,15 +26,13 @@ def until(true: Any) -> None:
 def command(world: World, *arguments: str) -> subprocess.Popen[str]:
     """A real command in a process that nothing prepared."""
     return subprocess.Popen(
-        world.project.command(*arguments),
+        interruptible(*arguments),
         cwd=world.project.root,
         env=world.project.process_environ(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell's background job ignores Ctrl-C, and what it starts would too.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from dcp_graph_runner.client.client import CancelledError
 from pretzel import boundary, failures
+from tests.interrupting import interruptible
 from tests.pretzel.running import Note, Pretzel
 
 
@@ -241,12 +242,10 @@ def test_wrong_settings_name_the_file(pretzel: Pretzel, note: Note, project: Pat
 def _process(project: Path, site: Path, *words: str, **settings: object) -> subprocess.Popen[str]:
     path = os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])
     process: subprocess.Popen[str] = subprocess.Popen(
-        [sys.executable, "-m", "pretzel", *words],
+        interruptible(*words),
         cwd=project,
         env={**os.environ, "PYTHONPATH": path},
         text=True,
-        # A shell's background job ignores Ctrl-C, and what it starts would too.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
         **settings,  # type: ignore[call-overload]
     )
     return process

@@ -19,16 +19,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import trustme
-from attrs import define, field
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
+from attrs import Factory, define, field
 
+from tests.coreetl_driver.certifying import Authority
 from tests.services import servers
 
 PASSWORDS = {"dcp": "dcp-password", "web": "web-password", "stranger": "stranger-password"}
@@ -86,7 +79,7 @@ class Kafka:
     cluster_id: str = field(factory=_new_id)
     controller: int = field(factory=lambda: servers.free_ports(1)[0])
     nodes: dict[int, Node] = field(factory=dict)
-    authority: trustme.CA = field(factory=trustme.CA)
+    authority: Authority = Factory(lambda self: Authority(self.folder), takes_self=True)
 
     @property
     def server(self) -> str:
@@ -102,11 +95,6 @@ class Kafka:
     def tls_server(self) -> str:
         """The door that is encrypted."""
         return f"127.0.0.1:{self.nodes[1].tls}"
-
-    @property
-    def cafile(self) -> Path:
-        """The certificate of who signs the brokers'."""
-        return self.folder / "ca.pem"
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Section ``[kafka]`` of whoever works on it as a superuser."""
@@ -146,10 +134,8 @@ class Kafka:
         node, file, log = self.nodes[id], self.folder / f"node-{id}.properties", self.folder / f"node-{id}.log"
         is_new = not file.exists()
         file.write_text("".join(f"{key}={value}\n" for key, value in self._properties(node).items()))
-        self.authority.cert_pem.write_to_path(self.cafile)
-        certificate = self.authority.issue_cert("127.0.0.1")
-        chain = certificate.cert_chain_pems[0].bytes()
-        (self.folder / "broker.pem").write_bytes(pkcs8(certificate.private_key_pem.bytes()) + chain)
+        certificate, key = self.authority.issue(f"node-{id}")
+        (self.folder / "broker.pem").write_bytes(key.read_bytes() + certificate.read_bytes())
         java = [*_JAVA, "-cp", f"{self.jars}/*"]
         if is_new:
             subprocess.run(
@@ -233,7 +219,7 @@ class Kafka:
             "listener.name.ssl.ssl.keystore.type": "PEM",
             "listener.name.ssl.ssl.keystore.location": str(self.folder / "broker.pem"),
             "listener.name.ssl.ssl.truststore.type": "PEM",
-            "listener.name.ssl.ssl.truststore.location": str(self.cafile),
+            "listener.name.ssl.ssl.truststore.location": str(self.authority.ca),
             "listener.name.ssl.ssl.client.auth": "requested",
             "log.dirs": str(self.folder / f"data-{node.id}"),
             "default.replication.factor": "1",
@@ -243,12 +229,6 @@ class Kafka:
             "group.initial.rebalance.delay.ms": "0",
             "log.retention.check.interval.ms": "300000",
         }
-
-
-def pkcs8(key: bytes, password: bytes | None = None) -> bytes:
-    """A private key in the one form of PEM that Kafka reads; with a password encrypted."""
-    sealing = NoEncryption() if password is None else BestAvailableEncryption(password)
-    return load_pem_private_key(key, None).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, sealing)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-import trustme
 from attrs import evolve
 from kafka import KafkaAdminClient
 
@@ -15,7 +14,8 @@ from coreetl_driver.sources.topic import TopicReader
 from dcp_core.errors import PermanentError
 from dcp_core.settings import Secret
 from dcp_primitives.kafka.cluster import Cluster, UnreachableError
-from tests.services.kafka_broker import PASSWORDS, SCRAM, Kafka, pkcs8
+from tests.coreetl_driver.certifying import Authority
+from tests.services.kafka_broker import PASSWORDS, SCRAM, Kafka
 
 
 def test_who_trusts_the_brokers_authority_comes_in_by_tls(kafka: Kafka) -> None:
@@ -23,7 +23,7 @@ def test_who_trusts_the_brokers_authority_comes_in_by_tls(kafka: Kafka) -> None:
     settings = KafkaSettings(
         bootstrap_servers=("127.0.0.1:1", kafka.tls_server),
         security_protocol="SSL",
-        ssl_cafile=str(kafka.cafile),
+        ssl_cafile=str(kafka.authority.ca),
         timeout_s=10.0,
     )
     cluster = Cluster(settings)
@@ -54,15 +54,12 @@ def test_who_knows_the_password_comes_in(kafka: Kafka, mechanism: Literal["PLAIN
     assert "not this one" not in str(refused.value)
 
 
-def test_a_certificate_of_ones_own_is_shown_and_its_key_may_be_sealed(kafka: Kafka, tmp_path: Path) -> None:
-    ours = kafka.authority.issue_cert("dcp.example")
-    certificate, key = tmp_path / "ours.pem", tmp_path / "key.pem"
-    ours.cert_chain_pems[0].write_to_path(certificate)
-    key.write_bytes(pkcs8(ours.private_key_pem.bytes(), b"sealed"))
+def test_a_certificate_of_ones_own_is_shown_and_its_key_may_be_sealed(kafka: Kafka) -> None:
+    certificate, key = kafka.authority.issue("ours", "dcp.example", b"sealed")
     settings = KafkaSettings(
         bootstrap_servers=(kafka.tls_server,),
         security_protocol="SSL",
-        ssl_cafile=str(kafka.cafile),
+        ssl_cafile=str(kafka.authority.ca),
         ssl_certfile=str(certificate),
         ssl_keyfile=str(key),
         ssl_key_password=Secret("sealed"),
@@ -77,8 +74,7 @@ def test_a_certificate_of_ones_own_is_shown_and_its_key_may_be_sealed(kafka: Kaf
 
 
 def test_another_authority_and_a_file_that_is_no_certificate_are_told_apart(kafka: Kafka, tmp_path: Path) -> None:
-    theirs, garbage = tmp_path / "theirs.pem", tmp_path / "garbage.pem"
-    trustme.CA().cert_pem.write_to_path(theirs)
+    theirs, garbage = Authority(tmp_path / "theirs").ca, tmp_path / "garbage.pem"
     garbage.write_text("no certificate")
     settings = KafkaSettings(bootstrap_servers=(kafka.tls_server,), security_protocol="SSL", timeout_s=4.0)
     with pytest.raises(UnreachableError, match=f"the certificate of {kafka.tls_server} is not trusted"):

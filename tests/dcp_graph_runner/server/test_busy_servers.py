@@ -107,11 +107,12 @@ def test_a_client_has_patience_with_a_server_that_is_busy_and_an_end_of_it(serve
 
 
 def test_a_limit_of_the_transport_is_one_that_passes() -> None:
-    release = threading.Event()
+    taken, release = threading.Event(), threading.Event()
     server = grpc.server(futures.ThreadPoolExecutor(2), maximum_concurrent_rpcs=1)
 
     def answer(_content: bytes, context: Any) -> bytes:
-        release.wait(20)
+        taken.set()
+        release.wait(60)
         return b""
 
     method = find("Playground.Create").method
@@ -122,15 +123,10 @@ def test_a_limit_of_the_transport_is_one_that_passes() -> None:
     caller = Caller(port, lambda: None, reconnect_s=0.0)
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         first = channel.unary_unary(f"/dcp.v1.Playground/{method}", None, None).future(b"")
-
-        def refused() -> TransientError | None:
-            try:
-                caller.client.call(find("Playground.Create"), PlaygroundRequest(PLAYGROUND))
-            except TransientError as error:
-                return error if error.code == BUSY else None
-            return None
-
-        assert refused() is not None or refused() is not None
+        assert taken.wait(60)
+        with pytest.raises(TransientError) as refused:
+            caller.client.call(find("Playground.Create"), PlaygroundRequest(PLAYGROUND))
+        assert refused.value.code == BUSY
         release.set()
         first.result()
     caller.client.close()
