@@ -210,9 +210,8 @@ def test_a_call_that_does_not_end_is_cut_off_when_the_grace_is_over(
     driver.create_job("a_job", ENVIRONMENT, "a", project.spec(SQL, compute={"backend": "faulty"}), {})
     run = pool.submit(driver.run_job, "a_job", ENVIRONMENT)
     assert began.wait(SOON_S)
-    began_at = time.monotonic()
     assert not server.stop(grace_s=1.5), "not everything was done in time, and it says so"
-    assert time.monotonic() - began_at < 8
+    assert not released.is_set()
     with pytest.raises(TransientError):
         run.result(SOON_S)
     released.set()

@@ -26,9 +26,9 @@ COLUMN = TableColumn("order_id", "string")
 
 @pytest.fixture
 def silent(context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch) -> Iterator[Tables]:
-    """A catalog that takes calls and never answers; what waits twenty seconds for it waits half a second here."""
-    monkeypatch.setattr(abilities, "OF_THIS_PROCESS", KnownCatalogs(timeout_s=0.5))
-    monkeypatch.setattr(catalogs, "open_in_time", partial(open_in_time, timeout_s=0.5))
+    """A catalog that takes calls and never answers; what waits twenty seconds for it waits one second here."""
+    monkeypatch.setattr(abilities, "OF_THIS_PROCESS", KnownCatalogs(timeout_s=1.0))
+    monkeypatch.setattr(catalogs, "open_in_time", partial(open_in_time, timeout_s=1.0))
     with socket.create_server(("127.0.0.1", 0)) as server:
         uri = f"http://127.0.0.1:{server.getsockname()[1]}"
         yield Tables(context(catalog={"type": "rest", "uri": uri}))
@@ -37,12 +37,11 @@ def silent(context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch) -> 
 def test_many_tables_wait_once_for_a_catalog_that_never_answers(silent: Tables) -> None:
     began = time.monotonic()
     for number in range(10):
-        with pytest.raises(TransientError, match=r"catalog 'pedregal' cannot be reached: no answer within 0\.5 s"):
+        with pytest.raises(TransientError, match=r"catalog 'pedregal' cannot be reached: no answer within 1 s"):
             silent.primitive.get_desired_state(silent.resource(COLUMN, table=f"raw.t{number}"), silent.ctx)
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 6.0, "ten waits would be ten seconds"
     with pytest.raises(TransientError, match="cannot be reached: no answer within"):
         silent.actual(silent.resource(COLUMN))
-    assert time.monotonic() - began < 3.0
 
 
 def test_a_namespace_that_is_missing_needs_a_catalog_that_makes_some(

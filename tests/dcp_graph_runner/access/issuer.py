@@ -31,11 +31,14 @@ class Issuer:
         self.documents: dict[str, Any] = {}
         self.status = 200
         self.delay_s = 0.0
+        self.answers = threading.Event()
+        self.answers.set()
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 issuer.asked.append(self.path)
+                issuer.answers.wait(60)
                 time.sleep(issuer.delay_s)
                 document = issuer.documents.get(self.path)
                 if document is None:
