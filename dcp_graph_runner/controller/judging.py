@@ -148,8 +148,8 @@ def _changed(action: Action, entry: InventoryEntry | None, policy: DriftPolicy, 
 def _without_dependents(
     actions: Sequence[Action], verdicts: dict[ResourceKey, Verdict]
 ) -> dict[ResourceKey, Verdict]:  # fmt: skip
-    """Actions come in dependency order, so one look is enough."""
-    stuck: set[ResourceKey] = set()
+    """Actions come in dependency order, deletions last, so one look is enough."""
+    stuck = {action.resource.key for action in actions if action.desired is None}
     for action in actions:
         key = action.resource.key
         verdict = verdicts[key]

@@ -11,7 +11,6 @@ from dcp_graph_runner import current_holder
 from tests.end_to_end.projects import FOLDER, PLAYGROUND
 from tests.faults.test_killed_applies import CHANGED, CHANGED_SQL
 from tests.faults.worlds import ENDLESS, FINAL, JOB, TABLE, World
-from tests.interrupting import interruptible
 
 PAUSED_S = 60.0
 
@@ -26,7 +25,7 @@ def until(true: Any) -> None:
 def command(world: World, *arguments: str) -> subprocess.Popen[str]:
     """A real command in a process that nothing prepared."""
     return subprocess.Popen(
-        interruptible(*arguments),
+        world.project.command(*arguments),
         cwd=world.project.root,
         env=world.project.process_environ(),
         stdin=subprocess.DEVNULL,

@@ -13,7 +13,6 @@ import pytest
 
 from dcp_graph_runner.client.client import CancelledError
 from pretzel import boundary, failures
-from tests.interrupting import interruptible
 from tests.pretzel.running import Note, Pretzel
 
 
@@ -242,7 +241,7 @@ def test_wrong_settings_name_the_file(pretzel: Pretzel, note: Note, project: Pat
 def _process(project: Path, site: Path, *words: str, **settings: object) -> subprocess.Popen[str]:
     path = os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])
     process: subprocess.Popen[str] = subprocess.Popen(
-        interruptible(*words),
+        [sys.executable, "-m", "pretzel", *words],
         cwd=project,
         env={**os.environ, "PYTHONPATH": path},
         text=True,

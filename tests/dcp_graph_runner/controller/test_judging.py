@@ -170,3 +170,20 @@ def test_what_was_applied_is_not_known_and_so_nothing_is_mended() -> None:
         "": (ConditionStatus.DRIFTED, "applied_unknown", False),
         "sha256:other": (ConditionStatus.DRIFTED, "not_applied", False),
     }
+
+
+def test_what_needs_something_that_is_not_wanted_any_more_is_not_healed() -> None:
+    left = Resource("thing", "left", ID, WHERE, {})
+    needing = Resource("thing", "needing", ID, WHERE, {}, (left.key,))
+    entry = InventoryEntry(left, False, DESIRED.digest)
+    changed = (FieldChange("a", 1, 2, Effect.UPDATE),)
+    rows = [
+        ResourceStates(left, None, State({"size": 0}, MINE), entry, ()),
+        ResourceStates(needing, DESIRED, State({"size": 0}, MINE), None, changed),
+    ]
+    actions = plan_resources(PLAN, rows, PlanOptions())
+    assert [each.resource for each in actions] == [needing, left]
+    verdicts = judge(actions, {left.key: entry}, DriftPolicy(DriftMode.HEAL, (), "", "", ""), NOW, frozenset())
+    assert verdicts[left.key].reason == "left_over"
+    assert not verdicts[needing.key].can_heal
+    assert "it waits for thing:left" in verdicts[needing.key].message
