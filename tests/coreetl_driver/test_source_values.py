@@ -122,6 +122,39 @@ def test_a_chunk_as_a_whole_and_its_values_one_by_one_agree(values: list[str | N
         assert converted(array, type_text) == wanted
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        1.626549715508636e32,
+        "1.626549715508636e+32",
+        "162654971550863600000000000000000",
+        "-4368981912326068302981800000000000",
+    ],
+)
+@pytest.mark.parametrize("type_text", ["decimal(38,9)", "decimal(38,7)"])
+def test_what_is_far_too_large_for_a_decimal_is_never_another_number(value: float | str, type_text: str) -> None:
+    with pytest.raises(ValueProblemError):
+        converted(pa.array([value]), type_text)
+
+
+# Of Arrow's own reading, what has too many digits is as often another number as an error.
+@settings(max_examples=500)
+@given(
+    st.integers(-(10**38), 10**38),
+    st.integers(-12, 45),
+    st.booleans(),
+    st.sampled_from(["decimal(38,0)", "decimal(38,9)", "decimal(20,2)", "decimal(38,38)"]),
+)
+def test_any_digits_are_the_same_number_or_none(digits: int, places: int, written_out: bool, type_text: str) -> None:
+    value = f"{digits}{'0' * places}" if written_out else f"{digits}e{places}"
+    wanted = oracle([value], type_text)
+    if wanted is None:
+        with pytest.raises(ValueProblemError):
+            converted(pa.array([value]), type_text)
+    else:
+        assert converted(pa.array([value]), type_text) == wanted
+
+
 @given(st.lists(st.floats(), min_size=1), st.sampled_from(["float", "double", "decimal(38,9)", "long", "int"]))
 def test_floats_go_where_they_fit(values: list[float], type_text: str) -> None:
     wanted = oracle(values, type_text)
