@@ -94,6 +94,8 @@ class Warm:
         """Call ``module:function`` in a process of its own; what it returns is the exit status."""
         folder = self.scratch / str(next(self._numbers))
         folder.mkdir(parents=True)
+        for name in ("out", "err"):
+            (folder / name).touch()  # whoever reads it need not wait for the child
         request = {"function": function, "arguments": arguments, "cwd": str(cwd), "environ": dict(environ)}
         return Started(self.ask({**request, "folder": str(folder)}), folder, self)
 

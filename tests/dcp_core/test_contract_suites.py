@@ -113,7 +113,7 @@ def outcomes(tmp_path: Path, source: str) -> tuple[set[str], set[str]]:
     (tmp_path / "test_it.py").write_text(textwrap.dedent(source))
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "--tb=line", "test_it.py"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=120, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path, capture_output=True, text=True, timeout=280, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     passed = {line for line in done.stdout.splitlines() if line.startswith("PASSED")}
     failed = {line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))}

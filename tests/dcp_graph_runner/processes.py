@@ -26,7 +26,7 @@ from dcp_graph_runner.sql_store import open_store
 from tests.dcp_graph_runner.store_contract import ALICE, entry, operation, put, record
 
 STEPS = ("a", "b", "c")
-DEADLINE_S = 60
+DEADLINE_S = 240
 
 
 def context() -> ForkServerContext:

@@ -8,6 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -23,17 +24,21 @@ def answering(answer: Callable[[bytes], bytes | None]) -> Iterator[str]:
     """The address of a server that answers whoever connects once, or closes."""
     listener = socket.create_server(("127.0.0.1", 0))
 
+    def tell(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.settimeout(2.0)
+            told = answer(connection.recv(4096))
+            if told is not None:
+                connection.sendall(told)
+
     def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection, contextlib.suppress(OSError):
-                connection.settimeout(2.0)
-                told = answer(connection.recv(4096))
-                if told is not None:
-                    connection.sendall(told)
+        with ThreadPoolExecutor(8) as pool:  # nobody waits for who is silent
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                pool.submit(tell, connection)
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -70,10 +75,10 @@ def test_an_address_where_nobody_listens_is_told_long_before_the_time_is_over() 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
     began_at = time.monotonic()
-    error = told(KafkaSettings(bootstrap_servers=(address,)))
+    error = told(KafkaSettings(bootstrap_servers=(address,), timeout_s=120.0))
     assert error.message == f"Kafka cannot be reached: nobody listens at {address}"
     assert error.hint == "see bootstrap_servers in [kafka]"
-    assert time.monotonic() - began_at < 8.0
+    assert time.monotonic() - began_at < 60.0
 
 
 def test_a_host_that_does_not_exist_is_told_by_name() -> None:

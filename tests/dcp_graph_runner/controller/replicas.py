@@ -18,7 +18,7 @@ from tests.warm import Started, warm_process
 SETTINGS = """
 [controller]
 interval_s = 0.3
-lease_s = 3
+lease_s = 20
 shards = 6
 backoff_s = 0.3
 """
@@ -76,7 +76,7 @@ def dags(project: Project) -> set[str]:
     return {each.stem for each in (project.root / ".dcp" / "dags").glob("*_dag.py")}
 
 
-def until(holds: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
+def until(holds: Callable[[], bool], what: str, timeout_s: float = 240) -> None:
     """Wait for it."""
     deadline = time.monotonic() + timeout_s
     while not holds():
