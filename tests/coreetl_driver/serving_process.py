@@ -40,8 +40,11 @@ def serving(root: Path, *options: str, environ: Mapping[str, str] | None = None)
     try:
         assert process.stdout is not None
         assert process.stderr is not None
-        lines = list(iter(process.stdout.readline, "}\n")) if process.poll() is None else []
-        told: dict[str, Any] = json.loads("".join([*lines, "}"]))
+        lines = [""]
+        while lines[-1] != "}\n":
+            lines.append(process.stdout.readline())
+            assert lines[-1], f"it ended before it said where it listens: {lines} {process.communicate()}"
+        told: dict[str, Any] = json.loads("".join(lines))
         assert "grpc_url" in told, told
         yield Serving(process, told)
     finally:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -51,11 +51,22 @@ def accident(shop: Shop, what: str) -> None:
     Path(f"{shop.file}.accident").write_text(what)
 
 
-def wait_for_log(shop: Shop, execution_id: str, words: str) -> None:
-    deadline = time.monotonic() + 60
-    while words not in shop.driver.get_logs(execution_id):
-        assert time.monotonic() < deadline
+def until_connected(shop: Shop, execution_id: str) -> None:
+    """Until the worker has the source open, which is after it has read what accident it has."""
+    deadline = time.monotonic() + 120
+    while not has_open(shop, execution_id):
+        assert time.monotonic() < deadline, shop.driver.get_logs(execution_id)
         time.sleep(0.02)
+
+
+def has_open(shop: Shop, execution_id: str) -> bool:
+    if "reading table orders" not in shop.driver.get_logs(execution_id):
+        return False
+    for each in Path(f"/proc/{worker_of(shop.project, execution_id).pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            if each.readlink() == shop.file:
+                return True
+    return False
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +137,7 @@ def test_a_stopped_run_has_written_nothing(shop: Shop) -> None:
     shop.apply(shop.spec("append"))
     accident(shop, "hold 1")
     running = shop.driver.run_job(JOB, ENVIRONMENT)
-    wait_for_log(shop, running.execution_id, "reading table orders")
+    until_connected(shop, running.execution_id)
     (stopped,) = shop.driver.stop_job(JOB, ENVIRONMENT)
     assert stopped.status is ExecutionStatus.CANCELLED
     assert shop.snapshots() == []
@@ -144,7 +155,7 @@ def test_a_driver_killed_in_the_middle_is_replaced_and_no_row_is_lost_or_doubled
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
     assert process.stdout is not None
     execution_id = process.stdout.readline().strip()
-    wait_for_log(shop, execution_id, "reading table orders")
+    until_connected(shop, execution_id)
     worker: Owner = worker_of(shop.project, execution_id)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -163,8 +174,7 @@ def test_two_runs_at_once_do_not_write_the_same_rows_twice(shop: Shop) -> None:
     shop.apply(shop.spec("append"))
     accident(shop, "hold 99")  # has read all, has not committed
     slow = shop.driver.run_job(JOB, ENVIRONMENT)
-    wait_for_log(shop, slow.execution_id, "reading table orders")
-    time.sleep(0.3)
+    until_connected(shop, slow.execution_id)
     accident(shop, "none 0")
     assert shop.run().rows_written == 3
     Path(f"{shop.file}.go").touch()

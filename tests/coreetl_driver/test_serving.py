@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from coreetl_driver import CoreETLDriver, ExecutionStatus, connect
+from coreetl_driver.draining import Draining
 from coreetl_driver.driver import Driver
 from coreetl_driver.job_registry import JobRegistry
 from coreetl_driver.server import ANY_PORTS, DriverServer
@@ -31,7 +33,8 @@ from tests.coreetl_driver.test_backends import install
 
 SQL = "SELECT order_id, qty FROM raw.orders"
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-SOON_S = 20.0
+SOON_S = 60.0
+LONG_S = 100.0  # whoever is answered soon has not waited for so long
 
 
 @pytest.fixture
@@ -57,6 +60,23 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield opened
 
 
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Of each call that came to wait for an execution's end: whether it may."""
+    told: list[bool] = []
+    real = Draining.waiting
+
+    @contextmanager
+    def noted(self: Draining) -> Iterator[bool]:
+        with real(self) as may_wait:
+            told.append(may_wait)
+            yield may_wait
+
+    monkeypatch.setattr(Draining, "waiting", noted)
+    monkeypatch.setattr("coreetl_driver.guarded.MAX_WAIT_S", LONG_S)
+    return told
+
+
 def client(project: Project, server: DriverServer) -> CoreETLDriver:
     values = {**project.settings.values, "coreetl": {"url": server.grpc_url, "token": TOKEN}}
     return connect(evolve(project.settings, values=values))
@@ -76,7 +96,7 @@ def http(server: DriverServer, path: str, body: Any = None) -> tuple[int, Any, A
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(server.http_url + path, data=data, headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=2 * SOON_S) as answer:
             return answer.status, json.load(answer), answer.headers
     except urllib.error.HTTPError as error:
         return error.code, json.load(error), error.headers
@@ -173,21 +193,25 @@ def test_an_ending_service_says_so_and_answers_but_starts_nothing(
 
 
 def test_whoever_waits_for_an_execution_is_answered_when_the_service_ends(
-    serve: Callable[..., DriverServer], project: Project, pool: ThreadPoolExecutor
+    serve: Callable[..., DriverServer],
+    project: Project,
+    pool: ThreadPoolExecutor,
+    waits: list[bool],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("coreetl_driver.client._PATIENCE_S", 1.0)
+    monkeypatch.setattr("coreetl_driver.client.MAX_WAIT_S", LONG_S)
     server = serve()
     driver = client(project, server)
     execution_id = running(project, driver)
-    over_http: Future[Any] = pool.submit(http, server, f"/v1/executions/{execution_id}?wait_s=10")
-    over_grpc = pool.submit(driver.wait, execution_id, 5.0)
-    time.sleep(0.3)  # both have begun to wait
+    over_http: Future[Any] = pool.submit(http, server, f"/v1/executions/{execution_id}?wait_s={LONG_S}")
+    over_grpc = pool.submit(driver.wait, execution_id, LONG_S)
+    until(lambda: waits == [True, True])
     assert not over_http.done()
     assert not over_grpc.done()
-    began_at = time.monotonic()
     assert server.stop()
     assert over_http.result(SOON_S)[:2][0] == 200
     assert over_http.result()[1]["status"] == "RUNNING"
-    assert time.monotonic() - began_at < 8, "nobody waits for what has not ended"
     with pytest.raises(TransientError, match="does not answer"):  # it asked again, of nobody
         over_grpc.result(SOON_S)
     driver.close()
@@ -225,14 +249,14 @@ def test_stopping_twice_does_no_harm(serve: Callable[..., DriverServer]) -> None
 
 
 def test_any_number_may_wait_and_the_rest_is_answered_all_the_same(
-    serve: Callable[..., DriverServer], project: Project
+    serve: Callable[..., DriverServer], project: Project, waits: list[bool]
 ) -> None:
     server = serve()
     driver = client(project, server)
     execution_id = running(project, driver)
     with ThreadPoolExecutor(300) as pool:  # more than the service has threads
-        waiting = [pool.submit(driver.wait, execution_id, 8.0) for _ in range(300)]
-        time.sleep(1.0)
+        waiting = [pool.submit(driver.wait, execution_id, 2 * LONG_S) for _ in range(300)]
+        until(lambda: len(waits) >= 300 and False in waits)  # as many wait as may
         for _ in range(3):
             assert driver.list_jobs()[0].job_id == "a_job"
         assert not any(each.done() for each in waiting), "the others did not have to end for it"

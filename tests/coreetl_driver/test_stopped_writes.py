@@ -42,7 +42,7 @@ def test_a_job_stopped_while_it_writes_leaves_the_table_as_it_was(
     long = MANY_ROWS if mode is SinkMode.MERGE else ROWS
     driver.update_job(JOB, ENVIRONMENT, project.spec(long, mode=mode.value), {})
     running = driver.run_job(JOB, ENVIRONMENT)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while data_files(project) == files:
         assert time.monotonic() < deadline, driver.get_logs(running.execution_id)
         time.sleep(0.01)

@@ -8,11 +8,29 @@ import time
 from typing import Any
 
 from dcp_graph_runner import current_holder
-from tests.end_to_end.projects import FOLDER, PLAYGROUND
+from tests.end_to_end.projects import FOLDER, PLAYGROUND, order, orders_schema
 from tests.faults.test_killed_applies import CHANGED, CHANGED_SQL
 from tests.faults.worlds import ENDLESS, FINAL, JOB, TABLE, World
 
 PAUSED_S = 60.0
+ORDERS = [order("a", 1), order("b", 2), order("c", 3, day=2)]
+
+
+# The same rows at once, or never while raw.orders has one that holds it up: what is interrupted has not ended before.
+HELD = """
+SELECT order_id, amount FROM raw.orders WHERE (
+  SELECT sum(a.id * b.id % 7) FROM (SELECT * FROM raw.orders WHERE amount < 0) held
+  CROSS JOIN range(4000000) a CROSS JOIN range(4000000) b WHERE a.id % 3 <> b.id % 5
+) IS NULL
+"""
+
+
+def hold(world: World) -> None:
+    world.project.source("raw.orders", [*ORDERS, order("held", -1)], orders_schema())
+
+
+def let_go(world: World) -> None:
+    world.project.source("raw.orders", ORDERS, orders_schema())
 
 
 def until(true: Any) -> None:
@@ -96,6 +114,8 @@ def test_ctrl_c_ends_an_apply_with_130_and_the_next_one_finishes_it(world: World
 
 
 def test_ctrl_c_ends_a_run_with_130_and_the_next_run_gives_the_rows(world: World) -> None:
+    world.project.dataset("daily", sql=HELD)
+    hold(world)
     world.done("apply", str(FOLDER))
     running = command(world, "run", str(FOLDER))
     world.until_running()
@@ -108,6 +128,8 @@ def test_ctrl_c_ends_a_run_with_130_and_the_next_run_gives_the_rows(world: World
 
 
 def test_a_run_that_was_killed_is_taken_up_by_the_next_and_nothing_is_there_twice(world: World) -> None:
+    world.project.dataset("daily", sql=HELD)
+    hold(world)
     world.done("apply", str(FOLDER))
     running = world.start("pretzel", "run", str(FOLDER))
     world.until_running()
@@ -119,6 +141,7 @@ def test_a_run_that_was_killed_is_taken_up_by_the_next_and_nothing_is_there_twic
 
 
 def assert_next_run_gives_the_rows(world: World, audited: list[tuple[str, str]]) -> None:
+    let_go(world)
     ended = world.done("run", str(FOLDER), "-o", "json").document
     assert (ended["status"], ended["rows_written"]) == ("SUCCEEDED", 3)
     rows = sorted((row["order_id"], row["amount"]) for row in world.project.rows(TABLE))

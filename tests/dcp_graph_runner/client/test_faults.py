@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,7 @@ def test_a_server_that_is_started_again_meanwhile_is_waited_for_and_watched_agai
     assert records(project) == [("apply", "SUCCEEDED"), ("run", "SUCCEEDED")]
 
 
+@pytest.mark.timeout(1200)  # its job outlasts a restart on any machine, and is run from its beginning after it
 def test_what_waits_for_its_user_goes_on_with_the_users_tokens(project: Project, server: FaultyServer) -> None:
     project.dataset("daily", sql=SLOW.format(rows=60_000_000))
     caller = Caller(project, server, DCP_CREDENTIALS_ACME="a-secret-token")
@@ -189,7 +191,7 @@ def test_what_waits_for_its_user_goes_on_with_the_users_tokens(project: Project,
 
 
 def test_what_waits_for_tokens_that_nobody_here_has_says_which(project: Project, server: FaultyServer) -> None:
-    project.dataset("daily", sql=SLOW.format(rows=60_000_000))
+    project.dataset("daily", sql=SLOW.format(rows=1_000_000_000))
     caller = Caller(project, server, DCP_CREDENTIALS_ACME="a-secret-token")
     caller.apply()
 
@@ -248,27 +250,37 @@ def test_errors_come_with_their_class_and_place(caller: Caller, server: FaultySe
     assert missing.value.hint == "`pretzel plan` shows what there is"
 
 
-def interrupt_when(condition: Any) -> threading.Thread:
-    """Ctrl-C for this process as soon as something holds."""
+@contextmanager
+def interrupted_when(condition: Any) -> Iterator[None]:
+    """Ctrl-C for this process as soon as something holds; none after the block, where it would end the test run."""
+    lock = threading.Lock()
+    has_ended = False
 
     def watch() -> None:
-        deadline = time.monotonic() + 30
-        while not condition() and time.monotonic() < deadline:
+        deadline = time.monotonic() + 120
+        while not (condition() or has_ended):
+            if time.monotonic() > deadline:
+                return
             time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
+        with lock:
+            if not has_ended:
+                os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=watch)
     thread.start()
-    return thread
+    try:
+        yield
+    finally:
+        with lock:
+            has_ended = True
+        thread.join()
 
 
 def test_ctrl_c_cancels_a_run_and_sees_its_end(caller: Caller, server: FaultyServer, project: Project) -> None:
     project.dataset("daily", sql=SLOW.format(rows=1_000_000_000))
     caller.apply()
-    thread = interrupt_when(lambda: caller.heard.statuses)
-    with pytest.raises(KeyboardInterrupt) as ended:
+    with pytest.raises(KeyboardInterrupt) as ended, interrupted_when(lambda: "RUNNING" in caller.heard.statuses):
         caller.run()
-    thread.join()
     assert not isinstance(ended.value, LeftRunningError)
     assert ("run", "CANCELLED") in records(project)
     assert caller.heard.statuses.count("RUNNING") == 1
@@ -277,13 +289,11 @@ def test_ctrl_c_cancels_a_run_and_sees_its_end(caller: Caller, server: FaultySer
 def test_ctrl_c_leaves_an_apply_to_the_server_and_says_so(
     caller: Caller, server: FaultyServer, project: Project
 ) -> None:
-    thread = interrupt_when(lambda: caller.heard.labels)
     server.cut = lambda number: time.sleep(0.3) or False  # so that there is something to interrupt
-    with pytest.raises(LeftRunningError) as ended:
+    with pytest.raises(LeftRunningError) as ended, interrupted_when(lambda: caller.heard.labels):
         caller.apply()
-    thread.join()
     assert "the server goes on with it (req_" in ended.value.hint
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not records(project) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert records(project) == [("apply", "SUCCEEDED")]
