@@ -17,7 +17,7 @@ from tests.dcp_graph_runner.controller import platforms
 from tests.dcp_graph_runner.server.test_serving import until
 from tests.end_to_end.projects import Project
 
-CONTROLLER = {"interval_s": 0.2, "jitter": 0.0, "lease_s": 3.0, "drain_s": 10.0}
+CONTROLLER = {"interval_s": 0.2, "jitter": 0.0, "lease_s": 30.0, "drain_s": 10.0}
 WITH = attrs.evolve(ANY_PORTS, controller=True)
 
 

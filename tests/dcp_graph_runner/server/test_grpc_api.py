@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from dcp_graph_runner.server.serving import GraphRunnerServer
 from tests.coreetl_driver.certifying import Authority
 from tests.dcp_graph_runner.server.conftest import Serve, curl, replaced, settings_of
 from tests.dcp_graph_runner.server.reflected import ReflectedClient
+from tests.dcp_graph_runner.server.replicas import until
 from tests.end_to_end.projects import Project
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -139,24 +138,27 @@ def held() -> Iterator[threading.Event]:
 
 def test_a_caller_who_goes_away_takes_no_thread_of_those_who_wait(serve: Serve, held: threading.Event) -> None:
     begun: list[str] = []
+    is_begun = threading.Event()
 
     def wait(_dcp: Any, _request: Any) -> Any:
         begun.append("one")
-        assert held.wait(20)
+        is_begun.set()
+        assert held.wait(60)
         raise errors.NotFoundError("nobody hears this")
 
     server = serve(handlers=replaced(CURRENT, wait), calls=1)
-    with channel_to(server) as channel, ThreadPoolExecutor() as pool:
+    with channel_to(server) as channel:
         client = ReflectedClient(channel)
-        first = pool.submit(client.call, "Playground", "Current", {}, (), 1.0)
-        while not begun:
-            time.sleep(0.01)
-        second = pool.submit(client.call, "Playground", "Current", {}, (), 0.5)
+        current = channel.unary_unary("/dcp.v1.Playground/Current", None, None)
+        first = current.future(b"", timeout=120)
+        assert is_begun.wait(30)
+        second = current.future(b"", timeout=120)
+        until(lambda: server._calls._calls == 2)
         for each in (second, first):
-            error = each.exception(10)
-            assert isinstance(error, grpc.RpcError)
-            assert error.code() is Code.DEADLINE_EXCEEDED
+            assert each.cancel()  # type: ignore[no-untyped-call]
+        until(lambda: server._calls._calls == 1)  # nobody can stop the one that has begun
         held.set()
+        until(lambda: server._calls._calls == 0)
         assert client.call("Playground", "List", {})["current"] == "playground_alice"
         assert begun == ["one"]  # the second one was dropped before its turn
 

@@ -20,6 +20,7 @@ from dcp_graph_runner.server import openapi
 from dcp_graph_runner.server.http_requests import wait_of
 from dcp_graph_runner.server.serving import GraphRunnerServer
 from tests.dcp_graph_runner.server.conftest import Serve, curl, post, replaced
+from tests.dcp_graph_runner.server.replicas import until
 
 CURRENT, USE, SHOW = "Playground.Current", "Playground.Use", "Playground.Show"
 
@@ -164,14 +165,15 @@ def test_more_calls_than_it_can_answer_are_told_to_come_back(serve: Serve) -> No
 
     def wait(_dcp: Any, _request: Any) -> Any:
         begun.release()
-        assert held.wait(20)
+        assert held.wait(60)
         raise errors.NotFoundError("at last")
 
     server = serve(handlers=replaced(CURRENT, wait), calls=2)
     with ThreadPoolExecutor(8) as pool:
         waiting = [pool.submit(curl, f"{server.http_url}/playground/current") for _ in range(4)]
-        assert begun.acquire(timeout=10)
-        deadline = time.monotonic() + 10
+        assert begun.acquire(timeout=30)
+        until(lambda: server._calls._calls == 4)  # or who asks next takes the place of one of them
+        deadline = time.monotonic() + 30
         while (busy := curl(f"{server.http_url}/playground/list")).status != 503:
             assert time.monotonic() < deadline
         held.set()

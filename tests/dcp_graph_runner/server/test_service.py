@@ -388,7 +388,8 @@ def test_what_a_closing_replica_cannot_end_in_time_another_one_ends(tmp_path: Pa
 def test_twenty_threads_apply_five_manifests_and_no_two_are_ever_at_one(replica: Service, tmp_path: Path) -> None:
     def ask(number: int) -> OperationState:
         plans = [probe(f"m{each}", content=f"of {number}", does="slow") for each in range(5)]
-        return done(replica, "Operations.Apply", apply(*plans))
+        # All twenty contend for five manifests, and each waits for the others.
+        return ended(replica, call(replica, "Operations.Apply", apply(*plans)).id, 240)
 
     with ThreadPoolExecutor(20) as pool:
         states = list(pool.map(ask, range(20)))

@@ -87,7 +87,7 @@ def test_what_came_without_tokens_is_done_by_the_replica_that_has_a_free_hand(
     _apply(busy, "a", {**ALICE, **TOKEN}, "hold")
     until(lambda: made(tmp_path))
     theirs = _apply(busy, "b", BOB)
-    until(lambda: idle.requests.get(theirs.id).status is RequestStatus.DONE, 20)
+    until(lambda: idle.requests.get(theirs.id).status is RequestStatus.DONE)
     assert busy.worker.in_hand == 1
 
 
@@ -102,7 +102,7 @@ def test_what_is_cancelled_before_its_turn_ends_although_all_hands_are_busy(
         _apply(at, "d")
     for each in (queued, with_token):
         call(at, "Operations.CancelOperation", GetOperationRequest(each.id))
-        state = ended(at, each.id, 15)
+        state = ended(at, each.id)
         assert state.error is not None
         assert (state.status, state.error.code) == (RequestStatus.CANCELLED, CANCELLED)
     assert at.worker.in_hand == 1
