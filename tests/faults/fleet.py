@@ -20,7 +20,7 @@ import attrs
 from tests.services.servers import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
-_START_S = 60.0
+_START_S = 240.0
 
 
 @attrs.define(eq=False)

@@ -35,7 +35,7 @@ USERS: Mapping[str, Sequence[str]] = {
 
 _CLIENT_SECRET = "a-secret-of-the-tests"
 _PASSWORD = "a-password-of-the-tests"
-_SHORT_S = 2
+_SHORT_S = 8
 
 
 @frozen
@@ -44,7 +44,7 @@ class Oidc:
 
     Args:
         issuer: Its address, the ``iss`` of its tokens.
-        brief: Another server of the same users, whose tokens live two seconds; another issuer, too.
+        brief: Another server of the same users, whose tokens live eight seconds; another issuer, too.
         pid: Of the first one's process.
     """
 
@@ -80,7 +80,7 @@ class Oidc:
         return self.token(user, issuer=self.brief)
 
     def brief_section(self, **more: Any) -> dict[str, Any]:
-        """``[auth]`` for the issuer whose tokens live two seconds, without leeway: for ``expired``."""
+        """``[auth]`` for the issuer whose tokens live eight seconds, without leeway: for ``expired``."""
         return {**self.section(**more), "issuer": self.brief, "leeway_s": 0}
 
     def expired(self, user: str) -> str:

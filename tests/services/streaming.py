@@ -141,7 +141,7 @@ class Stream:
         return "".join(file.read_text() for file in files)
 
     def wait_for(self, true: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not true():
             assert time.monotonic() < deadline, what
             time.sleep(0.2)

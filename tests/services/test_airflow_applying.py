@@ -23,7 +23,7 @@ from dcp_primitives.airflow.service.reading import Expected, read
 from tests.dcp_primitives.airflow_places import context, repository
 from tests.end_to_end.projects import MANIFEST, PLAYGROUND, Answer, Project, order, orders_schema
 from tests.services import airflow_server, servers
-from tests.services.airflow_server import API, PROCESSOR, SCHEDULER, USER, AirflowServer
+from tests.services.airflow_server import API, FAR_MONTH, PROCESSOR, SCHEDULER, USER, AirflowServer
 from tests.services.conftest import require
 
 DAG = f"{PLAYGROUND}__daily_orders_dag"
@@ -41,7 +41,7 @@ deferrable = false
 BUNDLE = "dcp-git"
 LOCAL_CLASS = "airflow.dag_processing.bundles.local.LocalDagBundle"
 GIT_CLASS = "airflow.providers.git.bundles.git.GitDagBundle"
-SCHEDULES = ("15 6 * * *", "45 7 * * *")
+SCHEDULES = (f"15 6 1 {FAR_MONTH} *", f"45 7 1 {FAR_MONTH} *")
 
 
 @define
@@ -52,16 +52,16 @@ class Platform:
     airflow: AirflowServer
 
     def configure(
-        self, *, url: str = "", user: str = USER, wait_s: int = 60, template: str = "", more: str = ""
+        self, *, url: str = "", user: str = USER, wait_s: int = 240, template: str = "", more: str = ""
     ) -> None:
         text = CONFIG.format(url=url or self.airflow.url, user=user, wait_s=wait_s, template=template, more=more)
         self.project.write("dcp.toml", text)
 
-    def dataset(self, name: str = "daily_orders", schedule: str = "30 4 * * *") -> Path:
+    def dataset(self, name: str = "daily_orders", schedule: str = f"30 4 1 {FAR_MONTH} *") -> Path:
         return self.project.dataset(name, MANIFEST.replace("0 * * * *", schedule))
 
     def apply(self, manifest: Path) -> Answer:
-        return self.project.pretzel("apply", str(manifest), timeout_s=200)
+        return self.project.pretzel("apply", str(manifest), timeout_s=400)
 
     def applied(self, manifest: Path) -> None:
         answer = self.apply(manifest)
@@ -229,7 +229,7 @@ def test_without_a_dag_processor_it_says_so_and_the_next_apply_goes_on(platform:
         time.sleep(3)
         assert apply.poll() is None, "it waits"
         platform.airflow.start()
-        assert apply.wait(120) == 0
+        assert apply.wait(270) == 0
     assert platform.action(manifest)["action"] == "noop"
 
 
@@ -243,7 +243,7 @@ def test_an_airflow_that_is_away_for_a_moment_is_waited_for(platform: Platform) 
         assert refused.status == 1
         assert "Airflow cannot be reached" in refused.err
         platform.airflow.start()
-        said, _ = apply.communicate(timeout=120)
+        said, _ = apply.communicate(timeout=270)
         assert apply.returncode == 0, said.decode()
     assert DAG in platform.airflow.dags()
 
@@ -284,7 +284,7 @@ def test_what_is_destroyed_is_forgotten_with_its_runs(platform: Platform) -> Non
     manifest = platform.dataset()
     platform.applied(manifest)
     platform.airflow.trigger(DAG, "waits")
-    answer = platform.project.pretzel("destroy", str(manifest), "--yes", timeout_s=200)
+    answer = platform.project.pretzel("destroy", str(manifest), "--yes", timeout_s=400)
     assert answer.status == 0, answer.out + answer.err
     assert platform.airflow.dag(DAG) is None
     time.sleep(3)
@@ -301,7 +301,7 @@ def test_a_destruction_that_died_in_the_middle_is_finished_by_the_next(platform:
         destruction.wait()
     platform.airflow.start()
     assert platform.airflow.dag(DAG) is not None
-    answer = platform.project.pretzel("destroy", str(manifest), "--yes", "-o", "json", timeout_s=200)
+    answer = platform.project.pretzel("destroy", str(manifest), "--yes", "-o", "json", timeout_s=400)
     assert answer.status == 0, answer.out + answer.err
     assert json.loads(answer.out)["status"] == "SUCCEEDED"
     assert platform.airflow.dag(DAG) is None
@@ -340,7 +340,7 @@ def test_it_is_the_same_in_every_layout_and_place(platform: Platform, place: str
     assert "No module named 'not_here'" in answer.out + answer.err
     platform.configure(more=more)
     assert platform.action(manifest)["action"] == "noop", "what was there before is back"
-    answer = platform.project.pretzel("destroy", str(manifest), "--yes", timeout_s=200)
+    answer = platform.project.pretzel("destroy", str(manifest), "--yes", timeout_s=400)
     assert answer.status == 0, answer.out + answer.err
     assert platform.has_dropped()
 

@@ -12,7 +12,7 @@ from attrs import define
 
 from tests.end_to_end.projects import MANIFEST, PLAYGROUND, Answer, Project
 from tests.services import airflow_server, servers
-from tests.services.airflow_server import USER, AirflowServer
+from tests.services.airflow_server import FAR_MONTH, USER, AirflowServer
 from tests.services.conftest import require
 from tests.services.driven import TOKEN, Driven, driven
 
@@ -60,7 +60,7 @@ class Platform:
         self.project.write("dcp.toml", self.driven.config + text)
 
     def pretzel(self, *arguments: str) -> Answer:
-        return self.project.pretzel(*arguments, timeout_s=200)
+        return self.project.pretzel(*arguments, timeout_s=600)
 
     def document(self, *arguments: str) -> Any:
         answer = self.pretzel(*arguments, "-o", "json")
@@ -78,7 +78,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
             it = Platform(made, airflow)
             it.configure()
             it.project.dataset("daily_orders", f"{MANIFEST}  params: {{{{day: '2026-01-01'}}}}\n", SQL)
-            it.project.dataset("slow_orders", sql=SLOW_SQL)
+            it.project.dataset("slow_orders", MANIFEST.replace("0 * * * *", f"0 4 1 {FAR_MONTH} *"), SLOW_SQL)
             it.project.dataset("dated_orders", DATED_MANIFEST, DATED_SQL)
             answer = it.pretzel("apply", "manifests")
             assert answer.status == 0, answer.out + answer.err
@@ -204,7 +204,7 @@ def test_a_token_that_has_expired_is_no_trouble(platform: Platform) -> None:
 
     brief = {
         **platform.airflow.environ,
-        "AIRFLOW__API_AUTH__JWT_EXPIRATION_TIME": "2",
+        "AIRFLOW__API_AUTH__JWT_EXPIRATION_TIME": "6",
         "AIRFLOW__API_AUTH__JWT_LEEWAY": "0",
     }
     platform.airflow.stop(airflow_server.API)
@@ -213,6 +213,6 @@ def test_a_token_that_has_expired_is_no_trouble(platform: Platform) -> None:
     service = AirflowService(Api(Access(platform.airflow.url, USER, Secret(airflow_server.PASSWORD))))
     assert service.dags([DAG])[DAG].is_ours
     first = service.api._token
-    time.sleep(3.5)
+    time.sleep(7.5)
     assert service.dags([DAG])[DAG].is_ours
     assert service.api._token != first

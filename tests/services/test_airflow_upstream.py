@@ -14,7 +14,7 @@ from attrs import define
 
 from tests.end_to_end.projects import Project
 from tests.services import airflow_server, servers
-from tests.services.airflow_server import AirflowServer
+from tests.services.airflow_server import FAR_MONTH, AirflowServer
 from tests.services.conftest import require
 from tests.services.driven import Driven, driven
 
@@ -34,9 +34,7 @@ dataset:
 workflow:
   sql: {name}.sql
 """
-TODAY = datetime.now(UTC)
-# Half a year away from now: nothing but these tests starts a run.
-SCHEDULED = MANIFEST + f'  schedule: "0 4 1 {(TODAY.month + 5) % 12 + 1} *"\n  start_date: "{TODAY:%Y-%m-%d}"\n'
+SCHEDULED = MANIFEST + f'  schedule: "0 4 1 {FAR_MONTH} *"\n  start_date: "{datetime.now(UTC):%Y-%m-%d}"\n'
 ORDERS = "SELECT order_id, amount FROM raw.orders"
 TOTALS = "SELECT order_id, amount FROM derived_datasets.clean_orders"
 # Some seconds of the engine, and as many rows as there are orders.
@@ -46,7 +44,7 @@ NUMBERS = 45_000
 ENDLESS = " WHERE (SELECT sum(a.id * b.id % 7) FROM range(4000000) AS a CROSS JOIN range(4000000) AS b) >= 0"
 # What a platform team would write into a template of its own. Not quicker still: Airflow's scheduler takes a task for
 # killed that comes back before it has heard that the worker is through with it, and tries it again.
-QUICK = {"POLL_S = 10": "POLL_S = 1", "DEFERRED_S = 20": "DEFERRED_S = 6", "UPSTREAM_S = 30": "UPSTREAM_S = 6"}
+QUICK = {"POLL_S = 10": "POLL_S = 1", "DEFERRED_S = 20": "DEFERRED_S = 15", "UPSTREAM_S = 30": "UPSTREAM_S = 6"}
 
 
 @define

@@ -112,7 +112,7 @@ def shop(kafka: Kafka, tmp_path: Path) -> Shop:
     made = Project(tmp_path)
     made.write(
         "dcp.toml",
-        f'[kafka]\nbootstrap_servers = ["{kafka.server}"]\ncluster_id = "{kafka.cluster_id}"\ntimeout_s = 3.0\n',
+        f'[kafka]\nbootstrap_servers = ["{kafka.server}"]\ncluster_id = "{kafka.cluster_id}"\ntimeout_s = 10.0\n',
     )
     return Shop(made, kafka)
 

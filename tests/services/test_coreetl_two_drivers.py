@@ -46,7 +46,7 @@ store = "${COREETL_STORE}"
 token = "${COREETL_TOKEN}"
 environments = ["playground_*"]
 """
-SOON_S = 60.0
+SOON_S = 240.0
 _NUMBERS = itertools.count()
 
 
@@ -154,13 +154,13 @@ def test_a_driver_of_another_machine_waits_until_the_lease_is_over_and_then_take
 ) -> None:
     """This process says that it is another machine: of the others it knows only when they were last heard of."""
     monkeypatch.setattr(owners, "_host", lambda: "elsewhere+00000000")
-    monkeypatch.setattr(recovering, "LEASE_S", 8.0)  # of heartbeats each five seconds
+    monkeypatch.setattr(recovering, "LEASE_S", 20.0)  # of heartbeats each six seconds
     served[1].process.kill()
     make_table(project, "dd.slow")
     drivers[0].create_job("a_job", ENVIRONMENT, "a", project.spec(ENDLESS, "dd.slow", mode="append"), {})
     running = drivers[0].run_job("a_job", ENVIRONMENT)
     elsewhere = Driver(attrs.evolve(project.settings, values={"coreetl": {"store": store}}))
-    watched_until = time.monotonic() + 12
+    watched_until = time.monotonic() + 26
     while time.monotonic() < watched_until:  # longer than the lease, which the owner renews
         assert elsewhere.recover() == ()
         time.sleep(0.5)
@@ -223,7 +223,7 @@ def test_a_driver_whose_registry_is_away_lives_but_is_not_ready_until_it_is_back
     try:
         assert answered(started, "/readyz") == 200
         execute(postgresql, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        execute(postgresql, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        execute(postgresql, f"SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE datname = '{name}'")
         assert answered(started, "/readyz") == 503
         assert answered(started, "/healthz") == 200
         until(lambda: health(started) == health_pb2.HealthCheckResponse.NOT_SERVING)

@@ -83,7 +83,7 @@ def test_spark_takes_the_configuration_that_is_built_for_the_cluster(
         (run,) = workspace.submitted.values()
         conf = run.body["tasks"][0]["new_cluster"]["spark_conf"]
         assert {"spark.sql.shuffle.partitions", "spark.sql.runSQLOnFiles", "spark.app.name"} <= set(conf)
-        assert outcome_of(sut, handle, 180) == Outcome(ExecutionStatus.SUCCEEDED, 2), sut.logs(handle)
+        assert outcome_of(sut, handle, 600) == Outcome(ExecutionStatus.SUCCEEDED, 2), sut.logs(handle)
         assert bench.rows() == sorted((*ROWS[1:], OLD_ROWS[1]), key=lambda row: (row["order_id"], row["qty"]))
     finally:
         drivers.close()

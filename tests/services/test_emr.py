@@ -348,7 +348,7 @@ def test_the_parameters_of_a_step_are_what_spark_submit_takes(sut: Backend, benc
     shim.submits = True
     task = bench.task(ORDERS + " WHERE order_id <> :left_out", SinkMode.MERGE, left_out="a")
     handle = sut.submit(task)
-    assert outcome_of(sut, handle, 180) == Outcome(ExecutionStatus.SUCCEEDED, 2), sut.logs(handle)
+    assert outcome_of(sut, handle, 600) == Outcome(ExecutionStatus.SUCCEEDED, 2), sut.logs(handle)
     assert bench.rows() == rows(*ROWS[1:], OLD_ROWS[1])
     (step,) = request_of(shim, "AddJobFlowSteps")["Steps"]
     assert (step["Name"], step["ActionOnFailure"]) == (f"coreetl-{task.key}", "CONTINUE")

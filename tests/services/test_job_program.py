@@ -56,7 +56,7 @@ def started(cluster: Cluster, folder: Path, task: Task, *, sha256: str = "") -> 
 
 
 def ended(run: Run) -> Outcome:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while run.exit_code is None:
         assert time.monotonic() < deadline, run.output
         time.sleep(0.1)

@@ -31,6 +31,7 @@ def test_who_trusts_the_brokers_authority_comes_in_by_tls(kafka: Kafka) -> None:
     cluster.close()
     with KafkaAdminClient(**kafka.client()) as admin:
         admin.create_topics({"read_by_tls": {"num_partitions": 2, "replication_factor": 1}})
+        admin.wait_for_topics(["read_by_tls"])
     with TopicReader(settings, "read_by_tls") as reader:
         assert reader.ends(reader.identity().partitions) == {0: 0, 1: 0}
 

@@ -34,7 +34,7 @@ def test_the_examples_pass_on_it_and_the_report_names_it(project: Project, spark
     write(Settings.load(project.root / "dcp.toml"), rows=200)
     folder = project.root / "manifests" / "derived_dataset"
     shutil.copytree(EXAMPLES, folder)
-    answer = project.pretzel("test", str(folder), "-o", "json")
+    answer = project.pretzel("test", str(folder), "-o", "json", timeout_s=400)
     document = answer.document
     assert answer.status == 0, answer.out + answer.err
     assert document["engine"] == f"spark {spark.version}"

@@ -94,4 +94,4 @@ def _check_nothing_is_locked(fleet: fleets.Fleet, store: SqlStore, root: Path) -
             started = time.monotonic()
             answer = remote.call(find("Operations.Apply"), ApplyRequest(environment, new, swarm.OPTIONS))
             assert {each.status.value for each in answer.operations} == {"SUCCEEDED"}
-            assert time.monotonic() - started < 10
+            assert time.monotonic() - started < 60, "nobody waits for a lease"

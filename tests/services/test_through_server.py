@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 WORKERS = "2"
-TIMEOUT_S = 1500
+TIMEOUT_S = 4000
 
 
 @pytest.mark.timeout(TIMEOUT_S + 60)

@@ -206,7 +206,7 @@ def test_while_the_issuer_is_down_known_keys_count_and_then_callers_are_asked_to
     folder = tmp_path / "oidc"
     folder.mkdir()
     with serving(folder) as own:
-        times = {"keys_lifetime_s": 1, "keys_grace_s": 6, "keys_interval_s": 1, "timeout_s": 1}
+        times = {"keys_lifetime_s": 1, "keys_grace_s": 16, "keys_interval_s": 1, "timeout_s": 1}
         project = written(tmp_path / "down", own.section(**times))
         project.dataset("orders", sql=SQL)
         with guarded(project, tmp_path) as runner:
@@ -218,7 +218,7 @@ def test_while_the_issuer_is_down_known_keys_count_and_then_callers_are_asked_to
                 time.sleep(1.5)
                 for _ in range(4):
                     assert runner.get("/playground/list", token).status == 200
-                time.sleep(max(0.0, stopped + 8.5 - time.monotonic()))
+                time.sleep(max(0.0, stopped + 18.5 - time.monotonic()))
                 check_unavailable(runner, token, plan)
             finally:
                 os.kill(own.pid, signal.SIGCONT)

@@ -86,7 +86,7 @@ def succeeded(sut: Backend, handle: str) -> None:
 
 
 def wait_until(holds: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not holds():
         assert time.monotonic() < deadline, what
         time.sleep(0.1)

@@ -159,7 +159,7 @@ def test_spark_submit_runs_the_program_with_the_options_of_the_application(
     own = evolve(bench, settings=evolve(bench.settings, values={**bench.settings.values, "spark": spark}))
     sut, task = opened(own), own.task(ORDERS, SinkMode.MERGE)
     handle = sut.submit(task)
-    outcome = outcome_of(sut, handle, 180)
+    outcome = outcome_of(sut, handle, 600)
     assert outcome is not None
     assert (outcome.status, outcome.rows_written) == (ExecutionStatus.SUCCEEDED, 3), sut.logs(handle)
     assert bench.rows() == sorted((*ROWS, OLD_ROWS[1]), key=lambda row: (row["order_id"], row["qty"]))

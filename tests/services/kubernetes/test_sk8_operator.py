@@ -56,7 +56,7 @@ def test_a_job_runs_from_its_application_to_its_rows(
 ) -> None:
     sut, task = opened(there), there.task(ORDERS)
     handle = sut.submit(task)
-    outcome = outcome_of(sut, handle, 180)
+    outcome = outcome_of(sut, handle, 600)
     application = operated.plane.admin.get(f"{APPLICATIONS}/{name_of(handle)}")
     assert outcome is not None, application["status"]
     assert outcome.status is ExecutionStatus.SUCCEEDED, (outcome.error, application["status"])
@@ -75,7 +75,7 @@ def test_a_job_runs_from_its_application_to_its_rows(
 
 def test_a_job_that_fails_says_why(operated: Kubernetes, there: Bench, opened: Callable[[Bench], Backend]) -> None:
     sut = opened(there)
-    outcome = outcome_of(sut, sut.submit(there.task("SELECT order_id, qty FROM {ns}.nowhere")), 180)
+    outcome = outcome_of(sut, sut.submit(there.task("SELECT order_id, qty FROM {ns}.nowhere")), 600)
     assert outcome is not None
     assert outcome.status is ExecutionStatus.FAILED
     assert "nowhere does not exist" in str(outcome.error)
