@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from coreetl_driver.job_tables import METADATA, SCHEMA, SCHEMA_VERSION, UPGRADES
 from dcp_core.errors import InvalidSpecError, SettingsError, TransientError
+from dcp_core.sqlite import use_wal
 
 _SQLITE_TIMEOUT_S = 30
 _CONNECT_TIMEOUT_S = 10
@@ -165,7 +166,7 @@ def _open_sqlite(url: sa.URL) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # BEGIN is ours: see below
-        connection.execute("PRAGMA journal_mode=WAL")
+        use_wal(connection, _SQLITE_TIMEOUT_S)
         connection.execute("PRAGMA synchronous=NORMAL")
 
     @sa.event.listens_for(engine, "begin")

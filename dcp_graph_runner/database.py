@@ -51,6 +51,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from dcp_core.errors import ConflictError, DcpError, PermanentError, SettingsError, TransientError
 from dcp_core.sections import StoreSettings
+from dcp_core.sqlite import use_wal
 from dcp_graph_runner.tables import UtcTime
 
 T = TypeVar("T")
@@ -246,15 +247,7 @@ class Database:
     def _prepare_sqlite(self, connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None  # transactions begin with our own BEGIN, see _begin
         connection.execute("PRAGMA foreign_keys = ON")
-        # Going over to WAL needs the file alone and does not wait for it as other statements do.
-        deadline = time.monotonic() + self.settings.lock_timeout_s
-        while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
+        use_wal(connection, self.settings.lock_timeout_s)
 
     def _repeated(self, engine: Engine, work: Callable[[Connection], T]) -> T:
         deadline = time.monotonic() + self.settings.patience_s
