@@ -152,7 +152,7 @@ def platform(airflow: AirflowServer, tmp_path: Path) -> Iterator[Platform]:
 def test_what_is_applied_is_what_airflow_has_read(platform: Platform) -> None:
     manifest = platform.dataset()
     platform.applied(manifest)
-    assert platform.airflow.dags()[DAG]["timetable_summary"] == "30 4 * * *"
+    assert platform.airflow.dags()[DAG]["timetable_summary"] == f"30 4 1 {FAR_MONTH} *"
     assert platform.action(manifest)["action"] == "noop"
     for schedule in SCHEDULES:
         platform.applied(platform.dataset(schedule=schedule))
@@ -327,7 +327,7 @@ def test_it_is_the_same_in_every_layout_and_place(platform: Platform, place: str
     platform.configure(more=more)
     manifest = platform.dataset()
     platform.applied(manifest)
-    assert platform.airflow.dags()[DAG]["timetable_summary"] == "30 4 * * *"
+    assert platform.airflow.dags()[DAG]["timetable_summary"] == f"30 4 1 {FAR_MONTH} *"
     platform.applied(platform.dataset(schedule=SCHEDULES[0]))
     dag = platform.airflow.dags()[DAG]
     assert (dag["timetable_summary"], dag["bundle_name"]) == (SCHEDULES[0], BUNDLE if "git" in place else "dags-folder")
