@@ -44,7 +44,7 @@ NUMBERS = 45_000
 ENDLESS = " WHERE (SELECT sum(a.id * b.id % 7) FROM range(4000000) AS a CROSS JOIN range(4000000) AS b) >= 0"
 # What a platform team would write into a template of its own. Not quicker still: Airflow's scheduler takes a task for
 # killed that comes back before it has heard that the worker is through with it, and tries it again.
-QUICK = {"POLL_S = 10": "POLL_S = 1", "DEFERRED_S = 20": "DEFERRED_S = 15", "UPSTREAM_S = 30": "UPSTREAM_S = 6"}
+QUICK = {"POLL_S = 10": "POLL_S = 1", "DEFERRED_S = 20": "DEFERRED_S = 6", "UPSTREAM_S = 30": "UPSTREAM_S = 6"}
 
 
 @define
