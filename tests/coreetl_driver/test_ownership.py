@@ -150,17 +150,17 @@ def test_stops_of_one_job_are_asked_for_together_and_answered_in_time(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cancel = Lasting.cancel
-    together, answered = threading.Barrier(5), threading.Event()
+    handles: set[str] = set()
+    answers = threading.Event()
 
-    def all_at_once(self: Lasting, handle: str) -> None:
-        together.wait(SOON_S)
+    def late(self: Lasting, handle: str) -> None:  # asked by who stops it, and by who follows it
+        handles.add(handle)
+        if len(handles) == 5:
+            answers.set()
+        assert answers.wait(SOON_S)
         cancel(self, handle)
 
-    def late(self: Lasting, handle: str) -> None:
-        assert answered.wait(SOON_S)
-        cancel(self, handle)
-
-    monkeypatch.setattr(Lasting, "cancel", all_at_once)
+    monkeypatch.setattr(Lasting, "cancel", late)
     opened = place.driver()
     place.create(opened, "a_job", "lasting")
     for number in range(5):
@@ -168,13 +168,13 @@ def test_stops_of_one_job_are_asked_for_together_and_answered_in_time(
     stopped = opened.stop_job("a_job", ENVIRONMENT)
     assert [each.status for each in stopped] == [ExecutionStatus.CANCELLED] * 5
 
-    monkeypatch.setattr(Lasting, "cancel", late)
+    answers.clear()
     monkeypatch.setattr(driver, "STOP_TIMEOUT_S", 0.3)
     for number in range(5, 8):
         place.run(opened, "a_job", str(number))
     asked = opened.stop_job("a_job", ENVIRONMENT)
     assert {each.status for each in asked} == {ExecutionStatus.RUNNING}, "a client does not wait for ever"
-    answered.set()
+    answers.set()
     assert {opened.wait(each.execution_id, 20).status for each in asked} == {ExecutionStatus.CANCELLED}
 
 
