@@ -542,6 +542,23 @@ def test_a_driver_that_stays_away_fails_a_task_that_waits_without_a_worker(
         operator.resume({}, None, "e1", time.time() - 2000, away_since=time.time() - 1000)
 
 
+def test_a_task_without_a_worker_comes_back_no_sooner_though_its_limit_is_near(
+    operator: Any, fake_driver: FakeDriver
+) -> None:
+    made = type(operator).execute.__globals__
+    deferring(operator)
+    seconds: list[float] = []
+    let_go = made["defer"]
+    made["defer"] = lambda task, asked_s, **told: (seconds.append(asked_s), let_go(task, asked_s, **told))
+    operator.execution_timeout = datetime.timedelta(seconds=1000)
+    fake_driver.answers = [(200, RUNNING)] * 2
+    with pytest.raises(Deferred):
+        operator.resume({}, None, "e1", time.time() - 999)
+    assert seconds == [20], "Airflow fails what comes back before its worker has ended, and the job would go on"
+    with pytest.raises(made["AirflowTaskTimeout"], match="e1 took longer than 1000 s"):
+        operator.resume({}, None, "e1", time.time() - 1001)
+
+
 def test_a_sensor_keeps_no_worker_while_the_driver_is_away(operator: Any, fake_driver: FakeDriver) -> None:
     known = deferring(operator)
     made = type(operator).execute.__globals__["CoreETLUpstream"]
